@@ -1,0 +1,1 @@
+"""The way of an image: ingest, dispatch, fetch, decode, detect, decide, record."""

@@ -1,0 +1,1 @@
+"""Postgres, the truth: tables and the few statements that change them."""

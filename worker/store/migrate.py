@@ -1,0 +1,37 @@
+"""Brings the database to the newest migration; safe to call from several processes at once."""
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from worker.store.session import Database
+
+# Any number will do as long as nobody else takes it: it spells "assay".
+_LOCK = 0x6173736179
+
+
+def configuration(database: Database) -> Config:
+    """Return Alembic's configuration for this database and the migrations of this release."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    config.set_main_option("file_template", "%%(rev)s")
+    config.attributes["engine"] = database.engine
+    return config
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Run what is missing up to ``revision``, one process at a time."""
+    with database.engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        command.upgrade(configuration(database), revision)
+
+
+def pending(database: Database) -> bool:
+    """Tell whether the database lacks a migration of this release."""
+    head = ScriptDirectory.from_config(configuration(database)).get_current_head()
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() != head

@@ -1,0 +1,55 @@
+"""Connections to Postgres: one engine a process, one short transaction a step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session, sessionmaker
+
+from worker.errors import TransientError
+
+
+class DatabaseDownError(TransientError):
+    """PostgreSQL does not answer; check ASSAY_DATABASE_URL and that the server runs."""
+
+
+class Database:
+    """Hands out transactions; a lost connection becomes a transient error."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Keep the engine; nothing connects until the first transaction."""
+        self.engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session that commits at the end, or rolls back if anything is raised.
+
+        Raises:
+            DatabaseDownError: the server is out of reach or the connection broke.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, PoolTimeoutError) as error:
+            raise DatabaseDownError from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseDownError from error
+            raise
+
+
+def connect(url: str, *, pool_size: int = 8) -> Database:
+    """Return a database for a SQLAlchemy URL; ``pool_size`` is the most connections held."""
+    return Database(
+        create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=4,
+            pool_pre_ping=True,
+            pool_timeout=10,
+            connect_args={"connect_timeout": 5, "application_name": "assay"},
+        )
+    )
