@@ -44,9 +44,7 @@ def configure_logging(level: str, log_format: str) -> None:
     root.setLevel(level)
     # boto's and the SQL driver's chatter is of use only when someone asks for it.
     for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "PIL"):
-        logging.getLogger(chatty).setLevel(
-            max(logging.WARNING, logging.getLevelNamesMapping()[level])
-        )
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 
 def get_logger() -> FilteringBoundLogger:

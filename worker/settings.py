@@ -25,9 +25,7 @@ class Settings(BaseSettings):
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Celery's broker: Valkey or Redis.",
     )
-    s3_endpoint_url: str | None = Field(
-        default=None, description="S3-compatible endpoint; empty means AWS."
-    )
+    s3_endpoint_url: str | None = Field(default=None, description="S3-compatible endpoint; empty means AWS.")
     s3_access_key_id: SecretStr | None = Field(
         default=None, description="S3 access key; empty means boto3's own chain."
     )
@@ -46,18 +44,14 @@ class Settings(BaseSettings):
     sqs_queue_url: str | None = Field(
         default=None, description="SQS queue with the buckets' events; empty means no listener."
     )
-    sqs_endpoint_url: str | None = Field(
-        default=None, description="SQS-compatible endpoint; empty means AWS."
-    )
+    sqs_endpoint_url: str | None = Field(default=None, description="SQS-compatible endpoint; empty means AWS.")
 
     # --- Ingest and dispatch -------------------------------------------------
     image_id_pattern: str | None = Field(
         default=None,
         description="Regular expression on the key whose first group (or group `image_id`) is the image id.",
     )
-    max_in_flight: int = Field(
-        default=512, ge=1, description="Scans dispatched or leased at once, for each queue."
-    )
+    max_in_flight: int = Field(default=512, ge=1, description="Scans dispatched or leased at once, for each queue.")
     dispatch_interval_seconds: float = Field(
         default=0.1, gt=0, description="Pause of the dispatcher when nothing was due."
     )
@@ -73,9 +67,7 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(
         default=2.0, gt=0, description="Backoff before the second attempt; doubles, with jitter."
     )
-    retry_max_seconds: float = Field(
-        default=300.0, gt=0, description="Longest backoff between attempts."
-    )
+    retry_max_seconds: float = Field(default=300.0, gt=0, description="Longest backoff between attempts.")
     sweep_interval_seconds: float = Field(
         default=300.0, gt=0, description="How often the buckets are reconciled with the database."
     )
@@ -84,33 +76,21 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1, description="Largest object fetched or uploaded, in bytes."
     )
-    max_image_pixels: int = Field(
-        default=50_000_000, ge=1, description="Most pixels decoded, width times height."
-    )
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels decoded, width times height.")
 
     # --- Detection -----------------------------------------------------------
-    bundle: str = Field(
-        default="wild", description="Shipped bundle that becomes champion of an empty database."
-    )
-    device: str = Field(
-        default="auto", description="Torch device: `auto`, `cpu`, `cuda` or `cuda:N`."
-    )
-    torch_threads: int = Field(
-        default=0, ge=0, description="Torch's CPU threads; 0 leaves torch's default."
-    )
+    bundle: str = Field(default="wild", description="Shipped bundle that becomes champion of an empty database.")
+    device: str = Field(default="auto", description="Torch device: `auto`, `cpu`, `cuda` or `cuda:N`.")
+    torch_threads: int = Field(default=0, ge=0, description="Torch's CPU threads; 0 leaves torch's default.")
     max_batch: int = Field(default=16, ge=1, description="Most images in one forward pass.")
-    max_wait_ms: float = Field(
-        default=25.0, ge=0, description="Longest wait for a batch to fill, in milliseconds."
-    )
+    max_wait_ms: float = Field(default=25.0, ge=0, description="Longest wait for a batch to fill, in milliseconds.")
     batch_timeout_seconds: float = Field(
         default=30.0, gt=0, description="A batch that takes longer ends the process as wedged."
     )
     decode_timeout_seconds: float = Field(
         default=20.0, gt=0, description="Longest decoding of a suspect image in its own process."
     )
-    decode_memory_bytes: int = Field(
-        default=2 * 1024**3, ge=1, description="Address space of that process, in bytes."
-    )
+    decode_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Address space of that process, in bytes.")
     heatmaps: Literal["flagged", "never"] = Field(
         default="flagged", description="`flagged` makes heatmaps for `ai_generated`, `never` none."
     )
@@ -118,18 +98,14 @@ class Settings(BaseSettings):
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")
-    presign_seconds: int = Field(
-        default=300, ge=1, description="Life of a presigned heatmap address, in seconds."
-    )
+    presign_seconds: int = Field(default=300, ge=1, description="Life of a presigned heatmap address, in seconds.")
     flower_port: int = Field(default=5555, ge=0, le=65535, description="Port of Flower.")
     flower_basic_auth: SecretStr | None = Field(
         default=None, description="`user:password` of Flower; without it Flower does not start."
     )
 
     # --- Where things lie, how they talk ------------------------------------
-    data_dir: Path = Field(
-        default=Path(".assay"), description="Data, logs and credentials of the embedded stack."
-    )
+    data_dir: Path = Field(default=Path(".assay"), description="Data, logs and credentials of the embedded stack.")
     log_level: str = Field(default="INFO", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field(
         default="json", description="`json` for machines, `console` for people."

@@ -27,6 +27,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import Text, Uuid
 
+from worker.words import DecidedBy, VerdictValue
+
 Json = dict[str, Any]
 
 
@@ -47,23 +49,6 @@ class ScanKind(StrEnum):
     LIVE = "live"
     SHADOW = "shadow"
     RESCAN = "rescan"
-
-
-class VerdictValue(StrEnum):
-    """What Assay says of an image."""
-
-    AI_GENERATED = "ai_generated"
-    UNCERTAIN = "uncertain"
-    NOT_AI_GENERATED = "not_ai_generated"
-
-
-class DecidedBy(StrEnum):
-    """Who or what decided a verdict."""
-
-    MACHINE = "machine"
-    HUMAN = "human"
-    PROVENANCE = "provenance"
-    DUPLICATE = "duplicate"
 
 
 class BundleRole(StrEnum):
@@ -142,9 +127,7 @@ class Bundle(Base):
     __tablename__ = "bundle"
     __table_args__ = (
         _one_of("role", BundleRole),
-        Index(
-            "uq_bundle_champion", "role", unique=True, postgresql_where=text("role = 'champion'")
-        ),
+        Index("uq_bundle_champion", "role", unique=True, postgresql_where=text("role = 'champion'")),
     )
 
     version: Mapped[str] = mapped_column(primary_key=True)

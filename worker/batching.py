@@ -1,0 +1,170 @@
+"""The micro-batcher: many waiting threads, one thread that owns the device.
+
+A thread submits one item for a call and waits on a future; the batcher thread
+gathers items of the same call until the batch is full or the oldest has waited
+long enough. A batch that fails is retried in halves down to single items, so
+only the culprit gets the error. Running out of memory halves the batch size
+for good. What goes in comes out: a call that returns another length fails.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from worker.errors import TransientError, WedgedError
+from worker.log import get_logger
+
+log = get_logger()
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Call = Callable[[Sequence[Item]], Sequence[Result]]
+
+
+class BatcherStoppedError(TransientError):
+    """The worker is shutting down; the scan goes to another one."""
+
+
+@dataclass
+class _Waiting:
+    call: Call[Any, Any]
+    item: Any
+    alone: bool
+    since: float
+    future: Future[Any] = field(default_factory=Future)
+
+
+class MicroBatcher:
+    """Gathers single items into batches for the thread that owns the device."""
+
+    def __init__(
+        self,
+        *,
+        max_batch: int,
+        max_wait_seconds: float,
+        timeout_seconds: float,
+        monotonic: Callable[[], float],
+        is_out_of_memory: Callable[[BaseException], bool],
+        observe_batch: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        """Keep the limits; :meth:`start` starts the thread.
+
+        Args:
+            max_batch: most items in one call.
+            max_wait_seconds: longest wait of the oldest item for company.
+            timeout_seconds: a call that takes longer means the device is wedged.
+            monotonic: clock, in seconds.
+            is_out_of_memory: tells whether an error means the batch was too big.
+            observe_batch: told the size of each batch.
+        """
+        self._max_batch = max_batch
+        self._max_wait = max_wait_seconds
+        self._timeout = timeout_seconds
+        self._monotonic = monotonic
+        self._is_out_of_memory = is_out_of_memory
+        self._observe_batch = observe_batch
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread that owns the device."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is waiting, then end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(self._timeout)
+
+    def __call__(self, call: Call[Item, Result], item: Item, *, alone: bool = False) -> Result:
+        """Run ``call`` over a batch that holds ``item`` and return the item's own result.
+
+        Items of the same call share batches; ``alone`` keeps an item by itself.
+
+        Raises:
+            WedgedError: the device thread has been in one call for longer than
+                its deadline; the process should end.
+            Exception: whatever the call raised for this item alone.
+        """
+        entry = _Waiting(call, item, alone, self._monotonic())
+        with self._changed:
+            if self._stopping:
+                raise BatcherStoppedError
+            self._waiting.append(entry)
+            self._changed.notify_all()
+        while True:
+            try:
+                result: Result = entry.future.result(self._timeout)
+            except FutureTimeoutError:
+                # A long queue is no fault of the device; one endless call is.
+                busy_since = self._busy_since
+                if busy_since is not None and self._monotonic() - busy_since >= self._timeout:
+                    raise WedgedError from None
+                if not self._thread.is_alive():
+                    raise WedgedError("the device thread has ended") from None
+            else:
+                return result
+
+    def _run(self) -> None:
+        while batch := self._gather():
+            self._observe_batch(len(batch))
+            self._run_halving(batch)
+
+    def _gather(self) -> list[_Waiting]:
+        """Wait for a batch: full, or as old as it may grow; empty at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            if not self._waiting:
+                return []
+            first = self._waiting[0]
+            deadline = first.since + self._max_wait
+            while not self._stopping and not first.alone and self._companions(first) < self._max_batch:
+                left = deadline - self._monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            return self._take(first)
+
+    def _companions(self, first: _Waiting) -> int:
+        return sum(entry.call == first.call and not entry.alone for entry in self._waiting)
+
+    def _take(self, first: _Waiting) -> list[_Waiting]:
+        if first.alone:
+            return [self._waiting.popleft()]
+        batch = [entry for entry in self._waiting if entry.call == first.call and not entry.alone][: self._max_batch]
+        chosen = {id(entry) for entry in batch}
+        self._waiting = deque(entry for entry in self._waiting if id(entry) not in chosen)
+        return batch
+
+    def _run_halving(self, batch: list[_Waiting]) -> None:
+        self._busy_since = self._monotonic()
+        try:
+            results = batch[0].call([entry.item for entry in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} items went in, {len(results)} results came out")
+        except Exception as error:  # noqa: BLE001 - the boundary of the device thread; the error goes to its waiter.
+            self._after_failure(batch, error)
+        else:
+            for entry, result in zip(batch, results, strict=True):
+                entry.future.set_result(result)
+        finally:
+            self._busy_since = None
+
+    def _after_failure(self, batch: list[_Waiting], error: Exception) -> None:
+        if len(batch) == 1:
+            batch[0].future.set_exception(error)
+            return
+        half = len(batch) // 2
+        if self._is_out_of_memory(error):
+            self._max_batch = max(1, half)
+        log.warning("batch_halved", size=len(batch), error=repr(error), max_batch=self._max_batch)
+        self._run_halving(batch[:half])
+        self._run_halving(batch[half:])

@@ -1,0 +1,40 @@
+"""Celery, configured once: a bell that says which scan to look at, nothing more."""
+
+from celery import Celery
+from kombu import Queue
+
+from worker.settings import Settings
+
+SCAN_TASK = "assay.scan_image"
+TRAINING_QUEUE = "training"
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Return the app for a broker URL; every setting here was tried under ``kill -9`` and a flushed broker."""
+    app = Celery("assay", broker=settings.redis_url.get_secret_value())
+    app.conf.update(
+        # Acknowledged late: a message of a worker that ends cleanly goes back to the queue.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        # One message a thread; what waits, waits where every worker can take it.
+        worker_prefetch_multiplier=1,
+        # Results live in Postgres.
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 300,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "health_check_interval": 25,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+        },
+        task_default_queue="scan.live",
+        task_queues=[Queue("scan.live"), Queue("scan.bulk"), Queue(TRAINING_QUEUE)],
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        accept_content=["json"],
+    )
+    return app

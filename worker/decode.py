@@ -1,0 +1,93 @@
+"""Bytes to pixels, under limits that are checked before anything is decoded.
+
+Only formats that people upload as pictures are tried, so no file reaches
+Pillow's rarer or program-calling readers. Of an animation the first frame
+counts. What comes out is always upright 8-bit RGB.
+"""
+
+import io
+from dataclasses import dataclass
+
+import pillow_heif
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from worker.errors import TooManyPixelsError, UndecodableError, UnsupportedTypeError
+
+pillow_heif.register_heif_opener()
+# Our own limit is checked on the header; Pillow's would warn first and raise elsewhere.
+Image.MAX_IMAGE_PIXELS = None
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+# How the bytes of those formats begin: tells a damaged image from no image at all.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_TO_8_BIT = 255.0 / 65535.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels, and what the container said of itself.
+
+    Attributes:
+        image: RGB, 8 bits a channel, upright.
+        format: Pillow's name of the container, such as ``JPEG``.
+    """
+
+    image: Image.Image
+    format: str
+
+
+def decode(data: bytes, *, max_pixels: int) -> Decoded:
+    """Decode the first frame of an image.
+
+    Args:
+        data: the whole file.
+        max_pixels: most pixels, width times height, that are decoded.
+
+    Returns:
+        Upright RGB pixels of at least 1x1.
+
+    Raises:
+        UnsupportedTypeError: not a picture of a known format.
+        TooManyPixelsError: the header announces more pixels than allowed.
+        UndecodableError: a picture, but damaged or incomplete.
+    """
+    if not data:
+        raise UndecodableError("the object is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            _check_pixels(opened.size, max_pixels)
+            opened.load()
+            return Decoded(_to_rgb(ImageOps.exif_transpose(opened)), opened.format or "")
+    except UnidentifiedImageError as error:
+        if _looks_like_image(data):
+            raise UndecodableError("the image's header is damaged") from error
+        raise UnsupportedTypeError("not a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError) as error:
+        # Pillow's readers raise all of these on damaged files.
+        raise UndecodableError(str(error) or type(error).__name__) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in {"PIL", "pillow_heif", "struct", "zlib"}:
+            raise UndecodableError(str(error)) from error
+        raise
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise TooManyPixelsError(f"{width}x{height} pixels, the limit is {max_pixels}")
+
+
+def _looks_like_image(data: bytes) -> bool:
+    head = data[:16]
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit greys: Pillow's own conversion would clip everything above 255 to white.
+        return image.convert("F").point(lambda value: value * _TO_8_BIT + 0.5).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        # Browsers show transparent pictures on white; so do we, whatever colour hides underneath.
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")

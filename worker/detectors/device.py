@@ -1,0 +1,31 @@
+"""The device that detectors run on: which one, how many threads, and when it is out of memory."""
+
+import torch
+
+_CPU_OUT_OF_MEMORY = "can't allocate memory"
+
+
+def pick_device(name: str) -> str:
+    """Return a torch device name; ``auto`` is the first CUDA device where there is one, else ``cpu``.
+
+    Raises:
+        ValueError: the device was asked for by name and is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"ASSAY_DEVICE is {name}, but torch finds no CUDA device here; set it to `auto` or `cpu`")
+    return str(torch.device(name))
+
+
+def set_threads(count: int) -> None:
+    """Bound torch's CPU threads; 0 leaves torch's default, one for each core."""
+    if count:
+        torch.set_num_threads(count)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a batch failed because it was too big for the device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)

@@ -1,0 +1,173 @@
+"""The edge to the object store: everything Assay reads from it or writes to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.errors import GoneError, TooLargeError, TransientError
+from worker.ingest.s3_events import clean_etag, clean_version_id
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "PreconditionFailed", "412", "MethodNotAllowed", "405"}
+
+
+class ObjectStoreDownError(TransientError):
+    """The object store does not answer; check ASSAY_S3_ENDPOINT_URL and its keys."""
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """What names one state of an object: its VersionId where versioned, and its ETag."""
+
+    version_id: str | None
+    etag: str
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What the store knows of an object without its bytes."""
+
+    version: ObjectVersion
+    size: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """One object version as a listing gives it."""
+
+    key: str
+    version: ObjectVersion
+
+
+class ObjectStore:
+    """An S3-compatible store; safe for many threads."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
+        """Return what is known of an object, or None where there is none.
+
+        Raises:
+            ObjectStoreDownError: the store does not answer.
+        """
+        pin = {"VersionId": version_id} if version_id else {}
+        try:
+            answer: Any = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
+        except ClientError as error:
+            if _code(error) in _GONE or _code(error) in {"400", "403", "Forbidden", "KeyTooLongError"}:
+                return None
+            raise ObjectStoreDownError(str(error)) from error
+        except BotoCoreError as error:
+            raise ObjectStoreDownError(str(error)) from error
+        metadata = {name: unquote(value) for name, value in answer["Metadata"].items()}
+        return ObjectHead(_version(answer), answer["ContentLength"], metadata)
+
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return the bytes of exactly this version of an object.
+
+        Raises:
+            GoneError: this version is not there any more.
+            TooLargeError: more than ``max_bytes``; no more than that is read.
+            ObjectStoreDownError: the store does not answer.
+        """
+        pin = {"VersionId": version} if versioned else {"IfMatch": f'"{version}"'}
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
+            with answer["Body"] as body:
+                if answer["ContentLength"] > max_bytes:
+                    raise TooLargeError(f"{answer['ContentLength']} bytes, the limit is {max_bytes}")
+                return bytes(body.read())
+        except ClientError as error:
+            if _code(error) in _GONE:
+                raise GoneError(f"{bucket}/{key} at version {version}: {_code(error)}") from error
+            raise ObjectStoreDownError(str(error)) from error
+        except BotoCoreError as error:
+            raise ObjectStoreDownError(str(error)) from error
+
+    def put(
+        self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> ObjectVersion:
+        """Write an object; metadata values may be any text, they travel percent-encoded."""
+        encoded = {name: quote(value) for name, value in (metadata or {}).items()}
+        try:
+            answer = self._client.put_object(
+                Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=encoded
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ObjectStoreDownError(str(error)) from error
+        return _version(answer)
+
+    def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
+        """Return an address that reads one object for so many seconds, without credentials."""
+        return self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+        )
+
+    def reachable(self, bucket: str) -> bool:
+        """Tell whether a bucket answers."""
+        try:
+            self._client.head_bucket(Bucket=bucket)
+        except (ClientError, BotoCoreError):
+            return False
+        return True
+
+    def versioned(self, bucket: str) -> bool:
+        """Tell whether a bucket keeps versions now."""
+        try:
+            return self._client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+        except (ClientError, BotoCoreError) as error:
+            raise ObjectStoreDownError(str(error)) from error
+
+    def pages(self, bucket: str) -> Iterator[list[ListedObject]]:
+        """Yield the objects of a bucket, versions included where it keeps them, up to 1,000 at a time."""
+        try:
+            if self.versioned(bucket):
+                for page in self._client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                    yield [ListedObject(found["Key"], _version(found)) for found in page.get("Versions", [])]
+            else:
+                for listing in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                    yield [ListedObject(found["Key"], _version(found)) for found in listing.get("Contents", [])]
+        except (ClientError, BotoCoreError) as error:
+            raise ObjectStoreDownError(str(error)) from error
+
+
+def s3_client(settings: Settings) -> "S3Client":
+    """Return an S3 client for the settings, with time-outs short enough for a worker's lease."""
+    return boto3.client("s3", **client_arguments(settings, settings.s3_endpoint_url))
+
+
+def client_arguments(settings: Settings, endpoint_url: str | None) -> dict[str, Any]:
+    """Return what S3 and SQS clients have in common: address, credentials, time-outs."""
+    key, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    return {
+        "endpoint_url": endpoint_url,
+        "region_name": settings.s3_region,
+        "aws_access_key_id": key.get_secret_value() if key else None,
+        "aws_secret_access_key": secret.get_secret_value() if secret else None,
+        "config": Config(
+            connect_timeout=3,
+            read_timeout=25,
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=64,
+            # Stores addressed by host and port have no wildcard names for buckets.
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+        ),
+    }
+
+
+def _version(answer: Any) -> ObjectVersion:
+    return ObjectVersion(clean_version_id(answer.get("VersionId")), clean_etag(answer.get("ETag")) or "")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,119 @@
+"""Turns "an object arrived" into an image row and a live scan, committed before anyone is told.
+
+The same step serves all ways in: the SQS listener, the webhook route, the
+sweep and uploads through the API. Doing it twice changes nothing.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from worker.fetch import ObjectHead, ObjectStore
+from worker.ingest.s3_events import ObjectCreated
+from worker.store.images import NewImage, insert_image_and_scan
+from worker.store.session import Database
+
+# Stands for the version of an object that vanished before anything could name it.
+VANISHED = "vanished"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An image and its live scan, as they are in the database."""
+
+    image_pk: int
+    image_id: str
+    scan_id: int
+    version: str
+    key: str
+    created: bool
+
+
+class Register:
+    """Registers arrived objects; refuses buckets that are not for uploads."""
+
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        *,
+        upload_buckets: Collection[str],
+        artifact_bucket: str,
+        image_id_pattern: str | None = None,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._buckets = frozenset(upload_buckets) - {artifact_bucket}
+        self._pattern = re.compile(image_id_pattern) if image_id_pattern else None
+
+    def __call__(self, created: ObjectCreated) -> Registered | None:
+        """Register one object and commit.
+
+        Returns:
+            What was registered, or None for a bucket that is refused.
+
+        Raises:
+            TransientError: database or object store out of reach; nothing was
+                committed, the event must come again.
+        """
+        if created.bucket not in self._buckets or any(_is_folder_marker(key) for key in created.keys):
+            return None
+        key, head = self._find(created)
+        image = NewImage(
+            image_id=image_id_for(key, head, self._pattern),
+            source=source_of(created.bucket, key),
+            bucket=created.bucket,
+            key=key,
+            version=version_of(created, head),
+            versioned=bool(created.version_id or (head and head.version.version_id and _same(created, head))),
+            size_bytes=head.size if head else created.size,
+        )
+        with self._database.transaction() as session:
+            image_pk, scan_id, new = insert_image_and_scan(session, image)
+        return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
+
+    def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:
+        for key in created.keys:
+            head = self._objects.head(created.bucket, key, created.version_id)
+            if head:
+                return key, head
+        return created.keys[0], None
+
+
+def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
+    """Return what names this state of the object, never empty, so that events and sweep agree.
+
+    The event's VersionId wins; an event that only has an ETag takes the
+    VersionId of the object it finds, unless that was overwritten meanwhile.
+    """
+    if created.version_id:
+        return created.version_id
+    if head and _same(created, head):
+        return head.version.version_id or head.version.etag
+    return created.etag or VANISHED
+
+
+def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | None) -> str:
+    """Return the platform's own id: object metadata ``image-id``, else the pattern on the key, else the key."""
+    if head and head.metadata.get("image-id"):
+        return head.metadata["image-id"]
+    found = pattern.search(key) if pattern else None
+    if found and found.re.groups:
+        named = found.groupdict().get("image_id") or found.group(1)
+        return named or key
+    return key
+
+
+def source_of(bucket: str, key: str) -> str:
+    """Return where on the platform an image comes from: the bucket and the key's first folder."""
+    folder = PurePosixPath(key).parts[0] if "/" in key.strip("/") else ""
+    return f"{bucket}/{folder}" if folder else bucket
+
+
+def _same(created: ObjectCreated, head: ObjectHead) -> bool:
+    return created.etag is None or created.etag == head.version.etag
+
+
+def _is_folder_marker(key: str) -> bool:
+    return key.endswith("/")

@@ -1,0 +1,122 @@
+"""Reads what object stores say when an object arrives, whatever store said it. Pure.
+
+AWS sends records of version 2.1 to 2.5 with form-encoded keys, alone, inside
+SNS envelopes, or as EventBridge events with raw keys; MinIO, its fork and
+RustFS send the same records with ``%2F`` in the key; Ceph RGW sends raw keys
+and an empty ``versionId``. Test events carry no records.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+# Events nest at most SNS-in-SQS deep; anything deeper is somebody playing.
+_MAX_ENVELOPES = 3
+
+
+class UnknownEventError(ValueError):
+    """The body is no object-store event that Assay knows."""
+
+
+@dataclass(frozen=True)
+class ObjectCreated:
+    """An object arrived, as an event tells it.
+
+    Attributes:
+        bucket: name of the bucket.
+        keys: candidate keys, the likeliest first; more than one where the
+            encoding is in doubt.
+        version_id: VersionId, or None where the bucket is not versioned or
+            the event does not say.
+        etag: ETag without quotes, or None.
+        size: bytes, or None.
+    """
+
+    bucket: str
+    keys: tuple[str, ...]
+    version_id: str | None = None
+    etag: str | None = None
+    size: int | None = None
+
+
+def parse_events(body: bytes | str) -> list[ObjectCreated]:
+    """Return the objects that an event body says have arrived.
+
+    Args:
+        body: JSON as the store sent it, by queue or by webhook.
+
+    Returns:
+        One entry for each created object; empty for test events and for
+        records of other kinds (removals, restores).
+
+    Raises:
+        UnknownEventError: the body is no JSON, or no event of a known shape.
+    """
+    return _parse(body, _MAX_ENVELOPES)
+
+
+def clean_version_id(version_id: object) -> str | None:
+    """Return a real VersionId; missing, empty and ``"null"`` all mean there is none."""
+    return version_id if isinstance(version_id, str) and version_id not in {"", "null"} else None
+
+
+def clean_etag(etag: object) -> str | None:
+    """Return an ETag without the quotes that HTTP puts around it."""
+    return etag.strip('"') or None if isinstance(etag, str) else None
+
+
+def _parse(body: bytes | str, envelopes: int) -> list[ObjectCreated]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnknownEventError("the event is not JSON") from error
+    if not isinstance(event, dict):
+        raise UnknownEventError("the event is not a JSON object")
+    if isinstance(event.get("Records"), list):
+        return [created for record in event["Records"] for created in _from_record(record)]
+    if event.get("Event") == "s3:TestEvent" or event.get("EventName") == "s3:TestEvent":
+        return []
+    if isinstance(event.get("Message"), str) and envelopes > 0:  # SNS around S3
+        return _parse(event["Message"], envelopes - 1)
+    if event.get("source") == "aws.s3":
+        return _from_eventbridge(event)
+    raise UnknownEventError("the event has neither Records nor an EventBridge detail")
+
+
+def _from_record(record: Any) -> list[ObjectCreated]:
+    try:
+        name, source = str(record["eventName"]), str(record.get("eventSource", ""))
+        if not name.removeprefix("s3:").startswith("ObjectCreated"):
+            return []
+        bucket, found = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        return [_created(bucket, found, _candidates(found["key"], source), found.get("versionId"), found.get("eTag"))]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnknownEventError(f"a record lacks what names the object: {error!r}") from error
+
+
+def _from_eventbridge(event: dict[str, Any]) -> list[ObjectCreated]:
+    if event.get("detail-type") != "Object Created":
+        return []
+    try:
+        found = event["detail"]["object"]
+        bucket, keys = event["detail"]["bucket"]["name"], (found["key"],)
+        return [_created(bucket, found, keys, found.get("version-id"), found.get("etag"))]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnknownEventError(f"the EventBridge detail lacks what names the object: {error!r}") from error
+
+
+def _created(bucket: Any, found: Any, keys: tuple[Any, ...], version_id: object, etag: object) -> ObjectCreated:
+    if not (isinstance(bucket, str) and bucket and all(isinstance(key, str) and key for key in keys)):
+        raise UnknownEventError("bucket and key must be non-empty strings")
+    size = found.get("size")
+    return ObjectCreated(
+        bucket, keys, clean_version_id(version_id), clean_etag(etag), size if isinstance(size, int) else None
+    )
+
+
+def _candidates(key: str, source: str) -> tuple[str, ...]:
+    decoded = unquote_plus(key)
+    # Ceph RGW sends the key as it is; everyone else form-encodes it.
+    ordered = (key, decoded) if source.startswith("ceph") else (decoded, key)
+    return tuple(dict.fromkeys(ordered))

@@ -1,0 +1,89 @@
+"""The SQS listener: long-polls the queue of bucket events, commits, and only then deletes."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.errors import TransientError
+from worker.fetch import client_arguments
+from worker.ingest.register import Registered
+from worker.ingest.s3_events import ObjectCreated, UnknownEventError, parse_events
+from worker.log import get_logger
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
+
+log = get_logger()
+
+_BATCH = 10  # the most that SQS hands out in one receive
+_LONG_POLL_SECONDS = 5
+_PAUSE_AFTER_TROUBLE_SECONDS = 2.0
+
+
+class Registers(Protocol):
+    """What ingest needs of :class:`~worker.ingest.register.Register`."""
+
+    def __call__(self, created: ObjectCreated) -> Registered | None:
+        """Register one object and commit."""
+
+
+class SqsListener:
+    """Moves events from the queue to the database."""
+
+    def __init__(self, client: "SQSClient", queue_url: str, register: Registers) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._register = register
+
+    def run(self, stop: threading.Event) -> None:
+        """Listen until ``stop`` is set; trouble with the queue is logged and waited out."""
+        with ThreadPoolExecutor(_BATCH, thread_name_prefix="ingest") as pool:
+            while not stop.is_set():
+                try:
+                    self.receive_once(pool)
+                except (ClientError, BotoCoreError) as error:
+                    log.warning("sqs_unreachable", error=str(error))
+                    stop.wait(_PAUSE_AFTER_TROUBLE_SECONDS)
+
+    def receive_once(self, pool: ThreadPoolExecutor, wait_seconds: int = _LONG_POLL_SECONDS) -> int:
+        """Receive once and handle what came; return how many messages were acknowledged."""
+        answer = self._client.receive_message(
+            QueueUrl=self._queue_url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=wait_seconds
+        )
+        messages = answer.get("Messages", [])
+        handled = [message for message, done in zip(messages, pool.map(self._handle, messages), strict=True) if done]
+        if handled:
+            self._client.delete_message_batch(
+                QueueUrl=self._queue_url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                    for number, message in enumerate(handled)
+                ],
+            )
+        return len(handled)
+
+    def _handle(self, message: "MessageTypeDef") -> bool:
+        """Register what one message says; False leaves it in the queue to come again."""
+        try:
+            for created in parse_events(message.get("Body", "")):
+                registered = self._register(created)
+                if registered is None:
+                    log.warning("event_refused", bucket=created.bucket, key=created.keys[0])
+        except UnknownEventError as error:
+            # Left undeleted, so the queue's own dead-letter rule keeps it for a person to read.
+            log.warning("event_unknown", error=str(error), message_id=message.get("MessageId"))
+            return False
+        except TransientError as error:
+            log.warning("event_postponed", error=error.detail, message_id=message.get("MessageId"))
+            return False
+        return True
+
+
+def sqs_client(settings: Settings) -> "SQSClient":
+    """Return an SQS client for the settings."""
+    return boto3.client("sqs", **client_arguments(settings, settings.sqs_endpoint_url))

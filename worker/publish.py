@@ -1,0 +1,35 @@
+"""Rings Celery's bell: one message, one scan id."""
+
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from worker.celery_app import SCAN_TASK
+from worker.dispatch import BrokerDownError
+
+# The dispatcher tries again by itself; waiting inside kombu would only hide the trouble.
+_RETRY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1}
+
+
+class Publisher:
+    """Sends scan ids to a Celery queue over one connection."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def __call__(self, queue: str, scan_ids: Sequence[int]) -> None:
+        """Publish every id.
+
+        Raises:
+            BrokerDownError: the broker did not take them all; some may have gone out.
+        """
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for scan_id in scan_ids:
+                    self._app.send_task(
+                        SCAN_TASK, args=(scan_id,), queue=queue, producer=producer, retry=True, retry_policy=_RETRY
+                    )
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerDownError(str(error)) from error

@@ -1,0 +1,217 @@
+"""THE STORY: what happens to one image, from its lease to its verdict.
+
+Read :meth:`ScanImage.__call__` and :meth:`ScanImage._scan` from top to bottom.
+Everything here is a call to a collaborator; what can go wrong is decided in
+one place, by the kind of the error.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from PIL import Image as Pixels
+
+from worker.batching import MicroBatcher
+from worker.decode import Decoded
+from worker.errors import LeaseLostError, PermanentError, WedgedError
+from worker.fetch import ObjectStore
+from worker.log import get_logger
+from worker.metrics import SCANS, STAGE_SECONDS, VERDICTS
+from worker.provenance import read_provenance
+from worker.store.scans import ImageFacts, Lease, Scans
+from worker.verdict import Decision, decide, rules_for
+from worker.words import DecidedBy, VerdictValue
+
+log = get_logger()
+
+# Large enough to see where it glows, small enough to be cheap on every flagged image.
+_OVERLAY_SIDE = 1024
+
+
+class Decode(Protocol):
+    """Bytes to pixels; suspects in a process of their own."""
+
+    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
+        """Raise PermanentError for what is no good image."""
+
+
+class Bundles(Protocol):
+    """Loaded bundles by version."""
+
+    def get(self, version: str) -> Any:
+        """Return the bundle, loading it if needed; raises TransientError if it cannot be had."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how soon a failed scan is tried again; seconds."""
+
+    max_attempts: int
+    base_seconds: float
+    max_seconds: float
+
+    def delay(self, attempts: int, jitter: float) -> float | None:
+        """Return the wait after so many attempts, or None when there were enough; jitter is 0 to 1."""
+        if attempts >= self.max_attempts:
+            return None
+        return min(self.base_seconds * 2.0 ** (attempts - 1), self.max_seconds) * (0.5 + jitter)
+
+
+@dataclass
+class Stopwatch:
+    """Measures the stages of one scan, in milliseconds."""
+
+    monotonic: Callable[[], float]
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        start = self.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self.monotonic() - start
+            self.timings[name] = round(self.timings.get(name, 0.0) + 1000 * seconds, 2)
+            STAGE_SECONDS.labels(name).observe(seconds)
+
+
+class ScanImage:
+    """Scans one image for a Celery task."""
+
+    def __init__(
+        self,
+        *,
+        scans: Scans,
+        objects: ObjectStore,
+        decode: Decode,
+        bundles: Bundles,
+        batcher: MicroBatcher,
+        overlay: Callable[[Pixels.Image, Any, float], bytes],
+        artifact_bucket: str,
+        lease_seconds: float,
+        max_bytes: int,
+        retries: RetryPolicy,
+        make_heatmaps: bool,
+        monotonic: Callable[[], float],
+        end_process: Callable[[], None],
+    ) -> None:
+        """Keep the collaborators; see :mod:`worker.bootstrap` for how they are built."""
+        self._scans = scans
+        self._objects = objects
+        self._decode = decode
+        self._bundles = bundles
+        self._batcher = batcher
+        self._overlay = overlay
+        self._artifact_bucket = artifact_bucket
+        self._lease_seconds = lease_seconds
+        self._max_bytes = max_bytes
+        self._retries = retries
+        self._make_heatmaps = make_heatmaps
+        self._monotonic = monotonic
+        self._end_process = end_process
+
+    def __call__(self, scan_id: int) -> None:
+        """Bring one scan to its end, or leave it so that it comes again."""
+        lease = self._scans.lease(scan_id, self._lease_seconds)
+        if lease is None:  # delivered twice, or taken by another worker: the ledger does not care.
+            return
+        try:
+            self._scan(lease)
+        except LeaseLostError as error:
+            SCANS.labels("fenced", "").inc()
+            log.warning("scan_fenced", error=error.detail)
+        except PermanentError as error:
+            self._reject(lease, error)
+        except WedgedError as error:
+            # The lease is left to expire: the process is ill, not the image.
+            log.critical("device_wedged", error=error.detail)
+            self._end_process()
+        except Exception as error:
+            # The task's boundary: whatever it was, the scan is tried again.
+            log.exception("scan_failed", attempts=lease.attempts + 1)
+            self._fail(lease, error)
+
+    def _scan(self, lease: Lease) -> None:
+        watch = Stopwatch(self._monotonic)
+        image = lease.image
+        bundle = self._bundles.get(lease.bundle_version)
+        with watch.stage("fetch"):
+            data = self._objects.fetch(
+                image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
+            )
+        with watch.stage("decode"):
+            pixels = self._decode(data, suspect=lease.suspect).image
+        with watch.stage("provenance"):
+            provenance = read_provenance(data)
+            sha256 = hashlib.sha256(data).hexdigest()
+        with watch.stage("views"):
+            prepared = bundle.prepare(pixels)
+        with watch.stage("detect"):
+            scores = self._batcher(bundle.score, prepared, alone=lease.suspect)
+        decision = decide(scores.probability, rules_for(vars(lease.policy), image.source), bundle.figures, provenance)
+        with watch.stage("heatmap"):
+            heatmaps = self._heatmaps(lease, bundle, prepared, pixels, decision)
+        facts = ImageFacts(sha256, len(data), *pixels.size)
+        verdict = verdict_row(decision, scores, provenance.as_json(), lease)
+        with watch.stage("record"):
+            self._scans.complete(lease, verdict, heatmaps, facts, watch.timings)
+        SCANS.labels("completed", "").inc()
+        VERDICTS.labels(decision.verdict, image.source).inc()
+        log.info("scan_completed", verdict=decision.verdict, probability=decision.probability, ms=watch.timings)
+
+    def _heatmaps(
+        self, lease: Lease, bundle: Any, prepared: Any, pixels: Pixels.Image, decision: Decision
+    ) -> list[dict[str, Any]]:
+        """Make and store the evidence for an accusation; nothing for other verdicts."""
+        if not self._make_heatmaps or decision.verdict is not VerdictValue.AI_GENERATED:
+            return []
+        maps = self._batcher(bundle.heatmaps, prepared, alone=lease.suspect)
+        pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
+        rows = []
+        for detector, heatmap in maps.items():
+            key = f"heatmaps/{lease.image.id}/{lease.bundle_version}/{detector}.png"
+            png = self._overlay(pixels, heatmap, decision.probability)
+            self._objects.put(self._artifact_bucket, key, png, "image/png")
+            named = {"detector": detector, "method": heatmap.method, "layer": heatmap.layer}
+            rows.append({**named, "bundle_version": lease.bundle_version, "key": key})
+        return rows
+
+    def _reject(self, lease: Lease, error: PermanentError) -> None:
+        try:
+            self._scans.reject(lease, error.reason, error.detail)
+        except LeaseLostError:
+            SCANS.labels("fenced", "").inc()
+            return
+        SCANS.labels("rejected", error.reason).inc()
+        log.info("scan_rejected", reason=error.reason, detail=error.detail)
+
+    def _fail(self, lease: Lease, error: Exception) -> None:
+        delay = self._retries.delay(lease.attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
+        try:
+            self._scans.fail(lease, repr(error), retry_in=delay)
+        except LeaseLostError:
+            SCANS.labels("fenced", "").inc()
+            return
+        SCANS.labels("dead" if delay is None else "retried", "").inc()
+
+
+def verdict_row(decision: Decision, scores: Any, provenance: Mapping[str, object], lease: Lease) -> dict[str, Any]:
+    """Return the columns of the verdict that a scan ends with."""
+    detectors = {
+        name: {"logit": logit, "probability": scores.probabilities[name]} for name, logit in scores.logits.items()
+    }
+    return {
+        "verdict": decision.verdict,
+        "decided_by": DecidedBy.MACHINE,
+        "probability": decision.probability,
+        "lower_threshold": decision.thresholds.lower,
+        "upper_threshold": decision.thresholds.upper,
+        "detectors": detectors,
+        "provenance": dict(provenance),
+        "bundle_version": lease.bundle_version,
+        "policy_version": lease.policy.version,
+    }

@@ -1,0 +1,83 @@
+"""From probability and policy to a verdict. Pure: no clock, no settings, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.calibration import CalibrationFigures, Thresholds, derive_thresholds, shift
+from worker.provenance import Provenance
+from worker.words import VerdictValue
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A policy version as it applies to one source."""
+
+    false_positive_budget: float
+    miss_budget: float
+    prior_shift: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict and the numbers that defend it.
+
+    Attributes:
+        verdict: what is said of the image.
+        probability: calibrated P(AI-generated) with the prior shift, 0 to 1.
+        thresholds: the cuts it was compared with.
+    """
+
+    verdict: VerdictValue
+    probability: float
+    thresholds: Thresholds
+
+
+def rules_for(policy: Mapping[str, Any], source: str) -> Rules:
+    """Return a policy's rules for a source; what the source does not set is the policy's own.
+
+    Args:
+        policy: ``prior_shift``, ``false_positive_budget``, ``miss_budget`` and
+            ``by_source``, source to budgets; a source also answers for the
+            folders below it.
+        source: where the image comes from, such as ``uploads/avatars``.
+    """
+    by_source = policy["by_source"]
+    own = by_source.get(source) or by_source.get(source.split("/", 1)[0]) or {}
+    return Rules(
+        own.get("false_positive_budget", policy["false_positive_budget"]),
+        own.get("miss_budget", policy["miss_budget"]),
+        policy["prior_shift"],
+    )
+
+
+def decide(probability: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
+    """Decide an image.
+
+    Args:
+        probability: calibrated P(AI-generated) of the bundle, 0 to 1, without prior shift.
+        rules: the policy for the image's source.
+        figures: the bundle's held-out probabilities, from which thresholds follow.
+        provenance: what the file declares of itself.
+    """
+    thresholds = derive_thresholds(
+        figures,
+        false_positive_budget=rules.false_positive_budget,
+        miss_budget=rules.miss_budget,
+        prior_shift=rules.prior_shift,
+    )
+    shifted = shift(probability, rules.prior_shift)
+    verdict = compare(shifted, thresholds)
+    if verdict is VerdictValue.NOT_AI_GENERATED and provenance.declares_ai:
+        # Anyone can write a tag, so it accuses nobody; but a file that says it is AI is not cleared either.
+        return Decision(VerdictValue.UNCERTAIN, shifted, thresholds)
+    return Decision(verdict, shifted, thresholds)
+
+
+def compare(probability: float, thresholds: Thresholds) -> VerdictValue:
+    """Return ``ai_generated`` above the upper threshold, ``not_ai_generated`` below the lower, else ``uncertain``."""
+    if probability > thresholds.upper:
+        return VerdictValue.AI_GENERATED
+    if probability < thresholds.lower:
+        return VerdictValue.NOT_AI_GENERATED
+    return VerdictValue.UNCERTAIN
