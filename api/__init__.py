@@ -1,0 +1,1 @@
+"""The HTTP API: images in, verdicts out. Never imports torch, nor anything that does."""

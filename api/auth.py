@@ -1,0 +1,91 @@
+"""Who may do what: API keys from the request, checked against Postgres, remembered for a moment."""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from structlog.contextvars import bind_contextvars
+
+from api.problems import ProblemError
+from worker.store.api_keys import Principal, Scope, fingerprint
+
+# A revoked key works at most this long after; 5 s is what the README promises.
+REMEMBER_SECONDS = 3.0
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer.")
+
+
+class Verifies(Protocol):
+    """What authentication needs of :class:`~worker.store.api_keys.ApiKeys`."""
+
+    def verify(self, key: str) -> Principal | None:
+        """Return whose key this is, or None."""
+
+
+class KeyRing:
+    """Remembers keys that were found good, so that most requests cost no query for theirs."""
+
+    def __init__(
+        self, keys: Verifies, *, seconds: float = REMEMBER_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keys = keys
+        self._seconds = seconds
+        self._clock = clock
+        # Only good keys are in here, so strangers cannot make it grow.
+        self._remembered: dict[str, tuple[Principal, float]] = {}
+
+    def remembered(self, key: str) -> Principal | None:
+        """Return whose key this was found to be a moment ago, without asking Postgres."""
+        principal, until = self._remembered.get(fingerprint(key), (None, 0.0))
+        return principal if self._clock() < until else None
+
+    def look_up(self, key: str) -> Principal | None:
+        """Ask Postgres whose key this is and remember a good one."""
+        until = self._clock() + self._seconds
+        principal = self._keys.verify(key)
+        if principal:
+            self._remembered[fingerprint(key)] = (principal, until)
+        else:
+            self._remembered.pop(fingerprint(key), None)
+        return principal
+
+
+class Needs:
+    """A dependency: the request shows a good key with this scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def __call__(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        header: Annotated[str | None, Depends(_header)],
+    ) -> Principal:
+        """Return whose request this is.
+
+        Raises:
+            ProblemError: 401 without a good key, 403 when its scopes do not do.
+        """
+        key = bearer.credentials if bearer else header
+        if not key:
+            raise _unauthorized("No API key: send `Authorization: Bearer …` or `X-API-Key`.")
+        ring: KeyRing = request.app.state.services.keys
+        principal = ring.remembered(key) or await run_in_threadpool(ring.look_up, key)
+        if principal is None:
+            raise _unauthorized("This API key is unknown, expired or revoked.")
+        bind_contextvars(api_key=principal.key_id)
+        if not principal.may(self._scope):
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
+            )
+        return principal
+
+
+def _unauthorized(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})

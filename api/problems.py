@@ -1,0 +1,129 @@
+"""Errors as problem details (RFC 9457): one shape for everything that goes wrong.
+
+Each carries the request's id, so that a platform's engineer and ours can talk
+about the same line of the log; none carries internals.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DataError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from worker.errors import TransientError
+from worker.log import get_logger
+
+log = get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+
+class Problem(BaseModel):
+    """Problem details by RFC 9457."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class ProblemError(Exception):
+    """The request cannot be served; becomes a problem response."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        """Keep what the response says.
+
+        Args:
+            status: HTTP status.
+            detail: a sentence for the person who made the request.
+            headers: further response headers.
+            members: extension members of the problem.
+        """
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+
+class InvalidError(ProblemError):
+    """One part of the request has a value that cannot be."""
+
+    def __init__(self, place: str, name: str, message: str) -> None:
+        """Name the part, ``place`` being ``path``, ``query``, ``header`` or ``body``."""
+        errors = [{"loc": [place, name], "msg": message}]
+        super().__init__(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {message}", errors=errors)
+
+
+def problem_response(
+    request_id: str, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """Return the response for a problem."""
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id, **members)
+    return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def retry_later(request_id: str, detail: str) -> JSONResponse:
+    """Return the 503 of a part that is out of reach."""
+    return problem_response(
+        request_id, HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem; what is left over is the request context's 500."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(TransientError, _on_transient_error)
+    app.add_exception_handler(DataError, _on_data_error)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - Starlette's handlers are typed for any exception.
+    return problem_response(request.state.request_id, error.status, error.detail, error.headers, **error.members)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above.
+    return problem_response(request.state.request_id, error.status_code, str(error.detail), error.headers)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above.
+    # What was sent is left out: it may be a secret.
+    errors = [{"loc": list(found["loc"]), "msg": found["msg"]} for found in error.errors()]
+    detail = "; ".join(f"{found['loc'][-1]}: {found['msg']}" for found in errors)
+    return problem_response(request.state.request_id, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+async def _on_transient_error(request: Request, error: Exception) -> Response:
+    # The message may hold addresses of our parts; the class's own sentence does not.
+    log.warning("request_postponed", error=str(error), cause=repr(error.__cause__))
+    return retry_later(request.state.request_id, "A part that Assay needs does not answer; try again later.")
+
+
+async def _on_data_error(request: Request, error: Exception) -> Response:
+    # A NUL in a text, for one: valid in HTTP, impossible in Postgres, and hence the name of nothing.
+    log.info("request_unstorable", error=str(error))
+    return problem_response(
+        request.state.request_id, HTTPStatus.UNPROCESSABLE_ENTITY, "The request holds a value that cannot be stored."
+    )
+
+
+# For the OpenAPI description: which problems a route may answer with.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request is at fault", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}},
+    "5XX": {"description": "Assay is at fault", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}},
+}

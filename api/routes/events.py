@@ -1,0 +1,65 @@
+"""Events of S3-compatible stores, as they post them: MinIO and its kin, RustFS, Ceph RGW, SNS.
+
+The store is answered only after commit; whatever keeps us from that becomes a
+503, so that the store posts the event again.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Needs
+from api.bodies import read_body
+from api.problems import RESPONSES, ProblemError
+from api.schemas import EventsTaken
+from api.services import FromApp
+from worker.ingest.s3_events import UnknownEventError, parse_events
+from worker.ingest.sqs import Registers
+from worker.log import get_logger
+from worker.store.api_keys import Scope
+
+log = get_logger()
+
+router = APIRouter(prefix="/v1/events", tags=["events"], responses=RESPONSES)
+
+# A record has about a thousand bytes, and stores send one to a few of them.
+MAX_EVENT_BYTES = 1024 * 1024
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+}
+
+
+@router.post(
+    "/s3",
+    response_model=EventsTaken,
+    responses={204: {"description": "A test event, or one of no created object"}},
+    openapi_extra=_BODY,
+    dependencies=[Depends(Needs(Scope.INGEST))],
+)
+async def post_s3_event(request: Request, services: FromApp) -> EventsTaken | Response:
+    """Take an event of created objects; answered once their images and scans are committed."""
+    with services.budget.hold() as held:
+        body = await read_body(request, MAX_EVENT_BYTES, held)
+        taken = await run_in_threadpool(_take, body, services.register)
+    return taken or Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _take(body: bytes, register: Registers) -> EventsTaken | None:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from error
+    try:
+        arrived = parse_events(body)
+    except UnknownEventError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"No event that Assay knows: {error}.") from error
+    if not arrived:
+        return None
+    registered = [register(created) for created in arrived]
+    refused = registered.count(None)
+    if refused:
+        log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=refused)
+    return EventsTaken(registered=len(registered) - refused, refused=refused)

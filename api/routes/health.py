@@ -1,0 +1,64 @@
+"""Health and metrics: for load balancers and scrapers, without a key, so without a secret."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from api.problems import problem_response
+from api.services import FromApp
+
+router = APIRouter(tags=["health"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = "live"
+
+
+class PartOut(BaseModel):
+    """One part that the API needs; `hint` says where to look when it does not answer."""
+
+    ok: bool
+    hint: str | None
+
+
+class Ready(BaseModel):
+    """All parts answer."""
+
+    status: str = "ready"
+    parts: dict[str, PartOut]
+
+
+@router.get("/health/live")
+async def live() -> Live:
+    """Tell that the process answers."""
+    return Live()
+
+
+@router.get(
+    "/health/ready",
+    response_model=Ready,
+    responses={503: {"description": "A part does not answer; `parts` says which"}},
+)
+def ready(request: Request, services: FromApp) -> Ready | Response:
+    """Tell whether database, migrations and object store are there."""
+    parts = {name: PartOut(ok=part.ok, hint=part.hint) for name, part in services.readiness().items()}
+    if all(part.ok for part in parts.values()):
+        return Ready(parts=parts)
+    missing = ", ".join(name for name, part in parts.items() if not part.ok)
+    return problem_response(
+        request.state.request_id,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"Not ready: {missing}.",
+        {"Retry-After": "5"},
+        parts={name: part.model_dump() for name, part in parts.items()},
+    )
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(services: FromApp) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,180 @@
+"""What goes over the wire, in the README's words."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.store.queries import Served
+from worker.store.tables import Image, Scan, ScanKind, ScanState, Verdict
+from worker.words import DecidedBy, VerdictValue
+
+
+class _FromRow(BaseModel):
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class ScanOut(_FromRow):
+    """Where a scan stands; `reason` and `detail` say why one was rejected or is dead."""
+
+    id: int
+    kind: ScanKind
+    state: ScanState
+    reason: str | None
+    detail: str | None
+    attempts: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ListedScan(ScanOut):
+    """A scan in a list, with the image it is for."""
+
+    image_id: str
+    bucket: str
+    key: str
+    version: str
+
+    @classmethod
+    def of(cls, scan: Scan, image: Image) -> Self:
+        """Join a scan and its image."""
+        known = ScanOut.model_validate(scan).model_dump()
+        return cls(**known, image_id=image.image_id, bucket=image.bucket, key=image.key, version=image.version)
+
+
+class Scans(BaseModel):
+    """A page of scans, newest first."""
+
+    items: list[ListedScan]
+    next_cursor: str | None
+
+
+class Thresholds(BaseModel):
+    """Below `lower` not AI-generated, above `upper` AI-generated, between them uncertain."""
+
+    lower: float | None
+    upper: float | None
+
+
+class HeatmapOut(_FromRow):
+    """Spatial evidence of one detector; the pixels are behind `…/heatmap?detector=`."""
+
+    detector: str
+    method: str
+    layer: str
+    key: str = Field(description="In the artifact bucket.")
+
+
+class VerdictOut(BaseModel):
+    """What was decided of an image, by what, with which bundle and policy."""
+
+    verdict: VerdictValue
+    probability: float | None = Field(description="Calibrated P(AI-generated), prior shift included.")
+    thresholds: Thresholds
+    detectors: dict[str, Any] = Field(description="Detector name to its `logit` and `probability`.")
+    provenance: dict[str, Any]
+    bundle_version: str | None
+    policy_version: int | None
+    decided_by: DecidedBy
+    reviewer: str | None
+    reason: str | None
+    created_at: datetime
+
+    @staticmethod
+    def fields_of(verdict: Verdict) -> dict[str, Any]:
+        """Return the fields of a verdict's row."""
+        return {
+            "verdict": verdict.verdict,
+            "probability": verdict.probability,
+            "thresholds": Thresholds(lower=verdict.lower_threshold, upper=verdict.upper_threshold),
+            "detectors": verdict.detectors,
+            "provenance": verdict.provenance,
+            "bundle_version": verdict.bundle_version,
+            "policy_version": verdict.policy_version,
+            "decided_by": verdict.decided_by,
+            "reviewer": verdict.reviewer,
+            "reason": verdict.reason,
+            "created_at": verdict.created_at,
+        }
+
+
+class ServedVerdict(VerdictOut):
+    """The verdict that is served, with the newest heatmap of each detector."""
+
+    heatmaps: list[HeatmapOut]
+
+
+class PastVerdict(VerdictOut):
+    """A verdict in the history, with the version of the image it is for."""
+
+    id: int
+    image_version: str
+    shadow: bool = Field(description="Made by a challenger, never served.")
+
+    @classmethod
+    def of(cls, verdict: Verdict, image: Image) -> Self:
+        """Join a verdict and its image."""
+        fields = cls.fields_of(verdict)
+        return cls(**fields, id=verdict.id, image_version=image.version, shadow=verdict.shadow)
+
+
+class History(BaseModel):
+    """A page of an image's verdicts, newest first."""
+
+    items: list[PastVerdict]
+    next_cursor: str | None
+
+
+class ImageOut(_FromRow):
+    """An image's newest version: where it lies, where its scan stands, what is served for it."""
+
+    image_id: str
+    source: str
+    bucket: str
+    key: str
+    version: str
+    sha256: str | None
+    size_bytes: int | None
+    width: int | None
+    height: int | None
+    created_at: datetime
+    scan: ScanOut | None = Field(default=None, description="Newest scan; not told with `as_of`.")
+    verdict: ServedVerdict | None = Field(default=None, description="Null until there is one.")
+
+    @classmethod
+    def of(cls, served: Served) -> Self:
+        """Join what is served."""
+        image = cls.model_validate({name: getattr(served.image, name) for name in _IMAGE_COLUMNS})
+        verdict = served.verdict and ServedVerdict(
+            **ServedVerdict.fields_of(served.verdict),
+            heatmaps=[HeatmapOut.model_validate(heatmap) for heatmap in served.heatmaps],
+        )
+        scan = served.scan and ScanOut.model_validate(served.scan)
+        return image.model_copy(update={"scan": scan, "verdict": verdict})
+
+
+_IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in {"scan", "verdict"})
+
+
+class AcceptedScan(BaseModel):
+    """The scan that an upload has started."""
+
+    id: int
+    state: ScanState
+
+
+class Accepted(BaseModel):
+    """An upload that is stored and waits for its scan."""
+
+    image_id: str
+    bucket: str
+    key: str
+    version: str
+    scan: AcceptedScan
+
+
+class EventsTaken(BaseModel):
+    """What became of the objects that an event named."""
+
+    registered: int = Field(description="Images that are known now, whether new or not.")
+    refused: int = Field(description="Objects in buckets that are not for uploads.")

@@ -1,0 +1,106 @@
+"""An upload's way: read under limits, looked at, stored in the upload bucket, registered as any other image."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from uuid import uuid4
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from api.bodies import Held, read_body, read_form, too_large
+from api.image_ids import checked_image_id, checked_source, from_header
+from api.image_types import HEAD_BYTES, ImageType, image_type
+from api.problems import InvalidError, ProblemError
+from api.schemas import Accepted, AcceptedScan
+from api.services import Services
+from worker.ingest.s3_events import ObjectCreated
+from worker.store.tables import ScanState
+
+IMAGE_ID_HEADER = "Assay-Image-Id"
+SOURCE_HEADER = "Assay-Source"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as a platform sent it."""
+
+    body: bytes
+    type: ImageType
+    image_id: str
+    source: str | None
+
+
+async def read_upload(request: Request, limit: int, held: Held) -> Upload:
+    """Read an upload of either form.
+
+    Raises:
+        ProblemError: 413 for too many bytes, 415 for what is no image, 422 for
+            ids that cannot be, 400 for a broken form, 429 when too much is
+            held already.
+    """
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    image_id, source = _header(request, IMAGE_ID_HEADER), _header(request, SOURCE_HEADER)
+    if content_type == "multipart/form-data":
+        form = await read_form(request, limit, held)
+        image_id, source = _field(form.get("image_id")) or image_id, _field(form.get("source")) or source
+        body = await _file(form.get("file"), limit)
+        await form.close()
+    elif content_type.startswith("image/"):
+        body = await read_body(request, limit, held)
+    else:
+        raise _unsupported("Send `multipart/form-data` with a `file`, or the image itself as `image/*`.")
+    found = image_type(body[:HEAD_BYTES])
+    if found is None:
+        raise _unsupported("The bytes are no image of a type that Assay knows.")
+    return Upload(
+        body,
+        found,
+        checked_image_id(image_id) if image_id else uuid4().hex,
+        checked_source(source) if source else None,
+    )
+
+
+def accept_upload(services: Services, upload: Upload) -> Accepted:
+    """Store an upload and register it; the event that the store sends of it changes nothing more.
+
+    Raises:
+        TransientError: a part is out of reach. The object may be stored all
+            the same; the sweep then finds it.
+    """
+    bucket = services.upload_bucket
+    key = f"api/{services.now():%Y-%m-%d}/{uuid4().hex}{upload.type.suffix}"
+    metadata = {"image-id": upload.image_id} | ({"source": upload.source} if upload.source else {})
+    stored = services.objects.put(bucket, key, upload.body, upload.type.media_type, metadata)
+    registered = services.register(ObjectCreated(bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
+    if registered is None:
+        raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
+    # Where the store's own event was faster, the scan may have moved on already.
+    known = None if registered.created else services.queries.scan(registered.scan_id)
+    return Accepted(
+        image_id=registered.image_id,
+        bucket=bucket,
+        key=registered.key,
+        version=registered.version,
+        scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
+    )
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    return from_header(name, value) if value else None
+
+
+def _field(value: UploadFile | str | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+async def _file(value: UploadFile | str | None, limit: int) -> bytes:
+    if not isinstance(value, UploadFile):
+        raise InvalidError("body", "file", "the form needs one file of this name")
+    if (value.size or 0) > limit:
+        raise too_large(limit)
+    return await value.read()
+
+
+def _unsupported(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)

@@ -1,0 +1,193 @@
+"""What the API asks of Postgres: what is served for an image, its history, and scans by state.
+
+Every statement here is answered from an index, whatever the size of the
+tables; the tests hold that with EXPLAIN. Erased images are as good as unknown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, true, update
+from sqlalchemy.orm import aliased
+
+from worker.store.session import Database
+from worker.store.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.words import DecidedBy
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is known of an image: its newest version, scan and verdict, with spatial evidence."""
+
+    image: Image
+    scan: Scan | None
+    verdict: Verdict | None
+    heatmaps: Sequence[Heatmap]
+
+
+class Queries:
+    """Reads for the API, each in a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
+        """Return what is served for an image, or None when it is unknown or erased.
+
+        Args:
+            image_id: the platform's own id; its newest version counts.
+            as_of: what was served at this time; the scan is then None, since
+                states of the past are not kept.
+        """
+        with self._database.transaction() as session:
+            found = session.execute(served_statement(image_id, as_of)).one_or_none()
+            if found is None:
+                return None
+            image, verdict, scan = found
+            heatmaps = session.scalars(heatmaps_statement(image.id, as_of)).all() if verdict else []
+        return Served(image, None if as_of else scan, verdict, heatmaps)
+
+    def history(
+        self, image_id: str, *, limit: int, before: int | None = None, as_of: datetime | None = None, shadow: bool
+    ) -> Sequence[tuple[Verdict, Image]] | None:
+        """Return verdicts of all versions of an image with the version each is for, newest first.
+
+        Args:
+            image_id: the platform's own id.
+            limit: most rows returned.
+            before: only verdicts with a smaller id.
+            as_of: only verdicts that were there at this time.
+            shadow: whether a challenger's verdicts, never served, are included.
+
+        Returns:
+            At most ``limit`` rows, or None when the image is unknown or erased.
+        """
+        statement = history_statement(image_id, limit=limit, before=before, as_of=as_of, shadow=shadow)
+        with self._database.transaction() as session:
+            rows = [(verdict, image) for verdict, image in session.execute(statement)]
+            known = rows or session.scalar(select(_newest(image_id).subquery().c.id))
+        return rows if known else None
+
+    def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
+        """Return the newest heatmap of one detector for the newest version of an image."""
+        newest = _newest(image_id).with_only_columns(Image.id).scalar_subquery()
+        with self._database.transaction() as session:
+            return session.scalar(
+                heatmaps_statement(newest).where(Heatmap.detector == detector).limit(1),
+            )
+
+    def scans(self, state: ScanState, *, limit: int, before: int | None = None) -> Sequence[tuple[Scan, Image]]:
+        """Return scans of a state with their images, newest first, those with ids below ``before``."""
+        statement = scans_statement(state, limit=limit, before=before)
+        with self._database.transaction() as session:
+            return [(scan, image) for scan, image in session.execute(statement)]
+
+    def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
+        """Return one scan with its image, or None when it is unknown or the image is erased."""
+        statement = select(Scan, Image).join(Image, Scan.image_pk == Image.id).where(Scan.id == scan_id, _not_erased)
+        with self._database.transaction() as session:
+            found = session.execute(statement).one_or_none()
+        return (found[0], found[1]) if found else None
+
+    def replay(self, scan_id: int) -> bool:
+        """Queue a dead scan again with all its attempts; False when it is not dead.
+
+        Expired leases stay counted: an image that took two workers down still
+        runs alone.
+        """
+        queued = (
+            update(Scan)
+            .where(Scan.id == scan_id, Scan.state == ScanState.DEAD)
+            .where(select(Image.id).where(Image.id == Scan.image_pk, _not_erased).exists())
+            .values(state=ScanState.QUEUED, attempts=0, due_at=func.now(), lease_token=None)
+            .values(reason=None, detail=None, finished_at=None)
+            .returning(Scan.id)
+        )
+        with self._database.transaction() as session:
+            return session.scalar(queued) is not None
+
+
+def served_statement(image_id: str, as_of: datetime | None = None) -> Select[Image, Verdict | None, Scan | None]:
+    """Return the statement behind every latest-verdict request."""
+    image = aliased(Image, _newest(image_id, as_of).subquery())
+    # A person outranks a signed origin, which outranks the detectors; the newest of the highest rank is served.
+    rank = case((Verdict.decided_by == DecidedBy.HUMAN, 0), (Verdict.decided_by == DecidedBy.PROVENANCE, 1), else_=2)
+    verdicts = (
+        select(Verdict)
+        .where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), _by(Verdict.created_at, as_of))
+        .order_by(rank, Verdict.id.desc())
+        .limit(1)
+    )
+    scans = (
+        select(Scan).where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW).order_by(Scan.id.desc()).limit(1)
+    )
+    verdict, scan = aliased(Verdict, verdicts.lateral()), aliased(Scan, scans.lateral())
+    return select(image, verdict, scan).outerjoin(verdict, true()).outerjoin(scan, true())
+
+
+def history_statement(
+    image_id: str, *, limit: int, before: int | None, as_of: datetime | None, shadow: bool
+) -> Select[Verdict, Image]:
+    """Return the statement behind a page of history.
+
+    The limit stands inside the lateral join too: without it the planner may
+    walk the whole verdict table backwards to spare itself a sort.
+    """
+    of_one_version = (
+        select(Verdict)
+        .where(Verdict.image_pk == Image.id, _by(Verdict.created_at, as_of))
+        .where(true() if shadow else Verdict.shadow.is_(False))
+        .where(true() if before is None else Verdict.id < before)
+        .order_by(Verdict.id.desc())
+        .limit(limit)
+    )
+    verdict = aliased(Verdict, of_one_version.lateral())
+    return (
+        select(verdict, Image)
+        .select_from(Image)
+        .join(verdict, true())
+        .where(Image.image_id == image_id, _not_erased)
+        .order_by(verdict.id.desc())
+        .limit(limit)
+    )
+
+
+def heatmaps_statement(image_pk: Any, as_of: datetime | None = None) -> Select[Heatmap]:
+    """Return the statement for the newest heatmap of each detector; a human decision hides no evidence."""
+    return (
+        select(Heatmap)
+        .distinct(Heatmap.detector)
+        .join(Verdict, Heatmap.verdict_id == Verdict.id)
+        .where(Verdict.image_pk == image_pk, Verdict.shadow.is_(False), _by(Heatmap.created_at, as_of))
+        .order_by(Heatmap.detector, Heatmap.id.desc())
+    )
+
+
+def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Select[Scan, Image]:
+    """Return the statement behind a page of scans."""
+    return (
+        select(Scan, Image)
+        .join(Image, and_(Scan.image_pk == Image.id, _not_erased))
+        .where(Scan.state == state)
+        .where(true() if before is None else Scan.id < before)
+        .order_by(Scan.id.desc())
+        .limit(limit)
+    )
+
+
+_not_erased = Image.erased_at.is_(None)
+
+
+def _newest(image_id: str, as_of: datetime | None = None) -> Select[Image]:
+    return (
+        select(Image)
+        .where(Image.image_id == image_id, _not_erased, _by(Image.created_at, as_of))
+        .order_by(Image.id.desc())
+        .limit(1)
+    )
+
+
+def _by(created_at: Any, as_of: datetime | None) -> ColumnElement[bool]:
+    return true() if as_of is None else created_at <= as_of
