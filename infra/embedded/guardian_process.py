@@ -58,8 +58,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children = remaining_children(list(sys.stdin))
-    for pid, number in children.items():
-        _send(pid, number, group=False)
+    for pid, stop_signal in children.items():
+        _send(pid, stop_signal, group=False)
     deadline = time.monotonic() + GRACE_SECONDS
     while any(map(_is_running, children)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

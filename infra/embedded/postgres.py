@@ -63,6 +63,8 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": "200",
             "cluster_name": "assay",
+            # After a kill, one sync of the file system and not one of each of a thousand files.
+            "recovery_init_sync_method": "syncfs",
         }
         options = (word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
         return Process(
@@ -71,7 +73,7 @@ class Postgres:
             env=_ENV,
             log_file=self._log_file,
             before_start=lambda: self._prepare(home),
-            ready=self._answers,
+            ready=lambda: self._answers(home),
             after_ready=self._make_database,
             account=home.account,
             cwd=Path("/"),
@@ -140,7 +142,11 @@ class Postgres:
             _end(pid)
         pid_file.unlink(missing_ok=True)
 
-    def _answers(self) -> bool:
+    def _answers(self, home: PostgresHome) -> bool:
+        # As pg_ctl does: the last line says how far it is, and asking by connection would fill the log.
+        status = (home.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()[7:8]
+        if [line.strip() for line in status] != ["ready"]:
+            return False
         with self._connect("postgres") as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
 

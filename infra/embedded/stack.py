@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +68,14 @@ class EmbeddedStack:
         self._lock = DataLock(self._data_dir / LOCK_FILE)
         self._report = report
         self._supervisor: Supervisor | None = None
+        self._addresses: StackAddresses | None = None
+
+    @property
+    def addresses(self) -> StackAddresses:
+        """Where the running parts can be reached."""
+        if self._addresses is None:
+            raise StackError("the stack is not running")
+        return self._addresses
 
     @property
     def supervisor(self) -> Supervisor:
@@ -103,10 +112,33 @@ class EmbeddedStack:
 
     def stop(self) -> None:
         """Stop what was started, the latest first; harmless when nothing runs."""
-        supervisor, self._supervisor = self._supervisor, None
+        supervisor, self._supervisor, self._addresses = self._supervisor, None, None
         if supervisor is not None:
             supervisor.stop()
         self._lock.release()
+
+    def run(self, on_ready: Callable[[StackAddresses], None]) -> None:
+        """Start, stay up until SIGINT, SIGTERM or SIGHUP, then stop; for the main thread only.
+
+        Args:
+            on_ready: Called once the parts serve; may start further processes on `supervisor`.
+
+        Raises:
+            StackError: If the stack cannot start, or a process gave up; everything is stopped by then.
+        """
+        ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, signal.default_int_handler) for number in ends}
+        try:
+            on_ready(self.start())
+            self.supervisor.wait()
+        except KeyboardInterrupt:
+            self._report("stopping")
+        finally:
+            for number in ends:  # a second one does not cut the stop short, which is bounded anyhow
+                signal.signal(number, signal.SIG_IGN)
+            self.stop()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def __enter__(self) -> StackAddresses:
         """Start."""
@@ -135,9 +167,9 @@ class EmbeddedStack:
         self._supervisor = Supervisor((self._lock.descriptor,), self._report)
         self._supervisor.start(*processes)
         known = {name: value for part in parts for name, value in part.addresses().items()}
-        addresses = StackAddresses(**known)
-        write_addresses(self._data_dir, addresses)
-        return addresses
+        self._addresses = StackAddresses(**known)
+        write_addresses(self._data_dir, self._addresses)
+        return self._addresses
 
     def _credentials(self) -> Credentials:
         path = self._data_dir / "credentials.json"

@@ -1,10 +1,8 @@
 """The supervisor: runs a set of processes, brings back those that die, and leaves none behind."""
 
-import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from infra.embedded.errors import StackError
 from infra.embedded.guardian import Guardian
@@ -93,27 +91,6 @@ class Supervisor:
             self.stop()
             self._raise_failure()
         return over
-
-    def run_until_signal(self) -> None:
-        """Keep everything up until SIGINT, SIGTERM or SIGHUP, then stop; for the main thread only.
-
-        Raises:
-            StackError: If a process gave up.
-        """
-
-        def end(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            # On a thread: this code may have interrupted the very lock that the event takes.
-            threading.Thread(target=self.request_stop, name="stop-request").start()
-
-        asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, end) for number in asked}
-        try:
-            self.wait()
-        finally:
-            self.stop()
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def pids(self) -> dict[str, int]:
         """Give the process id of everything that runs now, by name."""
