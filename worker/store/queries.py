@@ -124,7 +124,7 @@ def served_statement(image_id: str, as_of: datetime | None = None) -> Select[Ima
         select(Scan).where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW).order_by(Scan.id.desc()).limit(1)
     )
     verdict, scan = aliased(Verdict, verdicts.lateral()), aliased(Scan, scans.lateral())
-    return select(image, verdict, scan).outerjoin(verdict, true()).outerjoin(scan, true())
+    return select(image, verdict, scan).select_from(image).outerjoin(verdict, true()).outerjoin(scan, true())
 
 
 def history_statement(
