@@ -1,0 +1,1 @@
+"""Runs Assay: the command line, the embedded stack, images, charts, monitoring."""

@@ -1,142 +1,115 @@
-"""Builds every collaborator once, from settings: the only place where parts meet."""
+"""Builds the small processes from settings: dispatcher, listener, sweep. None of them needs a detector."""
 
-import os
+import signal
 import threading
-import time
 from functools import partial
-from pathlib import Path
+from types import FrameType
 
-from celery import Celery
-from celery.signals import setup_logging
+from prometheus_client import start_http_server
 
-from worker import isolation
-from worker.batching import MicroBatcher
-from worker.bundle_shelf import BundleMissingError, BundleShelf
 from worker.celery_app import make_celery
-from worker.decode import Decoded, decode
-from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
-from worker.detectors.device import is_out_of_memory, pick_device, set_threads
-from worker.detectors.heatmap import overlay_png
+from worker.dispatch import QUEUES, Dispatcher, Schedule, ScheduledDuty
+from worker.errors import AssayError
 from worker.fetch import ObjectStore, s3_client
-from worker.log import configure_logging, get_logger
-from worker.metrics import BATCH_SIZE
-from worker.scan_image import RetryPolicy, ScanImage
+from worker.ingest.register import Register
+from worker.ingest.sqs import SqsListener, sqs_client
+from worker.ingest.sweep import Sweep
+from worker.metrics import BACKLOG, OLDEST
+from worker.publish import Publisher
 from worker.settings import Settings
-from worker.store import migrate
-from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
-from worker.store.scans import Scans
+from worker.store.migrate import require_migrated
+from worker.store.scans import backlog
 from worker.store.session import Database, connect
-from worker.store.tables import Bundle as BundleRow
-from worker.tasks import register_tasks
-
-log = get_logger()
-
-_WEDGED_EXIT_CODE = 70
 
 
-def run_worker(settings: Settings) -> None:
-    """Load the champion, warm it up, and take scans from Celery until told to stop."""
-    setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
-    threads = 2 * settings.max_batch
-    database = connect(settings.database_url.get_secret_value(), pool_size=threads)
-    migrate.upgrade(database)
-    set_threads(settings.torch_threads)
-    load = partial(_load_warm, device=pick_device(settings.device), max_batch=settings.max_batch)
-    shelf = BundleShelf(partial(_locate, database), load)
-    shelf.get(ensure_champion(database, settings.bundle))
-    batcher = MicroBatcher(
-        max_batch=settings.max_batch,
-        max_wait_seconds=settings.max_wait_ms / 1000,
-        timeout_seconds=settings.batch_timeout_seconds,
-        monotonic=time.perf_counter,
-        is_out_of_memory=is_out_of_memory,
-        observe_batch=BATCH_SIZE.observe,
+class NoQueueError(AssayError):
+    """There is no queue to listen to; set ASSAY_SQS_QUEUE_URL, or use the webhook route and the sweep."""
+
+
+def run_dispatcher(settings: Settings) -> None:
+    """Dispatch scans and run the scheduled duties until SIGTERM or SIGINT."""
+    database = build_database(settings)
+    dispatcher = Dispatcher(
+        database,
+        Publisher(make_celery(settings)),
+        max_in_flight=settings.max_in_flight,
+        dispatch_seconds=settings.dispatch_timeout_seconds,
+        interval_seconds=settings.dispatch_interval_seconds,
     )
-    batcher.start()
-    app = make_celery(settings)
-    register_tasks(app, build_scan_image(settings, database, shelf, batcher))
-    _serve(app, threads)
-    batcher.stop()
+    duties = {
+        "sweep": ScheduledDuty(settings.sweep_interval_seconds, build_sweep(settings, database)),
+        "backlog": ScheduledDuty(5.0, partial(measure_backlog, database)),
+    }
+    stop = stop_on_signal()
+    serve_metrics(settings)
+    chores = threading.Thread(target=Schedule(database, duties).run, args=(stop,), name="schedule")
+    chores.start()
+    dispatcher.run(stop)
+    chores.join()
 
 
-def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher) -> ScanImage:
-    """Wire the story to real parts."""
-    return ScanImage(
-        scans=Scans(database),
-        objects=ObjectStore(s3_client(settings)),
-        decode=LimitedDecode(settings),
-        bundles=shelf,
-        batcher=batcher,
-        overlay=overlay_png,
-        artifact_bucket=settings.artifact_bucket,
-        lease_seconds=settings.lease_seconds,
-        max_bytes=settings.max_image_bytes,
-        retries=RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds),
-        make_heatmaps=settings.heatmaps == "flagged",
-        monotonic=time.perf_counter,
-        end_process=partial(os._exit, _WEDGED_EXIT_CODE),
-    )
+def run_listener(settings: Settings) -> None:
+    """Listen to the queue of bucket events until SIGTERM or SIGINT.
 
-
-class LimitedDecode:
-    """Decodes here, or in a process of its own when the image is a suspect."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        # Decoding more images at once than there are cores only costs memory.
-        self._turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-
-    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
-        """Decode under the limits of the settings."""
-        with self._turns:
-            if not suspect:
-                return decode(data, max_pixels=self._settings.max_image_pixels)
-            return isolation.decode_isolated(
-                data,
-                max_pixels=self._settings.max_image_pixels,
-                timeout_seconds=self._settings.decode_timeout_seconds,
-                memory_bytes=self._settings.decode_memory_bytes,
-            )
-
-
-def ensure_champion(database: Database, name: str) -> str:
-    """Register the shipped bundle; make it champion where there is none, or where it replaces its older self.
-
-    Returns:
-        The champion's version.
+    Raises:
+        NoQueueError: the settings name no queue.
     """
-    bundle = load_bundle(shipped_bundle(name))
-    with database.transaction() as session:
-        register_bundle(
-            session, version=bundle.version, name=bundle.name, location=SHIPPED + name, card=dict(bundle.card)
-        )
-        return crown_shipped(session, bundle.version, SHIPPED + name)
+    if not settings.sqs_queue_url:
+        raise NoQueueError
+    database = build_database(settings)
+    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, build_register(settings, database))
+    stop = stop_on_signal()
+    serve_metrics(settings)
+    listener.run(stop)
 
 
-def _load_warm(folder: Path, *, device: str, max_batch: int) -> Bundle:
-    bundle = load_bundle(folder, device)
-    bundle.warm_up(max_batch)
-    log.info("bundle_loaded", bundle=bundle.version, device=device)
-    return bundle
+def build_database(settings: Settings) -> Database:
+    """Connect, and refuse a database that lacks a migration of this release."""
+    database = connect(settings.database_url.get_secret_value())
+    require_migrated(database)
+    return database
 
 
-def _locate(database: Database, version: str) -> Path:
-    with database.transaction() as session:
-        row = session.get(BundleRow, version)
-    if row is None or not row.location.startswith(SHIPPED):
-        raise BundleMissingError(f"bundle {version} is not among those that this release ships")
-    return shipped_bundle(row.location.removeprefix(SHIPPED))
-
-
-def _serve(app: Celery, threads: int) -> None:
-    app.worker_main(
-        [
-            "worker",
-            "--pool=threads",
-            f"--concurrency={threads}",
-            "--queues=scan.live,scan.bulk",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel=WARNING",
-        ]
+def build_register(settings: Settings, database: Database) -> Register:
+    """Wire the step that all ways in share."""
+    return Register(
+        database,
+        ObjectStore(s3_client(settings)),
+        upload_buckets=settings.upload_buckets,
+        artifact_bucket=settings.artifact_bucket,
+        image_id_pattern=settings.image_id_pattern,
     )
+
+
+def build_sweep(settings: Settings, database: Database) -> Sweep:
+    """Wire the sweep over the upload buckets, the artifact bucket excepted."""
+    buckets = [bucket for bucket in settings.upload_buckets if bucket != settings.artifact_bucket]
+    return Sweep(database, ObjectStore(s3_client(settings)), build_register(settings, database), buckets)
+
+
+def measure_backlog(database: Database) -> None:
+    """Set the gauges of the backlog from Postgres, the only place that knows it."""
+    with database.transaction() as session:
+        for queue in QUEUES:
+            count, oldest = backlog(session, queue)
+            BACKLOG.labels(queue).set(count)
+            OLDEST.labels(queue).set(oldest)
+
+
+def serve_metrics(settings: Settings) -> None:
+    """Serve this process's metrics where the settings give a port."""
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; for the main thread only."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Setting it from a thread of its own: a signal may interrupt the very lock it takes.
+        threading.Thread(target=stop.set).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return stop

@@ -104,6 +104,14 @@ class Settings(BaseSettings):
         default=None, description="`user:password` of Flower; without it Flower does not start."
     )
 
+    metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics of workers and dispatchers.")
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of those metrics; 0 serves none. The API has its own at `/metrics`.",
+    )
+
     # --- Where things lie, how they talk ------------------------------------
     data_dir: Path = Field(default=Path(".assay"), description="Data, logs and credentials of the embedded stack.")
     log_level: str = Field(default="INFO", description="Least level that is logged.")

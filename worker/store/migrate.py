@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from worker.errors import AssayError
 from worker.store.session import Database
 
 # Any number will do as long as nobody else takes it: it spells "assay".
@@ -28,6 +29,16 @@ def upgrade(database: Database, revision: str = "head") -> None:
     with database.engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(configuration(database), revision)
+
+
+class NotMigratedError(AssayError):
+    """The database lacks a migration of this release; run `assay migrate`."""
+
+
+def require_migrated(database: Database) -> None:
+    """Raise NotMigratedError unless the database is at the newest migration."""
+    if pending(database):
+        raise NotMigratedError
 
 
 def pending(database: Database) -> bool:

@@ -1,0 +1,50 @@
+# Everything a person or CI runs. A fresh machine needs Python 3.11, make and gcc.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo up test test-slow check bench setup format clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(READY) ## Put images into a bucket and print their verdicts (IMAGES=folder, JSON=1)
+	@$(BIN)/assay demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(JSON),--json)
+
+up: $(READY) ## Start everything and keep it up; data stays in .assay/
+	@$(BIN)/assay up
+
+test: $(READY) ## Unit, integration, acceptance and short chaos tests
+	@$(BIN)/pytest -m "not slow and not gpu"
+
+test-slow: $(READY) ## The long ones
+	@$(BIN)/pytest -m "slow and not gpu"
+
+check: $(READY) ## Lint, types, imports, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell worker api training infra migrations tests README.md CHANGELOG.md Makefile pyproject.toml
+
+bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
+	@$(BIN)/python -m infra.bench $(if $(DATA),--data "$(DATA)")
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
+
+setup: $(READY) ## Install everything; done once, then instant
+
+$(READY): requirements.lock infra/embedded/requirements-ministack.lock pyproject.toml
+	@echo "setting up $(VENV): about 6 GB, some minutes the first time" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m infra.embedded.install
+	@touch $@
+
+clean: ## Remove the environment and caches; keeps .assay/
+	rm -rf $(VENV) .venv-ministack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,81 @@
+"""What the demo prints: a row for each image, and the totals."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from statistics import median
+from typing import Any, Protocol
+
+from rich.table import Table
+
+from infra.demo_images import DemoImage
+from infra.stack import Doors
+from worker.store.outcomes import Outcome
+
+_COLOURS = {"ai_generated": "red", "uncertain": "yellow", "not_ai_generated": "green"}
+_LONGEST_NAME = 34
+
+
+class Sent(Protocol):
+    """An image that was put into the bucket, and when."""
+
+    @property
+    def image(self) -> DemoImage:
+        """What was put."""
+
+    @property
+    def at(self) -> datetime:
+        """When the put began."""
+
+
+def outcome_rows(ended: Sequence[tuple[Sent, Outcome | None]]) -> list[dict[str, Any]]:
+    """Return one row an image; milliseconds run from the start of the put to the end of the scan."""
+    return [_row(sent, outcome) for sent, outcome in ended]
+
+
+def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the rows as a table for people."""
+    table = Table("image", "is", "verdict", "probability", "clip", "convnext", "heatmap", "ms")
+    for row in rows:
+        verdict = row["verdict"] or row["state"]
+        colour = _COLOURS.get(verdict, "magenta")
+        said = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
+        detectors = [_figure(row["detectors"].get(name, {}).get("probability")) for name in ("clip", "convnext")]
+        heatmap = next(iter(row["heatmaps"].values()), "")
+        shown = [row["image"][-_LONGEST_NAME:], row["truth"], said, _figure(row["probability"]), *detectors, heatmap]
+        table.add_row(*shown, "" if row["ms"] is None else str(row["ms"]))
+    return table
+
+
+def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors) -> str:
+    """Return the closing lines: how many of what, how long, and where to go next."""
+    counts = Counter((outcome.verdict or outcome.state) if outcome else "pending" for _, outcome in ended)
+    waits = [row["ms"] for row in outcome_rows(ended) if row["ms"] is not None]
+    middle = f", half of them within {median(waits):.0f} ms of their put" if waits else ""
+    shares = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    return f"{len(ended)} images: {shares}{middle}\nAPI {doors.api_url}/docs   Flower {doors.flower_url}"
+
+
+def _row(sent: Sent, outcome: Outcome | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": sent.image.name, "truth": sent.image.truth}
+    if outcome is None:
+        return {**row, **dict.fromkeys(("verdict", "probability", "reason", "ms")), "state": "pending"} | {
+            "detectors": {},
+            "heatmaps": {},
+        }
+    took = (outcome.ended_at - sent.at).total_seconds() * 1000 if outcome.ended_at else None
+    return {
+        **row,
+        "image_id": outcome.image_id,
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "verdict": outcome.verdict,
+        "probability": outcome.probability,
+        "detectors": outcome.detectors,
+        "heatmaps": outcome.heatmaps,
+        "ms": None if took is None else round(took),
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

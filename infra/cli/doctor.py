@@ -1,0 +1,151 @@
+"""`assay doctor`: looks at every part and says what to do about the ones that ail."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import redis
+import typer
+from rich.console import Console
+
+from infra.cli.environment import load_settings
+from infra.embedded.addresses import read_running_stack
+from worker.errors import AssayError
+from worker.fetch import ObjectStore, s3_client
+from worker.ingest.sqs import sqs_client
+from worker.settings import Settings
+from worker.store.bundles import champion
+from worker.store.images import BULK_QUEUE, LIVE_QUEUE
+from worker.store.migrate import require_migrated
+from worker.store.scans import backlog
+from worker.store.session import connect
+
+_OLDEST_IS_FINE_SECONDS = 300.0
+_PROBE_KEY = "doctor/probe"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one part."""
+
+    part: str
+    healthy: bool
+    found: str
+    advice: str = ""
+
+
+def doctor(json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+    """Check every part; exit code 1 if one of them ails."""
+    settings = load_settings()
+    console, healthy = Console(), True
+    for finding in examine(settings):
+        healthy = healthy and finding.healthy
+        if json_:
+            print(json.dumps(asdict(finding)))
+        else:
+            mark = "[green]✓[/]" if finding.healthy else "[red]✗[/]"
+            console.print(f"{mark} {finding.part:<14} {finding.found}", soft_wrap=True)
+            if finding.advice:
+                console.print(f"  → {finding.advice}", soft_wrap=True, style="yellow")
+    sys.exit(0 if healthy else 1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each part, in the order in which an image meets them."""
+    for part, check, advice in (
+        ("stack", _stack, "start it with `make up`, or set ASSAY_DATABASE_URL, ASSAY_REDIS_URL, ASSAY_S3_ENDPOINT_URL"),
+        ("object store", _object_store, "check ASSAY_S3_ENDPOINT_URL, its keys and the bucket names"),
+        ("queue", _queue, "check ASSAY_SQS_QUEUE_URL and ASSAY_SQS_ENDPOINT_URL"),
+        ("database", _database, "check ASSAY_DATABASE_URL; then run `assay migrate`"),
+        ("broker", _broker, "check ASSAY_REDIS_URL and that Valkey or Redis runs"),
+        ("backlog", _backlog, "check that dispatcher and workers run; `assay up` shows their logs"),
+        ("champion", _champion, "start a worker once: it registers the shipped bundle"),
+        ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
+    ):
+        yield _examine_one(part, check, advice, settings)
+
+
+def _examine_one(part: str, check: Callable[[Settings], str], advice: str, settings: Settings) -> Finding:
+    try:
+        return Finding(part, healthy=True, found=check(settings))
+    except AssayError as error:
+        return Finding(part, healthy=False, found=error.detail, advice=advice)
+    except Exception as error:  # noqa: BLE001 - a doctor reports whatever it meets.
+        # The first line says enough, and long ones may repeat an address with its password.
+        first = (str(error).splitlines() or [""])[0][:160]
+        return Finding(part, healthy=False, found=f"{type(error).__name__}: {first}", advice=advice)
+
+
+def _stack(settings: Settings) -> str:
+    if read_running_stack(settings.data_dir):
+        return f"the embedded stack runs on {settings.data_dir}"
+    if "database_url" in settings.model_fields_set:
+        return "parts of your own, by ASSAY_* variables"
+    raise AssayError("no embedded stack runs here, and no part of your own is set")
+
+
+def _object_store(settings: Settings) -> str:
+    store = ObjectStore(s3_client(settings))
+    for bucket in {*settings.upload_buckets, settings.artifact_bucket}:
+        if not store.reachable(bucket):
+            raise AssayError(f"bucket {bucket} does not answer")
+    store.put(settings.artifact_bucket, _PROBE_KEY, b"assay doctor", "text/plain")
+    return f"buckets {', '.join(settings.upload_buckets)} can be read, {settings.artifact_bucket} can be written"
+
+
+def _queue(settings: Settings) -> str:
+    if not settings.sqs_queue_url:
+        return "no queue is set; events come by webhook and sweep"
+    answer = sqs_client(settings).get_queue_attributes(QueueUrl=settings.sqs_queue_url, AttributeNames=["All"])
+    waiting = answer["Attributes"]["ApproximateNumberOfMessages"]
+    taken = answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"]
+    return f"{waiting} events wait, {taken} are being handled"
+
+
+def _database(settings: Settings) -> str:
+    database = connect(settings.database_url.get_secret_value())
+    require_migrated(database)
+    with database.transaction() as session:
+        version = session.connection().dialect.server_version_info or ()
+    return f"PostgreSQL {'.'.join(map(str, version))}, at the newest migration"
+
+
+def _broker(settings: Settings) -> str:
+    broker = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_connect_timeout=3)
+    broker.ping()
+    lengths = {queue: broker.llen(queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
+    return ", ".join(f"{length} messages in {queue}" for queue, length in lengths.items())
+
+
+def _backlog(settings: Settings) -> str:
+    with connect(settings.database_url.get_secret_value()).transaction() as session:
+        found = {queue: backlog(session, queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
+    said = ", ".join(f"{count} open in {queue}, oldest {age:.0f} s" for queue, (count, age) in found.items())
+    if found[LIVE_QUEUE][1] > _OLDEST_IS_FINE_SECONDS:
+        raise AssayError(f"{said}: scans wait too long")
+    return said
+
+
+def _champion(settings: Settings) -> str:
+    with connect(settings.database_url.get_secret_value()).transaction() as session:
+        serving = champion(session)
+    if serving is None:
+        raise AssayError("no bundle is champion")
+    return serving.version
+
+
+def _bundle(settings: Settings) -> str:
+    from PIL import Image
+
+    from worker.detectors.bundle import load_bundle, shipped_bundle
+    from worker.detectors.device import pick_device
+
+    device = pick_device(settings.device)
+    folder: Path = shipped_bundle(settings.bundle)
+    bundle = load_bundle(folder, device)
+    bundle.warm_up(1)
+    bundle.score([bundle.prepare(Image.new("RGB", (64, 64), "grey"))])
+    return f"{bundle.version} loads and scores on {device}"

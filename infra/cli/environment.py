@@ -1,0 +1,28 @@
+"""Where a command finds its settings: the environment first, then the stack that runs beside it."""
+
+import os
+from collections.abc import Mapping
+
+from infra.embedded.addresses import read_running_stack
+from worker.settings import Settings
+
+
+def load_settings() -> Settings:
+    """Return the settings, with the addresses of a stack that runs on the data folder where none are set."""
+    settings = Settings()
+    running = read_running_stack(settings.data_dir)
+    if running is None:
+        return settings
+    adopt(running.environment())
+    return Settings()
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Set what the environment does not set itself, for this process and its children."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """Return the whole environment of a child process."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **extra}

@@ -1,0 +1,67 @@
+"""Runs one of Assay's processes in the foreground, for supervisors, containers and people."""
+
+import sys
+
+from infra.cli.environment import load_settings
+from worker.log import configure_logging
+from worker.settings import Settings
+
+
+def worker() -> None:
+    """Take scans from Celery: fetch, decode, detect, record."""
+    from worker.bootstrap_worker import run_worker  # torch takes seconds to import; only this command needs it
+
+    run_worker(_settings())
+
+
+def dispatcher() -> None:
+    """Move due scans from Postgres to Celery and run the scheduled duties."""
+    from worker.bootstrap import run_dispatcher
+
+    run_dispatcher(_settings())
+
+
+def listener() -> None:
+    """Turn bucket events from the SQS queue into scans."""
+    from worker.bootstrap import run_listener
+
+    run_listener(_settings())
+
+
+def api() -> None:
+    """Serve the HTTP API."""
+    from api.main import main
+
+    load_settings()
+    main()
+
+
+def flower() -> None:
+    """Serve Flower, which watches Celery's queues, behind its password."""
+    from infra.flower import run_flower
+
+    run_flower(_settings())
+
+
+def sweep() -> None:
+    """List the upload buckets once and scan what events missed."""
+    from worker.bootstrap import build_database, build_sweep
+
+    settings = _settings()
+    found = build_sweep(settings, build_database(settings))()
+    print(f"{found} images were new", file=sys.stderr)
+
+
+def migrate() -> None:
+    """Bring the database to the newest migration."""
+    from worker.store.migrate import upgrade
+    from worker.store.session import connect
+
+    upgrade(connect(_settings().database_url.get_secret_value()))
+    print("the database is at the newest migration", file=sys.stderr)
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    return settings

@@ -1,0 +1,88 @@
+"""`assay scan`: judges files and folders right here, without any service."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from worker.scan_files import FileScan, scan_files
+from worker.settings import Settings
+from worker.verdict import Rules
+
+# The policy that a new database starts with.
+_RULES = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)
+
+
+def scan(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    bundle: Annotated[str | None, typer.Option(help="`wild`, `cifake`, or a bundle's folder.")] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays of flagged images.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Scan files and print their verdicts; exit code 1 if a path does not exist."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise typer.BadParameter(f"there is no {missing[0]}")
+    settings = Settings()
+    found = list(files_of(paths))
+    results = _scan(found, bundle or settings.bundle, settings, heatmaps)
+    rows = (row for row in track(results, "scanning", len(found), console=Console(stderr=True), disable=not found))
+    if json_:
+        for row in rows:
+            print(json.dumps(row))
+    else:
+        Console().print(_table(list(rows)))
+
+
+def files_of(paths: list[Path]) -> Iterator[Path]:
+    """Yield every file in a stable order; folders are walked, hidden entries in them left out."""
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        below = (found for found in path.rglob("*") if found.is_file())
+        yield from sorted(found for found in below if not any(p.startswith(".") for p in found.relative_to(path).parts))
+
+
+def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, object]]:
+    # torch takes seconds to import; usage errors should not.
+    from worker.detectors.bundle import load_bundle, shipped_bundle
+    from worker.detectors.device import pick_device, set_threads
+
+    set_threads(settings.torch_threads)
+    folder = Path(name) if Path(name).is_dir() else shipped_bundle(name)
+    bundle = load_bundle(folder, pick_device(settings.device))
+    limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
+    for result in scan_files(found, bundle, _RULES, max_batch=settings.max_batch, **limits):
+        if heatmaps and result.decision and result.decision.verdict == "ai_generated":
+            _write_overlays(heatmaps, result, bundle)
+        yield result.as_json(bundle.version)
+
+
+def _write_overlays(folder: Path, result: FileScan, bundle: Any) -> None:
+    from worker.detectors.heatmap import overlay_png
+
+    if result.image is None or result.decision is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (maps,) = bundle.heatmaps([result.prepared])
+    for detector, heatmap in maps.items():
+        png = overlay_png(result.image, heatmap, result.decision.probability)
+        # The hash keeps files of the same name from different folders apart.
+        (folder / f"{result.path.stem}-{(result.sha256 or '')[:8]}-{detector}.png").write_bytes(png)
+
+
+def _table(rows: list[dict[str, object]]) -> Table:
+    table = Table("image", "verdict", "probability", "reason")
+    for row in rows:
+        probability = row["probability"]
+        shown = f"{probability:.3f}" if isinstance(probability, float) else ""
+        table.add_row(str(row["path"]), str(row["verdict"] or row["state"]), shown, str(row["reason"] or ""))
+    print(f"{len(rows)} files", file=sys.stderr)
+    return table

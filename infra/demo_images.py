@@ -1,0 +1,66 @@
+"""The pictures of the demo: photographs that installed packages carry, AI pictures of our own, and two bad files."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+# Photographs in the wheels of scikit-learn and scikit-image; `expected` is what a person would say of them.
+_PHOTOGRAPHS = (
+    ("sklearn.datasets.images", ("china.jpg", "flower.jpg")),
+    ("skimage.data", ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "camera.png")),
+)
+_AI_PICTURES = 8
+_AI_SIZE = 256
+
+
+@dataclass(frozen=True)
+class DemoImage:
+    """A file of the demo.
+
+    Attributes:
+        name: its name in the bucket.
+        data: its bytes.
+        truth: what it is, for the table; never sent along.
+    """
+
+    name: str
+    data: bytes
+    truth: str
+
+
+def own_images(folder: Path) -> Iterator[DemoImage]:
+    """Yield every file of the user's folder, as it is."""
+    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+        yield DemoImage(str(path.relative_to(folder)), path.read_bytes(), "")
+
+
+def sample_images() -> Iterator[DemoImage]:
+    """Yield the demo's own files: 8 photographs, 8 AI pictures, a truncated one and one that is no image."""
+    photographs = [
+        DemoImage(f"photographs/{name}", (files(package) / name).read_bytes(), "photograph")
+        for package, names in _PHOTOGRAPHS
+        for name in names
+    ]
+    yield from photographs
+    yield from ai_pictures()
+    yield DemoImage("bad/truncated.jpg", photographs[0].data[:20_000], "truncated file")
+    yield DemoImage("bad/not an image+.jpg", b"<html>This is no image.</html>", "no image")
+
+
+def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:
+    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files."""
+    from training.generator import generate  # torch takes seconds to import
+
+    for seed in range(count):
+        yield DemoImage(f"generated/dream-{seed}.jpg", as_jpeg(generate(seed, _AI_SIZE)), "AI-generated")
+
+
+def as_jpeg(image: Image.Image, quality: int = 92) -> bytes:
+    """Return an image as the bytes of a JPEG file."""
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=quality)
+    return encoded.getvalue()

@@ -1,0 +1,156 @@
+"""The whole of Assay on one machine: the embedded parts, and Assay's own processes beside them."""
+
+import json
+import secrets
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from infra.cli.environment import adopt, child_environment
+from infra.embedded.addresses import StackAddresses
+from infra.embedded.ports import choose
+from infra.embedded.private_files import write_private
+from infra.embedded.process import Process
+from infra.embedded.stack import PARTS, EmbeddedStack
+from worker.settings import Settings
+from worker.store import migrate
+from worker.store.api_keys import ApiKeys, Scope
+from worker.store.session import connect
+
+# Which setting replaces which embedded part.
+_REPLACED_BY = {"postgres": "database_url", "valkey": "redis_url", "object_store": "s3_endpoint_url"}
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where people and programs reach the running stack, and what opens it."""
+
+    api_url: str
+    flower_url: str
+    flower_login: str
+    api_key: str
+
+
+class AssayStack(AbstractContextManager[Doors]):
+    """Starts everything, waits until it serves, and stops it again."""
+
+    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
+        """Keep what is needed; nothing is touched before the ``with``.
+
+        Args:
+            settings: parts whose address is set there are somebody else's and are not started.
+            report: takes a line for people.
+        """
+        parts = [part for part in PARTS if _REPLACED_BY[part] not in settings.model_fields_set]
+        self._data_dir = settings.data_dir.absolute()
+        self._report = report
+        self.embedded = EmbeddedStack(self._data_dir, parts=parts, report=report)
+
+    def __enter__(self) -> Doors:
+        """Start; raises StackError with one line when a part cannot be brought up."""
+        addresses = self.embedded.start()
+        try:
+            return self._start_processes(addresses)
+        except BaseException:
+            self.embedded.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop everything, the latest first."""
+        self.embedded.stop()
+
+    def run(self, on_ready: Callable[[Doors], None]) -> None:
+        """Start, stay up until SIGINT, SIGTERM or SIGHUP, then stop; for the main thread only."""
+        self.embedded.run(lambda addresses: on_ready(self._start_processes(addresses)))
+
+    def _start_processes(self, addresses: StackAddresses) -> Doors:
+        adopt(addresses.environment())
+        login = _kept(self._data_dir / "flower_login", lambda: f"assay:{secrets.token_urlsafe(18)}")
+        settings = Settings()
+        api_port = choose([settings.api_port])
+        flower_port = choose([settings.flower_port], avoid=[api_port])
+        worker_port = choose([0], avoid=[api_port, flower_port])
+        adopt({"ASSAY_FLOWER_BASIC_AUTH": login})
+        database = connect(Settings().database_url.get_secret_value())
+        migrate.upgrade(database)
+        key = _local_key(self._data_dir / "api_key", ApiKeys(database))
+        self.embedded.supervisor.start(
+            self._process("worker", _listens(worker_port), 180.0, ASSAY_METRICS_PORT=str(worker_port)),
+            self._process("dispatcher"),
+            self._process("listener"),
+            self._process("api", _answers(f"http://127.0.0.1:{api_port}/health/live"), ASSAY_API_PORT=str(api_port)),
+            self._process("flower", _listens(flower_port), ASSAY_FLOWER_PORT=str(flower_port)),
+        )
+        write_private(self._data_dir / "aws.env", aws_variables(addresses))
+        doors = Doors(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{flower_port}", login, key)
+        write_private(self._data_dir / "doors.json", json.dumps(vars(doors), indent=2) + "\n")
+        return doors
+
+    def _process(
+        self, name: str, ready: Callable[[], bool] | None = None, ready_seconds: float = 60.0, **extra: str
+    ) -> Process:
+        return Process(
+            name=name,
+            argv=(sys.executable, "-m", "infra.cli", name),
+            env=child_environment(**extra),
+            log_file=self.embedded.log_file(name),
+            ready=ready,
+            ready_seconds=ready_seconds,
+            stop_seconds=20.0,
+        )
+
+
+def aws_variables(addresses: StackAddresses) -> str:
+    """Return shell lines that point the AWS command line client at the embedded object store."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": addresses.s3_access_key,
+        "AWS_SECRET_ACCESS_KEY": addresses.s3_secret_key,
+        "AWS_DEFAULT_REGION": addresses.s3_region,
+        "AWS_ENDPOINT_URL": addresses.s3_endpoint_url,
+    }
+    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+def running_doors(data_dir: Path) -> Doors | None:
+    """Return the doors of the latest start on this folder, running or not."""
+    try:
+        return Doors(**json.loads((data_dir / "doors.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret kept in a file, making it the first time."""
+    if not path.exists():
+        write_private(path, make())
+    return path.read_text(encoding="utf-8")
+
+
+def _local_key(path: Path, keys: ApiKeys) -> str:
+    """Return the kept admin key of this machine's own console and demo, or a new one if the database lacks it."""
+    if not path.exists() or keys.verify(path.read_text(encoding="utf-8")) is None:
+        write_private(path, keys.create("local", [Scope.ADMIN]).key)
+    return path.read_text(encoding="utf-8")
+
+
+def _listens(port: int) -> Callable[[], bool]:
+    def ready() -> bool:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+
+    return ready
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback address of our own
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's own OK
+
+    return ready

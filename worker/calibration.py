@@ -1,0 +1,247 @@
+"""Calibration: logits → fused logit → probability → thresholds; pure arithmetic, no torch, no files.
+
+A bundle brings the fusion, the calibrations and the figures; a policy brings budgets and the prior shift. What they
+make of each other is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Probabilities stay this far from 0 and 1, so that every one has a finite logit.
+EDGE = 1e-7
+# How far above a held-out photograph's probability a threshold must lie to leave it out, JSON rounding included.
+CLEARANCE = 1e-6
+CONFIDENCE_ALPHA = 0.05
+_COVARIATE_LIMIT = 3.0
+
+
+def sigmoid(logit: float) -> float:
+    """Turn a logit into a probability in [EDGE, 1 - EDGE]; never overflows."""
+    probability = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
+    return min(max(probability, EDGE), 1.0 - EDGE)
+
+
+def logit_of(probability: float) -> float:
+    """Turn a probability into its logit; probabilities nearer than EDGE to 0 or 1 count as that near."""
+    inside = min(max(probability, EDGE), 1.0 - EDGE)
+    return math.log(inside) - math.log1p(-inside)
+
+
+def shift(probability: float, prior_shift: float) -> float:
+    """Move a probability by a logit offset: how much likelier AI-generated images are here than in calibration."""
+    return sigmoid(logit_of(probability) + prior_shift)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map from a detector's or the fused logit to a probability.
+
+    Attributes:
+        method: `temperature` (logit / t), `platt` (a·logit + b), or `beta` (a·ln p - b·ln(1 - p) + c with p the
+            logistic of the logit; Kull, Silva Filho & Flach 2017).
+        parameters: (t,), (a, b) or (a, b, c); t, a and b are not negative, which makes the map monotone.
+    """
+
+    method: str
+    parameters: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse unknown methods and parameters that would turn the order of images round."""
+        counts = {"temperature": 1, "platt": 2, "beta": 3}
+        if self.method not in counts:
+            message = f"unknown calibration method {self.method!r}; known are {', '.join(counts)}"
+            raise ValueError(message)
+        if len(self.parameters) != counts[self.method] or not all(math.isfinite(p) for p in self.parameters):
+            message = f"{self.method} takes {counts[self.method]} finite parameters, got {self.parameters}"
+            raise ValueError(message)
+        slopes = self.parameters[:1] if self.method != "beta" else self.parameters[:2]
+        if min(slopes) < 0 or max(slopes) == 0:
+            message = f"{self.method} parameters {self.parameters} are not monotone"
+            raise ValueError(message)
+
+    def calibrated_logit(self, logit: float) -> float:
+        """Map a raw logit to a calibrated one."""
+        if self.method == "temperature":
+            return logit / self.parameters[0]
+        if self.method == "platt":
+            return self.parameters[0] * logit + self.parameters[1]
+        a, b, c = self.parameters
+        # ln p = -softplus(-z) and -ln(1 - p) = softplus(z), both without ever leaving the finite numbers.
+        return -a * _softplus(-logit) + b * _softplus(logit) + c
+
+    def probability(self, logit: float) -> float:
+        """Map a raw logit to a calibrated probability in [EDGE, 1 - EDGE]."""
+        return sigmoid(self.calibrated_logit(logit))
+
+    def to_json(self) -> dict[str, Any]:
+        """Write as plain JSON values."""
+        return {"method": self.method, "parameters": list(self.parameters)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Calibration:
+        """Read what `to_json` wrote."""
+        return cls(str(value["method"]), tuple(float(p) for p in value["parameters"]))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Logistic stacking: the detectors' logits and quality covariates, weighed and summed.
+
+    Attributes:
+        weights: one for each detector, by name.
+        covariates: (weight, mean, spread) of each covariate, in order; values are standardised and limited to ±3, so
+            an odd image cannot buy a verdict with its sharpness.
+        bias: added to the sum.
+    """
+
+    weights: Mapping[str, float]
+    covariates: tuple[tuple[float, float, float], ...]
+    bias: float
+
+    def fuse(self, logits: Mapping[str, float], covariates: Sequence[float]) -> float:
+        """Weigh and sum; the detectors and covariates must be those the fusion was fitted on."""
+        total = self.bias + sum(weight * logits[name] for name, weight in self.weights.items())
+        for (weight, mean, spread), value in zip(self.covariates, covariates, strict=True):
+            standard = (value - mean) / spread
+            total += weight * min(max(standard, -_COVARIATE_LIMIT), _COVARIATE_LIMIT)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Write as plain JSON values."""
+        return {"weights": dict(self.weights), "covariates": [list(c) for c in self.covariates], "bias": self.bias}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fusion:
+        """Read what `to_json` wrote."""
+        covariates = tuple((float(w), float(m), float(s)) for w, m, s in value["covariates"])
+        return cls({str(k): float(v) for k, v in value["weights"].items()}, covariates, float(value["bias"]))
+
+
+@dataclass(frozen=True)
+class CalibrationFigures:
+    """What the bundle gave on held-out images: the ground every threshold stands on.
+
+    Attributes:
+        negatives: probabilities of images that are not AI-generated, ascending, before any prior shift.
+        positives: probabilities of AI-generated images, ascending, before any prior shift.
+        scope: in words, which images the figures speak of.
+    """
+
+    negatives: tuple[float, ...]
+    positives: tuple[float, ...]
+    scope: str
+
+    @classmethod
+    def of(cls, negatives: Sequence[float], positives: Sequence[float], scope: str) -> CalibrationFigures:
+        """Sort and round what was measured."""
+        return cls(tuple(sorted(round(p, 7) for p in negatives)), tuple(sorted(round(p, 7) for p in positives)), scope)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write as plain JSON values, counts included for readers."""
+        return {
+            "scope": self.scope,
+            "negative_count": len(self.negatives),
+            "positive_count": len(self.positives),
+            "negatives": list(self.negatives),
+            "positives": list(self.positives),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CalibrationFigures:
+        """Read what `to_json` wrote."""
+        return cls.of(
+            [float(p) for p in value["negatives"]], [float(p) for p in value["positives"]], str(value["scope"])
+        )
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cuts on the shifted probability: above `upper` is AI-generated, below `lower` is not; between is uncertain."""
+
+    lower: float
+    upper: float
+
+
+def derive_thresholds(
+    figures: CalibrationFigures, *, false_positive_budget: float, miss_budget: float, prior_shift: float = 0.0
+) -> Thresholds:
+    """Find the cuts that keep a policy's budgets on images like the held-out ones.
+
+    The upper one is certified: at most as many held-out negatives lie above it as leave the one-sided 95 %
+    Clopper-Pearson bound of the false-positive rate within the budget. With too few negatives to certify the budget
+    at all (3/n for none wrong), it lies above every held-out negative, so none of them is accused, and at 1 where
+    there is none. The lower one is the empirical quantile: at most the budgeted share of held-out positives lies
+    below it. Lower never exceeds upper.
+
+    Args:
+        figures: of the bundle, before prior shift.
+        false_positive_budget: tolerated share of negatives called AI-generated, in [0, 1].
+        miss_budget: tolerated share of positives called not AI-generated, in [0, 1].
+        prior_shift: logit offset that verdicts will be shifted by.
+    """
+    allowed = certified_errors(len(figures.negatives), false_positive_budget)
+    upper = 1.0
+    if allowed is not None and allowed >= len(figures.negatives):
+        upper = 0.0
+    elif figures.negatives:
+        first_spared = figures.negatives[-1 - (allowed or 0)]
+        upper = min(1.0, shift(first_spared, prior_shift) + CLEARANCE)
+    missed = min(math.floor(miss_budget * len(figures.positives) + 1e-9), len(figures.positives) - 1)
+    lower = max(0.0, shift(figures.positives[missed], prior_shift) - CLEARANCE) if figures.positives else 0.0
+    return Thresholds(lower=min(lower, upper), upper=upper)
+
+
+def certified_errors(n: int, budget: float, alpha: float = CONFIDENCE_ALPHA) -> int | None:
+    """Count how many errors in n still certify the budget; None where even none at all does not."""
+    if n == 0 or budget <= 0.0:
+        return None
+    if budget >= 1.0:
+        return n
+    # The bound of k errors is within the budget exactly when k or fewer are improbable at the budget's rate.
+    within = int(np.searchsorted(_binomial_cdf(n, n, budget), alpha, side="right"))
+    return within - 1 if within else None
+
+
+def clopper_pearson_upper(errors: int, n: int, alpha: float = CONFIDENCE_ALPHA) -> float:
+    """Bound an error rate from above: one-sided, exact, with confidence 1 - alpha (Clopper & Pearson 1934)."""
+    if not 0 <= errors <= n or n < 1:
+        message = f"{errors} errors in {n} is not a rate"
+        raise ValueError(message)
+    if errors == n:
+        return 1.0
+    low, high = errors / n, 1.0
+    for _ in range(60):  # halving 60 times reaches the resolution of a double
+        middle = 0.5 * (low + high)
+        if _binomial_cdf(errors, n, middle)[-1] > alpha:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _binomial_cdf(errors: int, n: int, rate: float) -> Floats:
+    """P(K <= k) for k = 0 … errors, K binomial(n, rate), by logs so that nothing underflows early."""
+    k = np.arange(1, errors + 1, dtype=np.float64)
+    log_odds = math.log(rate) - math.log1p(-rate) if rate < 1.0 else math.inf
+    steps = np.log((n - k + 1) / k) + log_odds
+    log_mass = (
+        n * math.log1p(-rate) + np.concatenate([[0.0], np.cumsum(steps)])
+        if rate < 1.0
+        else np.full(errors + 1, -np.inf)
+    )
+    peak = max(float(log_mass.max()), -700.0)
+    cdf: Floats = np.cumsum(np.exp(log_mass - peak)) * math.exp(peak)
+    return np.minimum(cdf, 1.0)
