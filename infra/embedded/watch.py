@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from infra.embedded.errors import StackError
+from infra.embedded.errors import StackError, from_os_error
 from infra.embedded.guardian import Guardian
 from infra.embedded.process import Process, kill_group, last_line, spawn
 
@@ -78,6 +78,12 @@ class Watch:
                 reason = self._live_once()
             except StackError as refused:
                 error = refused
+                break
+            except OSError as refused:
+                error = from_os_error(refused, f"start of {self.process.name}")
+                break
+            except Exception as unforeseen:  # noqa: BLE001 - the thread's boundary: `start` must not wait for ever
+                error = StackError(f"{self.process.name} cannot be watched: {unforeseen!r}")
                 break
             if reason is None or self._stopping.is_set():
                 break
