@@ -84,7 +84,7 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Write as plain JSON values."""
-        return {"method": self.method, "parameters": list(self.parameters)}
+        return {"method": self.method, "parameters": [float(p) for p in self.parameters]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
@@ -121,7 +121,11 @@ class Fusion:
 
     def to_json(self) -> dict[str, Any]:
         """Write as plain JSON values."""
-        return {"weights": dict(self.weights), "covariates": [list(c) for c in self.covariates], "bias": self.bias}
+        return {
+            "weights": {name: float(weight) for name, weight in self.weights.items()},
+            "covariates": [[float(number) for number in covariate] for covariate in self.covariates],
+            "bias": float(self.bias),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fusion:

@@ -76,13 +76,22 @@ def native_crop(image: Image.Image, size: int, across: float, down: float) -> ND
         across: place between the left (0.0) and right (1.0) edge.
         down: place between the top (0.0) and bottom (1.0) edge.
     """
-    width, height = image.size
-    left = round(max(0, width - size) * across)
-    top = round(max(0, height - size) * down)
-    box = (left, top, min(width, left + size), min(height, top + size))
-    crop = np.asarray(image.crop(box).convert("RGB"))  # (<=size, <=size, 3)
+    crop = np.asarray(image.crop(_crop_box(image.size, size, across, down)).convert("RGB"))  # (<=size, <=size, 3)
     lacking = ((0, size - crop.shape[0]), (0, size - crop.shape[1]), (0, 0))
     return np.pad(crop, lacking, mode="symmetric") if any(after for _, after in lacking) else crop
+
+
+def view_boxes(image_size: tuple[int, int], plan: ViewPlan) -> list[tuple[int, int, int, int]]:
+    """Say where each view was cut from: (left, top, right, bottom) in pixels of the image, V of them."""
+    wholes = [(0, 0, *image_size)] * plan.wholes
+    return wholes + [_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]]
+
+
+def _crop_box(image_size: tuple[int, int], size: int, across: float, down: float) -> tuple[int, int, int, int]:
+    width, height = image_size
+    left = round(max(0, width - size) * across)
+    top = round(max(0, height - size) * down)
+    return left, top, min(width, left + size), min(height, top + size)
 
 
 def quality_covariates(image: Image.Image) -> tuple[float, ...]:

@@ -1,0 +1,104 @@
+"""Augmentation: what happens to images on their way here, done to both classes alike.
+
+Uploads are cropped, resized, blurred and compressed again; a detector that leans on what these destroy is of no use,
+and one that can tell the classes by their compression has learnt the collection, not the generator.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from worker.detectors.views import ViewPlan
+
+    Augmentation = Callable[[NDArray[np.uint8], ViewPlan, Generator], Tensor]
+
+_SHIFT = 3  # pixels, for small images
+
+
+def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
+    """Mirror and shift small images by a few pixels, for test sets made exactly like the training set.
+
+    Args:
+        pixels: uint8, (N, H, W, 3), already of the plan's size.
+        plan: says the size.
+        rng: decides.
+
+    Returns:
+        uint8, (N, 3, size, size).
+    """
+    padded = np.pad(pixels, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0)), mode="reflect")
+    out = np.empty((len(pixels), plan.size, plan.size, 3), dtype=np.uint8)
+    offsets = rng.integers(0, 2 * _SHIFT + 1, size=(len(pixels), 2))
+    mirrored = rng.random(len(pixels)) < 0.5
+    for i, (top, left) in enumerate(offsets):
+        cut = padded[i, top : top + plan.size, left : left + plan.size]
+        out[i] = cut[:, ::-1] if mirrored[i] else cut
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
+    """Give each image one random view with a random upload history; arguments and result as for `light`."""
+    views = [_strong_view(Image.fromarray(image), plan, rng) for image in pixels]
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+
+
+def _strong_view(image: Image.Image, plan: ViewPlan, rng: Generator) -> NDArray[np.uint8]:
+    whole = rng.random() < plan.wholes / plan.count
+    if rng.random() < 0.3:
+        image = _resized(image, rng.uniform(0.5, 1.3), rng)
+    side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)
+    left, top = (int(rng.integers(0, room - side + 1)) for room in image.size)
+    image = image.crop((left, top, left + side, top + side))
+    image = _uploaded(image, rng)
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if image.size != (plan.size, plan.size):
+        if whole:
+            image = image.resize((plan.size, plan.size), Image.Resampling.BICUBIC)
+        else:
+            lacking = plan.size - side
+            return np.pad(np.asarray(image), ((0, lacking), (0, lacking), (0, 0)), mode="symmetric")
+    return np.asarray(image)
+
+
+def _uploaded(image: Image.Image, rng: Generator) -> Image.Image:
+    if rng.random() < 0.1:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    if rng.random() < 0.1:
+        noise = rng.normal(0.0, rng.uniform(1.0, 6.0), size=(image.height, image.width, 3))
+        image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+    if rng.random() < 0.6:
+        image = compressed(image, "JPEG", int(rng.integers(50, 96)))
+        if rng.random() < 0.25:
+            image = compressed(image, "JPEG", int(rng.integers(60, 96)))
+    elif rng.random() < 0.2:
+        image = compressed(image, "WEBP", int(rng.integers(60, 96)))
+    return image
+
+
+def _resized(image: Image.Image, factor: float, rng: Generator) -> Image.Image:
+    kernel = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)[int(rng.integers(3))]
+    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), kernel)
+
+
+def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
+    """Encode and decode once: `kind` is JPEG or WEBP, `quality` 1 to 100."""
+    buffer = io.BytesIO()
+    options = {"method": 0} if kind == "WEBP" else {}
+    image.save(buffer, format=kind, quality=quality, **options)
+    return Image.open(buffer).convert("RGB")
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {"light": light, "strong": strong}

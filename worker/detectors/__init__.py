@@ -1,0 +1,1 @@
+"""Detectors: image → views → logits → calibrated probability; the one place of the worker that knows torch."""

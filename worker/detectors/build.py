@@ -1,0 +1,29 @@
+"""Detectors by name: what a recipe or a bundle describes in plain values, made into a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from worker.detectors.clip import ClipArchitecture, ClipDetector
+from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worker.detectors.detector import Detector
+    from worker.detectors.views import ViewPlan
+
+
+def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> Detector:
+    """Make the detector of that name, `clip` or `convnext`, with fresh weights.
+
+    Raises:
+        ValueError: there is no detector of that name.
+        TypeError: the architecture has keys the detector does not know.
+    """
+    if name == "clip":
+        return ClipDetector(ClipArchitecture(**{**architecture, "taps": tuple(architecture.get("taps", ()))}), plan)
+    if name == "convnext":
+        return ConvNextDetector(ConvNextArchitecture(**{**architecture, "stem": tuple(architecture.get("stem", ()))}), plan)
+    message = f"there is no detector named {name!r}; known are clip and convnext"
+    raise ValueError(message)

@@ -1,0 +1,183 @@
+"""Bundle: images in, calibrated probabilities and heatmaps out.
+
+`prepare` runs in many threads beside each other; `score`, `heatmaps` and `warm_up` belong to the one thread that
+owns the device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+
+from worker.detectors.build import build_detector
+from worker.detectors.bundle_folder import FUSED, BundleError, BundleParts, read_bundle
+from worker.detectors.heatmap import Heatmap, grad_cam
+from worker.detectors.views import quality_covariates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from worker.calibration import CalibrationFigures
+    from worker.detectors.detector import Detector
+
+__all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
+
+_SHIPPED = Path(__file__).parents[1] / "bundles"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image made ready for a bundle.
+
+    Attributes:
+        views: uint8 (V, 3, H, W) by detector name.
+        covariates: quality measures, in the order of COVARIATE_NAMES.
+        size: (width, height) of the image in pixels.
+    """
+
+    views: Mapping[str, Tensor]
+    covariates: tuple[float, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a bundle makes of one image.
+
+    Attributes:
+        logits: raw, by detector name.
+        probabilities: calibrated for each detector alone, by name.
+        logit: fused and calibrated.
+        probability: fused and calibrated, before any prior shift.
+    """
+
+    logits: dict[str, float]
+    probabilities: dict[str, float]
+    logit: float
+    probability: float
+
+
+class Bundle:
+    """Detectors, fusion and calibration that belong together."""
+
+    def __init__(self, parts: BundleParts, device: str = "cpu") -> None:
+        """Build the networks in float32 on the device and load the weights.
+
+        Raises:
+            BundleError: the weights do not fit the architecture.
+        """
+        self.name = parts.name
+        self.version = parts.version()
+        self.card: Mapping[str, Any] = MappingProxyType(dict(parts.card))
+        self.figures: CalibrationFigures = parts.figures
+        self._fusion = parts.fusion
+        self._calibrations = parts.calibrations
+        self._device = torch.device(device)
+        self._detectors: dict[str, Detector] = {}
+        for name, part in parts.detectors.items():
+            try:
+                detector = build_detector(name, part.architecture, part.plan)
+                detector.network.load_state_dict({key: tensor.float() for key, tensor in part.tensors.items()})
+            except (RuntimeError, TypeError, ValueError) as error:
+                message = f"the weights of detector {name!r} do not fit its architecture: export the bundle again"
+                raise BundleError(message) from error
+            detector.network.to(self._device).eval().requires_grad_(requires_grad=False)
+            self._detectors[name] = detector
+
+    @property
+    def detector_names(self) -> tuple[str, ...]:
+        """Name the detectors in the order they are fused."""
+        return tuple(self._detectors)
+
+    @torch.no_grad()
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Cut every view an image needs, on the CPU; safe in many threads at once."""
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+        views = {name: detector.views(rgb) for name, detector in self._detectors.items()}
+        return Prepared(views=views, covariates=quality_covariates(rgb), size=rgb.size)
+
+    @torch.inference_mode()
+    def score(self, batch: Sequence[Prepared]) -> list[Scores]:
+        """Judge images; an image's scores do not depend on its neighbours. Device thread only."""
+        if not batch:
+            return []
+        columns = {
+            name: detector.logits(self._stacked(name, batch)).cpu().tolist()  # (B,)
+            for name, detector in self._detectors.items()
+        }
+        scores = [
+            self._scores({name: column[row] for name, column in columns.items()}, prepared.covariates)
+            for row, prepared in enumerate(batch)
+        ]
+        assert len(scores) == len(batch)  # noqa: S101 (a bad image must never shift its neighbours' results)
+        return scores
+
+    def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, Heatmap]]:
+        """Explain images: one Grad-CAM for each detector, by name. Device thread only."""
+        if not batch:
+            return []
+        sizes = [prepared.size for prepared in batch]
+        columns = {
+            name: grad_cam(detector, self._stacked(name, batch), sizes) for name, detector in self._detectors.items()
+        }
+        return [{name: column[row] for name, column in columns.items()} for row in range(len(batch))]
+
+    def warm_up(self, batch_size: int) -> None:
+        """Run a full batch of a grey image, so that the first real one finds everything compiled and allocated.
+
+        Raises:
+            BundleError: a logit is not finite, so nothing this bundle says could be trusted.
+        """
+        prepared = self.prepare(Image.new("RGB", (256, 256), (127, 127, 127)))
+        for scores in self.score([prepared] * batch_size):
+            if not all(math.isfinite(value) for value in (*scores.logits.values(), scores.logit)):
+                message = f"bundle {self.version} gives logits that are not finite: do not serve it, export it again"
+                raise BundleError(message)
+
+    def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
+        return torch.stack([prepared.views[name] for prepared in batch]).to(self._device)  # (B, V, 3, H, W)
+
+    def _scores(self, logits: dict[str, float], covariates: Sequence[float]) -> Scores:
+        fused = self._fusion.fuse(logits, covariates)
+        calibration = self._calibrations[FUSED]
+        return Scores(
+            logits=logits,
+            probabilities={name: self._calibrations[name].probability(logit) for name, logit in logits.items()},
+            logit=calibration.calibrated_logit(fused),
+            probability=calibration.probability(fused),
+        )
+
+
+def load_bundle(path: Path, device: str = "cpu") -> Bundle:
+    """Read, verify and build the bundle in a folder.
+
+    Args:
+        path: the folder.
+        device: a torch device, such as `cpu` or `cuda`.
+
+    Raises:
+        BundleError: it cannot be used; the message says why and what to do.
+    """
+    return Bundle(read_bundle(Path(path)), device)
+
+
+def shipped_bundle(name: str) -> Path:
+    """Find a bundle that comes with the release: `wild` or `cifake`.
+
+    Raises:
+        BundleError: none of that name is shipped.
+    """
+    folder = _SHIPPED / name
+    if not (folder / "bundle.json").is_file():
+        shipped = sorted(file.parent.name for file in _SHIPPED.glob("*/bundle.json"))
+        message = f"no bundle named {name!r} is shipped; shipped are: {', '.join(shipped) or 'none'}"
+        raise BundleError(message)
+    return folder

@@ -1,0 +1,200 @@
+"""A bundle on disk: `bundle.json`, one safetensors file for each detector, `card.json`.
+
+The version is a hash of exactly what changes a logit or a probability. The figures, which only thresholds read, have
+a checksum of their own; the card may grow without making a new bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from worker.calibration import Calibration, CalibrationFigures, Fusion
+from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
+from worker.detectors.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+FUSED = "fused"
+# Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
+PREPROCESSING: dict[str, Any] = {
+    "pixel_mean": PIXEL_MEAN,
+    "pixel_spread": PIXEL_SPREAD,
+    "crop_positions": [list(position) for position in CROP_POSITIONS],
+    "covariates": list(COVARIATE_NAMES),
+}
+
+
+class BundleError(ValueError):
+    """The bundle cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class DetectorPart:
+    """One detector as plain values and tensors."""
+
+    architecture: Mapping[str, Any]
+    plan: ViewPlan
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """Everything a bundle is made of, before any network is built.
+
+    Attributes:
+        name: such as `wild`.
+        detectors: by name, in the order they are fused.
+        fusion: of the detectors' logits.
+        calibrations: by detector name, and `fused`.
+        figures: what thresholds stand on.
+        card: for people.
+    """
+
+    name: str
+    detectors: Mapping[str, DetectorPart]
+    fusion: Fusion
+    calibrations: Mapping[str, Calibration]
+    figures: CalibrationFigures
+    card: Mapping[str, Any]
+
+    def deciding(self) -> dict[str, Any]:
+        """Give the plain values that change logits or probabilities."""
+        return {
+            "format": FORMAT,
+            "detectors": {
+                name: {"architecture": dict(part.architecture), "views": asdict(part.plan)}
+                for name, part in self.detectors.items()
+            },
+            "preprocessing": PREPROCESSING,
+            "fusion": self.fusion.to_json(),
+            "calibrations": {name: calibration.to_json() for name, calibration in self.calibrations.items()},
+        }
+
+    def version(self) -> str:
+        """Name the bundle by its content: `wild-` and 12 hex digits."""
+        digest = hashlib.sha256(_canonical(self.deciding()))
+        for detector, part in sorted(self.detectors.items()):
+            for name, tensor in sorted(part.tensors.items()):
+                digest.update(_canonical([detector, name, str(tensor.dtype), list(tensor.shape)]))
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return f"{self.name}-{digest.hexdigest()[:12]}"
+
+
+def _canonical(value: Any) -> bytes:  # noqa: ANN401 (any JSON value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def write_bundle(parts: BundleParts, folder: Path) -> str:
+    """Write the folder and give the version; existing files of the same names are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.detectors.items():
+        save_file({k: v.detach().cpu().contiguous() for k, v in part.tensors.items()}, folder / f"{name}.safetensors")
+    figures = parts.figures.to_json()
+    version = parts.version()
+    description = {
+        "name": parts.name,
+        "version": version,
+        **parts.deciding(),
+        "figures_sha256": hashlib.sha256(_canonical(figures)).hexdigest(),
+        "figures": figures,
+    }
+    (folder / "bundle.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    card = json.dumps({**parts.card, "bundle": version}, indent=2, ensure_ascii=False)
+    (folder / "card.json").write_text(card + "\n", encoding="utf-8")
+    return version
+
+
+def read_bundle(folder: Path) -> BundleParts:
+    """Read and verify a folder.
+
+    Raises:
+        BundleError: something is missing, damaged, tampered with or of a format this release does not know.
+    """
+    description = _read_json(folder / "bundle.json")
+    if description.get("format") != FORMAT:
+        message = (
+            f"bundle {folder} has format {description.get('format')!r}, this release reads format {FORMAT}: "
+            "export the bundle again with this release, or run the release that made it"
+        )
+        raise BundleError(message)
+    try:
+        parts = _parts(folder, description)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, BundleError):
+            raise
+        message = f"bundle {folder} is malformed ({error!r}): fetch or export it again"
+        raise BundleError(message) from error
+    _verify(folder, description, parts)
+    return parts
+
+
+def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
+    detectors = {
+        name: DetectorPart(
+            architecture=part["architecture"],
+            plan=ViewPlan(**part["views"]),
+            tensors=_read_tensors(folder / f"{name}.safetensors"),
+        )
+        for name, part in description["detectors"].items()
+    }
+    return BundleParts(
+        name=description["name"],
+        detectors=detectors,
+        fusion=Fusion.from_json(description["fusion"]),
+        calibrations={name: Calibration.from_json(value) for name, value in description["calibrations"].items()},
+        figures=CalibrationFigures.from_json(description["figures"]),
+        card=_read_json(folder / "card.json"),
+    )
+
+
+def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) -> None:
+    if description.get("preprocessing") != PREPROCESSING:
+        message = f"bundle {folder} was made with another preprocessing: export it again with this release"
+        raise BundleError(message)
+    if parts.version() != description.get("version"):
+        message = (
+            f"bundle {folder} says version {description.get('version')} but its content is {parts.version()}: "
+            "it was damaged or changed; fetch or export it again"
+        )
+        raise BundleError(message)
+    if hashlib.sha256(_canonical(description["figures"])).hexdigest() != description.get("figures_sha256"):
+        message = f"the calibration figures of bundle {folder} were damaged or changed; fetch or export it again"
+        raise BundleError(message)
+    if set(parts.calibrations) != {FUSED, *parts.detectors} or set(parts.fusion.weights) != set(parts.detectors):
+        message = f"bundle {folder} lacks a calibration or a fusion weight of one of its detectors: export it again"
+        raise BundleError(message)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"{file} does not exist: a bundle is a folder with bundle.json, card.json and safetensors files"
+        raise BundleError(message) from error
+    except (OSError, ValueError) as error:
+        message = f"{file} cannot be read ({error}): fetch or export the bundle again"
+        raise BundleError(message) from error
+    if not isinstance(value, dict):
+        message = f"{file} holds no JSON object: fetch or export the bundle again"
+        raise BundleError(message)
+    return value
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        message = f"{file} is missing or no safetensors file ({error}): fetch or export the bundle again"
+        raise BundleError(message) from error

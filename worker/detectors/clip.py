@@ -1,0 +1,119 @@
+"""CLIP detector: an open_clip image tower and a head on its pooled and intermediate features.
+
+The tower is either a small VisionTransformer made from a recipe, or any model open_clip knows by name (the
+production recipe names `PE-Core-L-14-336`). Both give their intermediate tokens through open_clip's
+`forward_intermediates`, so the head is one and the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import open_clip
+import torch
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from worker.detectors.detector import mean_over_views
+from worker.detectors.views import ViewPlan, cut_views
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class ClipArchitecture:
+    """The tower, by open_clip name or by keyword arguments, and the blocks whose tokens the head reads.
+
+    Attributes:
+        model: an open_clip model name, or None.
+        tower: keyword arguments of open_clip's VisionTransformer where there is no name.
+        taps: indices of transformer blocks whose mean patch token joins the pooled feature.
+        frozen: keep the tower as it came and train the head alone.
+    """
+
+    model: str | None = None
+    tower: Mapping[str, Any] | None = None
+    taps: tuple[int, ...] = ()
+    frozen: bool = False
+
+    def build_tower(self) -> nn.Module:
+        """Make the image tower, weights not yet loaded and nothing downloaded."""
+        if self.model is None:
+            return VisionTransformer(**dict(self.tower or {}))
+        visual = open_clip.create_model(self.model, pretrained=None, load_weights=False).get_submodule("visual")
+        return visual
+
+
+class ClipNetwork(nn.Module):
+    """Tower and head: (N, 3, H, W) → (N,) logits."""
+
+    def __init__(self, architecture: ClipArchitecture, size: int) -> None:
+        """Build tower and head; one tower pass on zeros tells how wide the head must be."""
+        super().__init__()
+        self.taps = list(architecture.taps)
+        self.tower = architecture.build_tower()
+        self.tower.requires_grad_(not architecture.frozen)
+        self.frozen = architecture.frozen
+        training = self.tower.training
+        self.tower.eval()
+        with torch.no_grad():
+            width = self.features(torch.zeros(1, 3, size, size)).shape[1]
+        self.tower.train(training)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Concatenate the pooled feature with the mean patch token of every tapped block: (N, F)."""
+        out = self.tower.forward_intermediates(pixels, indices=self.taps, output_fmt="NLC")  # type: ignore[operator]
+        means = [tokens.mean(dim=1) for tokens in out["image_intermediates"]]  # each (N, C)
+        return torch.cat([out["image_features"], *means], dim=1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Judge (N, 3, H, W) normalised pixels: (N,) logits."""
+        logits: Tensor = self.head(self.features(pixels))
+        return logits.squeeze(-1)
+
+    def train(self, mode: bool = True) -> ClipNetwork:  # noqa: FBT001, FBT002 (torch's own signature)
+        """Switch training on or off; a frozen tower stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.tower.eval()
+        return self
+
+
+class ClipDetector:
+    """Reduced whole (and crops, if planned) → logit."""
+
+    name = "clip"
+
+    def __init__(self, architecture: ClipArchitecture, plan: ViewPlan) -> None:
+        """Build the network with random weights; weights are loaded by whoever has them."""
+        self.plan = plan
+        self.network: nn.Module = ClipNetwork(architecture, plan.size)
+
+    def views(self, image: Image.Image) -> Tensor:
+        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
+        return cut_views(image, self.plan)
+
+    def view_logits(self, pixels: Tensor) -> Tensor:
+        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
+        logits: Tensor = self.network(pixels)
+        return logits
+
+    def logits(self, views: Tensor) -> Tensor:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
+        return mean_over_views(self, views)
+
+    def heatmap_layer(self) -> nn.Module:
+        """Name a normalisation inside the last block.
+
+        After the last block the pooled feature depends on the class token alone, so the gradient at every patch
+        token is zero; before the block's attention it is not. Attention-pooled towers have the same layer as norm1.
+        """
+        tower = self.network.get_submodule("tower")
+        if hasattr(tower, "trunk"):
+            return tower.get_submodule("trunk.blocks")[-1].get_submodule("norm1")
+        return tower.get_submodule("transformer.resblocks")[-1].get_submodule("ln_1")

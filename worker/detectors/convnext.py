@@ -1,0 +1,88 @@
+"""ConvNeXt detector: a timm ConvNeXt on native pixels, where the traces of generators and cameras live."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from timm.models import create_model
+from timm.models.convnext import ConvNeXt
+from torch import Tensor, nn
+
+from worker.detectors.detector import mean_over_views
+from worker.detectors.views import ViewPlan, cut_views
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class ConvNextArchitecture:
+    """Either a timm model by name (the production recipe) or the keyword arguments of a ConvNeXt of our own.
+
+    Attributes:
+        model: a timm model name, or None.
+        network: keyword arguments of timm's ConvNeXt where there is no name.
+        stem: widths of a stem of overlapping 3x3 convolutions, the last with stride 2, in place of timm's patches.
+            For small views, whose traces are one or two pixels wide; `patch_size` must then be 1.
+    """
+
+    model: str | None = None
+    network: Mapping[str, Any] | None = None
+    stem: tuple[int, ...] = ()
+
+    def build(self) -> nn.Module:
+        """Make the network with one output, weights not yet loaded."""
+        if self.model is not None:
+            made: nn.Module = create_model(self.model, pretrained=False, num_classes=1)
+            return made
+        # JSON and TOML have lists where timm wants tuples.
+        arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.network or {}).items()}
+        network = ConvNeXt(num_classes=1, **arguments)
+        if self.stem:
+            network.stem = overlapping_stem(self.stem)
+        return network
+
+
+def overlapping_stem(widths: Sequence[int]) -> nn.Sequential:
+    """Make 3x3 convolutions of these widths, the last halving height and width."""
+    layers: list[nn.Module] = []
+    for before, width in pairwise((3, *widths)):
+        last = len(layers) == 3 * (len(widths) - 1)
+        layers += [nn.Conv2d(before, width, 3, stride=2 if last else 1, padding=1, bias=False), nn.BatchNorm2d(width)]
+        layers += [] if last else [nn.GELU()]
+    return nn.Sequential(*layers)
+
+
+class ConvNextDetector:
+    """Native crops → logit, channels-last throughout."""
+
+    name = "convnext"
+
+    def __init__(self, architecture: ConvNextArchitecture, plan: ViewPlan) -> None:
+        """Build the network with random weights; weights are loaded by whoever has them."""
+        self.plan = plan
+        self.network: nn.Module = architecture.build()
+        self.network.to(memory_format=torch.channels_last)
+
+    def views(self, image: Image.Image) -> Tensor:
+        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
+        return cut_views(image, self.plan)
+
+    def view_logits(self, pixels: Tensor) -> Tensor:
+        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
+        logits: Tensor = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return logits.squeeze(-1)
+
+    def logits(self, views: Tensor) -> Tensor:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
+        return mean_over_views(self, views)
+
+    def heatmap_layer(self) -> nn.Module:
+        """Name the last stage but one, (N, C, h, w): the last is too coarse to point anywhere in a small view."""
+        layer: nn.Module = self.network.get_submodule("stages")[-2]
+        return layer

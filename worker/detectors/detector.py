@@ -1,0 +1,52 @@
+"""What every detector is: image views → logit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor, nn
+
+    from worker.detectors.views import ViewPlan
+
+# Both detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
+PIXEL_MEAN = 0.5
+PIXEL_SPREAD = 0.25
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """One opinion on an image. The network behind it is shared, so only one thread may run it."""
+
+    name: str
+    plan: ViewPlan
+    network: nn.Module
+
+    def views(self, image: Image.Image) -> Tensor:
+        """Cut the views of an image: uint8, (V, 3, H, W), on the CPU; safe in many threads at once."""
+        ...
+
+    def logits(self, views: Tensor) -> Tensor:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32, positive = AI-generated; device thread only."""
+        ...
+
+    def view_logits(self, pixels: Tensor) -> Tensor:
+        """Judge single views: (N, 3, H, W) float32 normalised → (N,) float32, differentiable."""
+        ...
+
+    def heatmap_layer(self) -> nn.Module:
+        """Name the layer whose activations Grad-CAM weighs."""
+        ...
+
+
+def normalise(views: Tensor) -> Tensor:
+    """Turn uint8 pixels of any shape into float32 of about zero mean and unit spread."""
+    return (views.float() / 255.0 - PIXEL_MEAN) / PIXEL_SPREAD
+
+
+def mean_over_views(detector: Detector, views: Tensor) -> Tensor:
+    """Average the logits of an image's views: (B, V, 3, H, W) uint8 → (B,) float32."""
+    batch, count = views.shape[:2]
+    pixels = normalise(views.flatten(0, 1))  # (B·V, 3, H, W)
+    return detector.view_logits(pixels).float().view(batch, count).mean(dim=1)  # (B,)
