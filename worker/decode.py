@@ -14,10 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from worker.errors import TooManyPixelsError, UndecodableError, UnsupportedTypeError
 
 pillow_heif.register_heif_opener()
+Image.init()  # registers the readers that FORMATS names; Pillow would load most of them only later
 # Our own limit is checked on the header; Pillow's would warn first and raise elsewhere.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 # How the bytes of those formats begin: tells a damaged image from no image at all.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _TO_8_BIT = 255.0 / 65535.0

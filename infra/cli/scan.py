@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from worker.errors import AssayError
 from worker.scan_files import FileScan, scan_files
 from worker.settings import Settings
 from worker.verdict import Rules
@@ -56,8 +57,11 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     from worker.detectors.device import pick_device, set_threads
 
     set_threads(settings.torch_threads)
-    folder = Path(name) if Path(name).is_dir() else shipped_bundle(name)
-    bundle = load_bundle(folder, pick_device(settings.device))
+    try:
+        folder = Path(name) if Path(name).is_dir() else shipped_bundle(name)
+        bundle = load_bundle(folder, pick_device(settings.device))
+    except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
+        raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
     for result in scan_files(found, bundle, _RULES, max_batch=settings.max_batch, **limits):
         if heatmaps and result.decision and result.decision.verdict == "ai_generated":
