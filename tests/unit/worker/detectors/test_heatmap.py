@@ -1,0 +1,94 @@
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worker.detectors.bundle import Bundle
+from worker.detectors.bundle_folder import BundleParts
+from worker.detectors.detector import Detector
+from worker.detectors.heatmap import Heatmap, grad_cam, overlay_png
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def maps_of(detector: Detector, images: list[Image.Image]) -> list[Heatmap]:
+    return grad_cam(detector, torch.stack([detector.views(i) for i in images]), [i.size for i in images])
+
+
+def test_maps_cover_the_image_and_are_neither_zero_nor_scaled_to_one(detector: Detector) -> None:
+    heatmaps = maps_of(detector, [noise(200, 100, seed) for seed in range(6)])
+    assert {(32, 64)} == {heatmap.raw.shape for heatmap in heatmaps}
+    assert all(heatmap.raw.dtype == np.float32 and heatmap.raw.min() >= 0 for heatmap in heatmaps)
+    peaks = {float(heatmap.raw.max()) for heatmap in heatmaps}
+    assert max(peaks) > 0
+    assert len(peaks) > 1  # the library's own scaling would make every peak 1
+
+
+def test_a_tenth_of_the_logit_gives_a_tenth_of_the_map(detector: Detector) -> None:
+    image = [noise(120, 120, seed) for seed in range(4)]
+    full = maps_of(detector, image)
+    head = [layer for layer in detector.network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    head.weight.mul_(0.1)
+    for before, after in zip(full, maps_of(detector, image), strict=True):
+        np.testing.assert_allclose(after.raw, 0.1 * before.raw, rtol=1e-3, atol=1e-6)
+
+
+def test_a_map_does_not_depend_on_its_neighbours(detector: Detector) -> None:
+    images = [noise(90, 60, seed) for seed in range(3)]
+    for together, image in zip(maps_of(detector, images), images, strict=True):
+        np.testing.assert_allclose(together.raw, maps_of(detector, [image])[0].raw, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 300), (20, 9)])
+def test_maps_of_odd_images_keep_their_shape(detector: Detector, size: tuple[int, int]) -> None:
+    (heatmap,) = maps_of(detector, [Image.new("RGB", size, (120, 90, 60))])
+    assert 64 == max(heatmap.raw.shape)
+    assert (size[0] >= size[1]) == (heatmap.raw.shape[1] >= heatmap.raw.shape[0])
+    assert np.isfinite(heatmap.raw).all()
+
+
+def test_hooks_are_gone_afterwards_even_when_the_pass_fails(detector: Detector) -> None:
+    maps_of(detector, [noise(64, 64)])
+    with pytest.raises((RuntimeError, ValueError, AssertionError)):
+        grad_cam(detector, torch.zeros(1, detector.plan.count, 5, 32, 32, dtype=torch.uint8), [(32, 32)])
+    assert not any(module._forward_hooks for module in detector.network.modules())
+    assert all(parameter.grad is None for parameter in detector.network.parameters())
+
+
+def test_a_bundle_maps_every_image_for_every_detector(make_parts: Callable[..., BundleParts]) -> None:
+    bundle = Bundle(make_parts())
+    images = [noise(80, 80, 1), noise(30, 90, 2)]
+    prepared = [bundle.prepare(image) for image in images]
+    before = bundle.score(prepared)
+    heatmaps = bundle.heatmaps(prepared)
+    assert [{"clip", "convnext"}] * 2 == [set(of_image) for of_image in heatmaps]
+    assert before == bundle.score(prepared)
+    assert "grad-cam" == heatmaps[0]["clip"].method
+    assert heatmaps[0]["clip"].layer.endswith("resblocks.1.ln_1")
+
+
+def reddest(png: bytes) -> int:
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    return int((pixels[..., 0] - pixels[..., 2]).max())
+
+
+def test_nothing_glows_when_the_probability_is_low() -> None:
+    raw = np.zeros((8, 8), dtype=np.float32)
+    raw[2:4, 2:4] = 5.0
+    heatmap = Heatmap("clip", "grad-cam", "a layer", raw)
+    image = noise(64, 64)
+    glow = [reddest(overlay_png(image, heatmap, probability)) for probability in (0.01, 0.5, 0.7, 0.99)]
+    assert [0, 0] == glow[:2]
+    assert 0 < glow[2] < glow[3]
+
+
+def test_an_empty_map_makes_no_glow_and_large_images_come_reduced() -> None:
+    heatmap = Heatmap("clip", "grad-cam", "a layer", np.zeros((4, 8), dtype=np.float32))
+    png = overlay_png(noise(2048, 1024), heatmap, 0.99)
+    assert (1024, 512) == Image.open(io.BytesIO(png)).size
+    assert 0 == reddest(png)

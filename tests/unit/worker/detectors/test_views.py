@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worker.detectors.views import ViewPlan, cut_views, native_crop, quality_covariates, reduced_whole, view_boxes
+
+
+def ramp(width: int, height: int) -> Image.Image:
+    down, across = np.mgrid[0:height, 0:width]
+    return Image.fromarray(np.stack([across % 256, down % 256, (across + down) % 256], axis=2).astype(np.uint8))
+
+
+def test_native_crops_are_untouched_pixels_at_the_boxes_named() -> None:
+    image, plan = ramp(300, 200), ViewPlan(64, 0, 5)
+    pixels = np.asarray(image)
+    for view, (left, top, right, bottom) in zip(cut_views(image, plan), view_boxes(image.size, plan), strict=True):
+        assert np.array_equal(pixels[top:bottom, left:right], view.permute(1, 2, 0).numpy())
+
+
+def test_the_first_native_crop_is_the_centre() -> None:
+    assert [(118, 68, 182, 132)] == view_boxes((300, 200), ViewPlan(64, 0, 1))
+
+
+def test_what_an_image_lacks_is_its_mirror_image() -> None:
+    crop = native_crop(ramp(3, 2), 6, 0.5, 0.5)
+    assert [0, 1, 2, 2, 1, 0] == crop[0, :, 0].tolist()
+    assert [0, 1, 1, 0, 0, 1] == crop[:, 0, 1].tolist()
+
+
+def test_a_whole_of_the_right_size_passes_unchanged() -> None:
+    assert np.array_equal(np.asarray(ramp(32, 32)), reduced_whole(ramp(32, 32), 32))
+
+
+def test_the_whole_comes_before_the_crops() -> None:
+    image = ramp(90, 70)
+    views = cut_views(image, ViewPlan(32, 1, 1))
+    assert torch.equal(views[:1], cut_views(image, ViewPlan(32, 1, 0)))
+    assert torch.equal(views[1:], cut_views(image, ViewPlan(32, 0, 1)))
+
+
+@pytest.mark.parametrize(("size", "wholes", "crops"), [(0, 1, 0), (32, 0, 0), (32, 2, 0), (32, 0, 6), (32, 1, -1)])
+def test_impossible_plans_are_refused(size: int, wholes: int, crops: int) -> None:
+    with pytest.raises(ValueError, match="view"):
+        ViewPlan(size, wholes, crops)
+
+
+def test_sharpness_tells_noise_from_a_plain_surface() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8))
+    assert quality_covariates(noise)[0] > quality_covariates(ramp(100, 100))[0]
+    assert quality_covariates(ramp(100, 100))[0] > quality_covariates(Image.new("RGB", (100, 100)))[0]
+
+
+def test_blockiness_sees_the_jpeg_grid_at_any_offset() -> None:
+    blocks = np.kron(np.random.default_rng(0).integers(0, 256, (20, 20)), np.ones((8, 8))).astype(np.uint8)
+    image = Image.fromarray(blocks).convert("RGB")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8))
+    for offset in range(4):
+        assert quality_covariates(image.crop((offset, 0, 140 + offset, 140)))[1] > quality_covariates(noise)[1] + 1.0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 500), (9, 9), (400, 12)])
+def test_quality_is_finite_for_any_size(size: tuple[int, int]) -> None:
+    assert np.isfinite(quality_covariates(Image.new("RGB", size, (90, 80, 70)))).all()
