@@ -1,7 +1,7 @@
 """Reads request bodies under a limit of size, and all bodies together under a limit of memory."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from starlette.datastructures import FormData
@@ -63,19 +63,21 @@ async def read_body(request: Request, limit: int, held: Held) -> bytes:
         ProblemError: 413 beyond ``limit``, before reading when the request
             says so itself, else once the limit is passed.
     """
-    return b"".join([chunk async for chunk in _chunks(request, limit, held)])
+    return b"".join([chunk async for chunk in _chunks(request, limit, limit, held)])
 
 
-async def read_form(request: Request, limit: int, held: Held) -> FormData:
-    """Return a multipart form with at most one file; raises as :func:`read_body`, and 400 for a broken form."""
-    chunks = _chunks(request, limit + MULTIPART_EXTRA_BYTES, held)
+@asynccontextmanager
+async def read_form(request: Request, limit: int, held: Held) -> AsyncIterator[FormData]:
+    """Yield a multipart form with at most one file; raises as :func:`read_body`, and 400 for a broken form."""
+    chunks = _chunks(request, limit + MULTIPART_EXTRA_BYTES, limit, held)
 
     async def receive() -> Message:
         body = await anext(chunks, None)
         return {"type": "http.request", "body": body or b"", "more_body": body is not None}
 
     counted = Request(request.scope, receive)
-    return await counted.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
+    async with counted.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES) as form:
+        yield form
 
 
 def too_large(limit: int) -> ProblemError:
@@ -83,14 +85,14 @@ def too_large(limit: int) -> ProblemError:
     return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The limit is {limit} bytes.", limit_bytes=limit)
 
 
-async def _chunks(request: Request, limit: int, held: Held) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, most: int, limit: int, held: Held) -> AsyncIterator[bytes]:
     claimed = request.headers.get("Content-Length", "")
-    if claimed.isdecimal() and int(claimed) > limit:
+    if claimed.isdecimal() and int(claimed) > most:
         raise too_large(limit)
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        if received > limit:
+        if received > most:
             raise too_large(limit)
         held.add(len(chunk))
         yield chunk

@@ -73,12 +73,12 @@ class _Response:
         self._send = send
         self._request_id = request_id
         self.started = False
-        self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self.status = message["status"]
+            self.status = int(message["status"])
             MutableHeaders(scope=message)[HEADER] = self._request_id
         await self._send(message)
 

@@ -41,10 +41,9 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     image_id, source = _header(request, IMAGE_ID_HEADER), _header(request, SOURCE_HEADER)
     if content_type == "multipart/form-data":
-        form = await read_form(request, limit, held)
-        image_id, source = _field(form.get("image_id")) or image_id, _field(form.get("source")) or source
-        body = await _file(form.get("file"), limit)
-        await form.close()
+        async with read_form(request, limit, held) as form:
+            image_id, source = _field(form.get("image_id")) or image_id, _field(form.get("source")) or source
+            body = await _file(form.get("file"), limit)
     elif content_type.startswith("image/"):
         body = await read_body(request, limit, held)
     else:

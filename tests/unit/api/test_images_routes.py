@@ -1,0 +1,104 @@
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.testing import World, image_row, scan_row, verdict_row
+from worker.errors import Reason
+from worker.store.queries import Served
+from worker.store.tables import Heatmap, ScanState
+from worker.words import DecidedBy, VerdictValue
+
+HEATMAP = {"detector": "clip", "method": "grad-cam", "layer": "ln_1", "key": "heatmaps/9/clip.png"}
+AWKWARD_IDS = ["dir/a b+ü%.jpg", "/leading", "trailing/", "a//b", "?a=b&c#d", "日本/🙂", ".", "verdicts"]
+
+
+def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: TestClient) -> None:
+    world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [HEATMAP])
+    response = client.get("/v1/images/cat")
+    told = response.json()
+    assert response.status_code == 200
+    assert tuple(told[name] for name in ("image_id", "bucket", "key", "version")) == ("cat", "uploads", "cat.jpg", "v1")
+    assert told["scan"]["state"] == "completed"
+    assert told["verdict"] == {
+        "verdict": "ai_generated",
+        "probability": 0.97,
+        "thresholds": {"lower": 0.2, "upper": 0.9},
+        "detectors": {"clip": {"logit": 3.0, "probability": 0.95}},
+        "provenance": {"c2pa": None},
+        "bundle_version": "b1",
+        "policy_version": 1,
+        "decided_by": "machine",
+        "reviewer": None,
+        "reason": None,
+        "created_at": "2026-11-21T12:00:00Z",
+        "heatmaps": [HEATMAP],
+    }
+
+
+def test_an_image_without_a_verdict_says_why(world: World, client: TestClient) -> None:
+    scan = scan_row(state=ScanState.REJECTED, reason=Reason.UNDECODABLE, detail="truncated")
+    world.queries.images["cat"] = Served(image_row(), None, scan, [])
+    told = client.get("/v1/images/cat").json()
+    assert told["verdict"] is None
+    assert tuple(told["scan"][name] for name in ("state", "reason", "detail")) == (
+        "rejected",
+        "undecodable",
+        "truncated",
+    )
+
+
+@pytest.mark.parametrize("image_id", AWKWARD_IDS)
+@pytest.mark.parametrize("safe", ["", "/"])
+def test_awkward_ids_come_through_the_path(world: World, client: TestClient, image_id: str, safe: str) -> None:
+    world.queries.images[image_id] = Served(image_row(image_id=image_id), None, scan_row(), [])
+    world.queries.verdicts[image_id] = []
+    world.queries.heatmaps[image_id, "clip"] = Heatmap(**HEATMAP)
+    path = "/v1/images/" + quote(image_id, safe=safe).replace(".", "%2E")
+    assert image_id == client.get(path).json()["image_id"]
+    assert client.get(f"{path}/verdicts").json()["items"] == []
+    assert client.get(f"{path}/heatmap?detector=clip").status_code == 307
+
+
+def test_as_of_is_handed_on_as_an_aware_time(world: World, client: TestClient) -> None:
+    client.get("/v1/images/cat?as_of=2026-11-01T10:00:00%2B02:00")
+    client.get("/v1/images/cat/verdicts?as_of=2026-11-01T08:00:00Z&shadow=true")
+    then = datetime(2026, 11, 1, 8, tzinfo=UTC)
+    assert [then, (then, True)] == world.queries.asked
+
+
+def test_history_comes_in_pages_newest_first(world: World, client: TestClient) -> None:
+    image = image_row()
+    world.queries.verdicts["cat"] = [(verdict_row(id=number), image) for number in (5, 4, 3, 2, 1)]
+    pages, cursor = [], ""
+    while True:
+        page = client.get(f"/v1/images/cat/verdicts?limit=2{cursor}").json()
+        pages.append([item["id"] for item in page["items"]])
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert pages == [[5, 4], [3, 2], [1]]
+
+
+def test_history_names_the_version_and_who_decided(world: World, client: TestClient) -> None:
+    decision = verdict_row(
+        decided_by=DecidedBy.HUMAN, verdict=VerdictValue.NOT_AI_GENERATED, reviewer="kim", reason="my own photograph"
+    )
+    world.queries.verdicts["cat"] = [(decision, image_row(version="v2"))]
+    (item,) = client.get("/v1/images/cat/verdicts").json()["items"]
+    told = [item[name] for name in ("decided_by", "reviewer", "reason", "image_version", "shadow")]
+    assert told == ["human", "kim", "my own photograph", "v2", False]
+
+
+def test_a_heatmap_is_a_short_lived_redirect_that_nobody_caches(world: World, client: TestClient) -> None:
+    world.queries.heatmaps["cat", "convnext"] = Heatmap(**{**HEATMAP, "detector": "convnext"})
+    response = client.get("/v1/images/cat/heatmap?detector=convnext")
+    assert response.status_code == 307
+    assert response.headers["Location"] == "https://store.example/artifacts/heatmaps/9/clip.png?expires=300"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("suffix", ["", "/verdicts", "/heatmap?detector=clip"])
+def test_an_unknown_image_is_404(client: TestClient, suffix: str) -> None:
+    assert client.get(f"/v1/images/nobody{suffix}").status_code == 404
