@@ -109,7 +109,7 @@ class ObjectStore:
         }
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=2)
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=1)
         try:
             connection.request("GET", "/_ministack/ready")
             return connection.getresponse().status == http.HTTPStatus.OK

@@ -26,6 +26,7 @@ DEFAULT_PORTS = {
     "object_store": object_store.DEFAULT_PORT,
 }
 PARTS = tuple(DEFAULT_PORTS)
+_STARTS = 3  # tries, each on other ports, while somebody takes those we chose
 
 
 class Part(Protocol):
@@ -161,7 +162,17 @@ class EmbeddedStack:
 
     def _start_locked(self) -> StackAddresses:
         credentials = self._credentials()
-        chosen = self._choose_ports()
+        for starts_left in range(_STARTS - 1, -1, -1):
+            chosen = self._choose_ports()
+            try:
+                return self._start_parts(chosen, credentials)
+            except StackError:
+                # All is stopped: a port that is taken now went to somebody else since we chose it.
+                if not starts_left or all(map(ports.is_free, chosen.values())):
+                    raise
+        raise AssertionError
+
+    def _start_parts(self, chosen: Mapping[str, int], credentials: Credentials) -> StackAddresses:
         parts = [self._part(name, chosen[name], credentials) for name in self._parts]
         processes = [part.process() for part in parts]
         self._supervisor = Supervisor((self._lock.descriptor,), self._report)

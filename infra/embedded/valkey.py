@@ -1,9 +1,8 @@
 """The embedded Valkey: append-only file on disk, no eviction, behind a password."""
 
 import importlib.util
+import socket
 from pathlib import Path
-
-import redis
 
 from infra.embedded.errors import StackError, from_os_error
 from infra.embedded.ports import LOOPBACK
@@ -11,6 +10,7 @@ from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 
 DEFAULT_PORT = 16379
+_PROBE_SECONDS = 0.5
 
 
 class Valkey:
@@ -72,17 +72,11 @@ class Valkey:
         return "".join(f"{name} {value}\n" for name, value in settings.items())
 
     def _answers(self) -> bool:
-        client = redis.Redis(
-            host=LOOPBACK,
-            port=self._port,
-            password=self._password,
-            socket_connect_timeout=2,
-            socket_timeout=2,
-        )
-        try:
-            return bool(client.ping())
-        finally:
-            client.close()
+        # By hand: a client library would retry for long where another program holds our port in silence.
+        with socket.create_connection((LOOPBACK, self._port), timeout=_PROBE_SECONDS) as connection:
+            connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+            with connection.makefile("rb") as answers:
+                return [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
 
 
 def _binary() -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.embedded import ports
 from infra.embedded.addresses import read_running_stack
 from infra.embedded.data_lock import is_alive
 from infra.embedded.errors import StackError
@@ -58,6 +59,17 @@ def test_a_usual_port_that_is_taken_is_avoided(tmp_path: Path) -> None:
             pass  # somebody else holds it: as good
         with EmbeddedStack(tmp_path, parts=["valkey"]) as addresses:
             assert f":{DEFAULT_PORTS['valkey']}/" not in addresses.redis_url
+
+
+def test_a_port_lost_between_choice_and_start_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        lost = other.getsockname()[1]
+        choices = iter([lost, ports.choose([0])])
+        monkeypatch.setattr(ports, "choose", lambda *_, **__: next(choices))
+        with EmbeddedStack(tmp_path / "a folder, ü", parts=["valkey"]) as addresses:
+            assert f":{lost}/" not in addresses.redis_url
 
 
 def test_a_fixed_port_that_is_taken_is_an_error_that_names_its_holder(tmp_path: Path) -> None:
