@@ -1,0 +1,181 @@
+"""Fixtures that every test may ask for; the embedded stack starts when the first one does."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
+
+from infra.embedded.addresses import StackAddresses
+from infra.embedded.stack import PARTS, EmbeddedStack
+from worker.fetch import ObjectStore, client_arguments
+from worker.settings import Settings
+from worker.store.migrate import upgrade
+from worker.store.session import Database, connect
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+
+_TEMPLATE = "assay_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
+    """The embedded Postgres, Valkey and object store, on free ports, for the whole run."""
+    with EmbeddedStack(tmp_path_factory.mktemp("stack") / ".assay", fixed_ports=dict.fromkeys(PARTS, 0)) as addresses:
+        yield addresses
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases on the stack's Postgres."""
+
+    url: URL
+    admin: Engine
+
+    def create(self, template: str | None = None) -> URL:
+        """Make a database, empty or a copy of a template; return its URL."""
+        name = f"assay_test_{next(_numbers)}"
+        with self.admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else "")))
+        return self.url.set(database=name)
+
+    def drop(self, url: URL) -> None:
+        """Remove a database, whoever is connected."""
+        with self.admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {url.database} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def databases(stack: StackAddresses) -> Iterator[Databases]:
+    url = make_url(stack.database_url)
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    yield Databases(url, admin)
+    admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(databases: Databases) -> str:
+    """The name of a migrated database that others are copied from."""
+    with databases.admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {_TEMPLATE}"))
+    database = connect(databases.url.set(database=_TEMPLATE).render_as_string(hide_password=False))
+    upgrade(database)
+    database.engine.dispose()
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(databases: Databases, migrated_template: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database of this test's own."""
+    url = databases.create(migrated_template)
+    yield url.render_as_string(hide_password=False)
+    databases.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh, migrated database of this test's own."""
+    connected = connect(database_url)
+    yield connected
+    connected.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """A real object store with buckets and a queue of one test's own.
+
+    Attributes:
+        objects: the store as Assay sees it.
+        s3: the client of the platform that uploads.
+        sqs: the client of its queues.
+        uploads: an upload bucket that keeps versions, its events go to ``queue_url``.
+        plain: an upload bucket that keeps none and sends no events.
+        artifacts: the artifact bucket.
+        queue_url: where the events of ``uploads`` arrive.
+    """
+
+    objects: ObjectStore
+    s3: "S3Client"
+    sqs: "SQSClient"
+    uploads: str
+    plain: str
+    artifacts: str
+    queue_url: str
+
+    def put(self, bucket: str, key: str, body: bytes = b"bytes", **metadata: str) -> Any:
+        """Upload as a platform does; return the store's answer."""
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+
+
+@pytest.fixture
+def stack_settings(stack: StackAddresses) -> Settings:
+    """Settings that point at the stack, as its processes are given them."""
+    return Settings.model_validate(
+        {
+            "database_url": stack.database_url,
+            "redis_url": stack.redis_url,
+            "s3_endpoint_url": stack.s3_endpoint_url,
+            "s3_access_key_id": stack.s3_access_key,
+            "s3_secret_access_key": stack.s3_secret_key,
+            "s3_region": stack.s3_region,
+            "sqs_endpoint_url": stack.s3_endpoint_url,
+        }
+    )
+
+
+@pytest.fixture
+def object_store(stack_settings: Settings) -> Buckets:
+    """The stack's object store with buckets and a queue of this test's own."""
+    s3: S3Client = boto3.client("s3", **client_arguments(stack_settings, stack_settings.s3_endpoint_url))
+    sqs: SQSClient = boto3.client("sqs", **client_arguments(stack_settings, stack_settings.sqs_endpoint_url))
+    number = next(_numbers)
+    uploads, plain, artifacts = f"uploads-{number}", f"plain-{number}", f"artifacts-{number}"
+    for bucket in (uploads, plain, artifacts):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=uploads, VersioningConfiguration={"Status": "Enabled"})
+    queue_url = sqs.create_queue(QueueName=f"events-{number}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    may_send = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_send]})
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+    s3.put_bucket_notification_configuration(
+        Bucket=uploads,
+        NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]},
+    )
+    return Buckets(ObjectStore(s3), s3, sqs, uploads, plain, artifacts, queue_url)
+
+
+def _together(*acts: Callable[[], Any]) -> list[Any]:
+    barrier = Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - what was raised is the result.
+            return error
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+@pytest.fixture(scope="session")
+def together() -> Callable[..., list[Any]]:
+    """Runs callables at the same moment, each in its thread; gives what each returned or raised."""
+    return _together
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return Path(__file__).parents[1]
