@@ -51,7 +51,8 @@ def test_the_command_writes_one_file_for_each_seed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "argv", ["generator", "--count", "2", "--first-seed", "7", "--out", str(tmp_path)])
     generator.main()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["000007.png", "000008.png"]
-    assert Image.open(tmp_path / "000007.png").size == (256, 256)
+    with Image.open(tmp_path / "000007.png") as picture:
+        assert picture.size == (256, 256)
 
 
 def test_the_weights_are_small_enough_for_the_repository() -> None:
