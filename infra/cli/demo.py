@@ -118,6 +118,6 @@ def _print(ended: list[tuple[Put, Outcome | None]], *, as_json: bool) -> None:
         for row in rows:
             print(json.dumps(row))
     else:
-        Console(width=None if sys.stdout.isatty() else 160).print(outcome_table(rows))
+        Console(width=None if sys.stdout.isatty() else 190).print(outcome_table(rows))
     if any(outcome is None for _, outcome in ended):
         raise StackError("some images have no outcome yet; look into the logs below .assay/logs")

@@ -1,0 +1,140 @@
+"""Runs the whole of Assay as a user does, for acceptance tests, chaos tests and the benchmark.
+
+Nothing here knows how Assay works inside: it starts `assay up`, puts objects
+with a plain S3 client, asks the API and reads the outcome from Postgres.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from infra.embedded.addresses import StackAddresses, read_running_stack
+from infra.stack import Doors, running_doors
+from worker.fetch import s3_client
+from worker.settings import Settings
+from worker.store.outcomes import Outcome, outcomes
+from worker.store.session import Database, connect
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+_START_SECONDS = 180.0
+_STOP_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+
+
+class AssayUp(AbstractContextManager["AssayUp"]):
+    """A running Assay on a data folder of its own."""
+
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        """Keep what is needed.
+
+        Args:
+            data_dir: an empty folder, or one that an earlier run left.
+            variables: ``ASSAY_…`` settings of this run; those of the caller's own environment do not count.
+        """
+        self.data_dir = data_dir
+        self._variables = variables
+        self._process: subprocess.Popen[bytes] | None = None
+        self.doors: Doors
+        self.settings: Settings
+        self.addresses: StackAddresses
+        self.database: Database
+        self.s3: S3Client
+
+    def __enter__(self) -> Self:
+        """Start `assay up` and wait until it serves."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "AWS_"))}
+        environment = {**inherited, "ASSAY_DATA_DIR": str(self.data_dir), **self._variables}
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        (self.data_dir / "doors.json").unlink(missing_ok=True)
+        with (self.data_dir / "up.log").open("ab") as log:
+            command = [sys.executable, "-m", "infra.cli", "up"]
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        wait_until(self._serves, _START_SECONDS, "assay up to serve")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop it as Ctrl-C would."""
+        if hasattr(self, "database"):
+            self.database.engine.dispose()
+        self.end(signal.SIGINT)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to `assay up`, wait for its end and return its exit code."""
+        assert self._process is not None  # noqa: S101 - only after the start
+        self._process.send_signal(number)
+        return self._process.wait(_STOP_SECONDS)
+
+    def put(self, key: str, data: bytes, metadata: Mapping[str, str] | None = None) -> None:
+        """Put an object as a platform does."""
+        self.s3.put_object(Bucket=self.addresses.upload_bucket, Key=key, Body=data, Metadata=dict(metadata or {}))
+
+    def outcomes(self, keys: Collection[str]) -> dict[str, list[Outcome]]:
+        """Return what is known of these keys, a list for each, one entry a version."""
+        found: dict[str, list[Outcome]] = defaultdict(list)
+        with self.database.transaction() as session:
+            for outcome in outcomes(session, self.addresses.upload_bucket, list(keys)):
+                found[outcome.key].append(outcome)
+        return dict(found)
+
+    def wait_ended(self, keys: Collection[str], seconds: float) -> dict[str, Outcome]:
+        """Wait until each key has one scan that has ended, and return how."""
+
+        def ended() -> bool:
+            known = self.outcomes(keys)
+            return len(known) == len(set(keys)) and all(o.ended_at for versions in known.values() for o in versions)
+
+        wait_until(ended, seconds, f"{len(set(keys))} scans to end")
+        return {key: versions[0] for key, versions in self.outcomes(keys).items()}
+
+    def pid(self, process: str) -> int:
+        """Return the process id of one of Assay's processes, such as ``worker``."""
+        wanted = f"-m\0infra.cli\0{process}\0".encode()
+        mine = f"ASSAY_DATA_DIR={self.data_dir}\0".encode()
+        for entry in Path("/proc").iterdir():
+            try:
+                named = entry.name.isdigit() and (entry / "cmdline").read_bytes().endswith(wanted)
+                if named and mine in (entry / "environ").read_bytes():
+                    return int(entry.name)
+            except OSError:  # gone meanwhile, or somebody else's
+                continue
+        raise ProcessLookupError(f"no {process} runs")
+
+    def _serves(self) -> bool:
+        assert self._process is not None  # noqa: S101 - only after the start
+        if self._process.poll() is not None:
+            raise RuntimeError(f"assay up ended: {(self.data_dir / 'up.log').read_text()[-2000:]}")
+        doors, addresses = running_doors(self.data_dir), read_running_stack(self.data_dir)
+        if doors is None or addresses is None:
+            return False
+        self.doors, self.addresses = doors, addresses
+        fields = {name.removeprefix("ASSAY_").lower(): value for name, value in addresses.environment().items()}
+        fields["upload_buckets"] = (addresses.upload_bucket,)  # type: ignore[assignment]
+        self.settings = Settings.model_validate(fields)
+        self.database = connect(addresses.database_url)
+        self.s3 = s3_client(self.settings)
+        return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll until a condition holds.
+
+    Raises:
+        TimeoutError: it did not within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(_POLL_SECONDS)

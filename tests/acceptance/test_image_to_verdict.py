@@ -1,0 +1,118 @@
+"""An image lands in the bucket; its verdict is in Postgres and in the API. Every part is real."""
+
+import io
+from urllib.parse import quote
+
+import httpx
+import pytest
+from PIL import Image
+
+from infra.demo_images import as_jpeg, sample_images
+from infra.testing import AssayUp, wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+AWKWARD_KEY = "dir/a b+ü%.jpg"
+
+
+def ask(assay: AssayUp, path: str) -> httpx.Response:
+    return httpx.get(assay.doors.api_url + path, headers={"X-API-Key": assay.doors.api_key}, timeout=10)
+
+
+def noise(seed: int, size: tuple[int, int] = (96, 96)) -> bytes:
+    return as_jpeg(Image.effect_noise(size, 20 + seed).convert("RGB"))
+
+
+def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> None:
+    samples = {f"samples/{image.name}": image for image in sample_images()}
+    for key, image in samples.items():
+        assay.put(key, image.data)
+    ended = assay.wait_ended(samples.keys(), 120)
+    bad = {key: ended[key].reason for key in ended if "/bad/" in key}
+    good = [outcome for key, outcome in ended.items() if "/bad/" not in key]
+    assert bad == {"samples/bad/truncated.jpg": "undecodable", "samples/bad/not an image+.jpg": "unsupported_type"}
+    assert len(good) == 16
+    for outcome in good:
+        assert outcome.state == "completed"
+        assert outcome.verdict in {"ai_generated", "uncertain", "not_ai_generated"}
+        assert outcome.probability is not None
+        assert set(outcome.detectors) == {"clip", "convnext"}
+        assert set(outcome.heatmaps) == ({"clip", "convnext"} if outcome.verdict == "ai_generated" else set())
+
+
+def test_an_awkward_key_is_answered_by_its_image_id(assay: AssayUp) -> None:
+    assay.put(AWKWARD_KEY, noise(1))
+    assay.wait_ended([AWKWARD_KEY], 60)
+    answer = ask(assay, f"/v1/images/{quote(AWKWARD_KEY, safe='')}")
+    assert answer.status_code == 200
+    assert answer.json()["image_id"] == AWKWARD_KEY
+
+
+def test_the_platforms_own_id_comes_from_the_object_metadata(assay: AssayUp) -> None:
+    assay.put("ids/1.jpg", noise(2), {"image-id": "post-4711"})
+    assay.wait_ended(["ids/1.jpg"], 60)
+    answer = ask(assay, "/v1/images/post-4711/verdicts")
+    assert answer.status_code == 200
+    assert len(answer.json()["verdicts"]) == 1
+
+
+def test_the_heatmap_of_a_flagged_image_is_a_png_behind_a_presigned_address(assay: AssayUp) -> None:
+    dreams = {f"dreams/{image.name}": image.data for image in sample_images() if image.truth == "AI-generated"}
+    for key, data in dreams.items():
+        assay.put(key, data)
+    ended = assay.wait_ended(dreams.keys(), 60)
+    flagged = [outcome for outcome in ended.values() if outcome.verdict == "ai_generated"]
+    assert flagged, "the shipped bundle must flag at least one picture of the demo's generator"
+    answer = ask(assay, f"/v1/images/{quote(flagged[0].image_id, safe='')}/heatmap?detector=convnext")
+    assert answer.status_code in {302, 307}
+    overlay = httpx.get(answer.headers["Location"], timeout=10)
+    assert Image.open(io.BytesIO(overlay.content)).format == "PNG"
+
+
+def test_putting_the_same_object_twice_makes_two_versions_with_a_verdict_each(assay: AssayUp) -> None:
+    assay.put("twice.jpg", noise(3))
+    assay.put("twice.jpg", noise(4))
+    assay.wait_ended(["twice.jpg"], 60)
+
+    def both() -> bool:
+        versions = assay.outcomes(["twice.jpg"])["twice.jpg"]
+        return len(versions) == 2 and all(outcome.ended_at for outcome in versions)
+
+    wait_until(both, 60, "both versions")
+    assert {outcome.state for outcome in assay.outcomes(["twice.jpg"])["twice.jpg"]} == {"completed"}
+
+
+def test_an_object_deleted_before_the_fetch_is_rejected_as_gone(assay: AssayUp) -> None:
+    bucket = assay.addresses.upload_bucket
+    answer = assay.s3.put_object(Bucket=bucket, Key="gone.jpg", Body=noise(5))
+    assay.s3.delete_object(Bucket=bucket, Key="gone.jpg", VersionId=answer["VersionId"])
+    outcome = assay.wait_ended(["gone.jpg"], 60)["gone.jpg"]
+    # The race may be won by the worker; what must not happen is that it hangs or dies.
+    assert (outcome.state, outcome.reason) in {("rejected", "gone"), ("completed", None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("empty.jpg", "undecodable"), ("page.jpg", "unsupported_type"), ("bomb.png", "too_many_pixels")],
+)
+def test_bad_input_ends_with_its_reason(assay: AssayUp, name: str, reason: str) -> None:
+    bodies = {"empty.jpg": b"", "page.jpg": b"<html></html>", "bomb.png": bomb()}
+    assay.put(f"bad/{name}", bodies[name])
+    outcome = assay.wait_ended([f"bad/{name}"], 60)[f"bad/{name}"]
+    assert (outcome.state, outcome.reason) == ("rejected", reason)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 500)])
+def test_odd_shapes_get_a_verdict(assay: AssayUp, size: tuple[int, int]) -> None:
+    key = f"odd/{size[0]}x{size[1]}.png"
+    encoded = io.BytesIO()
+    Image.new("RGB", size, "teal").save(encoded, "PNG")
+    assay.put(key, encoded.getvalue())
+    assert assay.wait_ended([key], 60)[key].state == "completed"
+
+
+def bomb() -> bytes:
+    """A small file whose header announces 400 million pixels."""
+    encoded = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(encoded, "PNG", optimize=True)
+    return encoded.getvalue()

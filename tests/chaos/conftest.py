@@ -1,0 +1,23 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from infra.testing import AssayUp
+
+
+@pytest.fixture
+def start_assay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., AssayUp]]:
+    """Starts the whole of Assay with short leases, so that what was lost comes back soon."""
+    with ExitStack() as running:
+
+        def start(**variables: str) -> AssayUp:
+            data_dir: Path = tmp_path_factory.mktemp("chaos")
+            for folder in (data_dir, *data_dir.parents):
+                if folder.stat().st_uid == data_dir.stat().st_uid and folder != Path("/"):
+                    folder.chmod(folder.stat().st_mode | 0o011)
+            short = {"ASSAY_LEASE_SECONDS": "8", "ASSAY_DISPATCH_TIMEOUT_SECONDS": "8"}
+            return running.enter_context(AssayUp(data_dir, **{**short, **variables}))
+
+        yield start
