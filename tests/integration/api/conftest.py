@@ -1,0 +1,130 @@
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
+
+from api.auth import KeyRing
+from api.services import Services
+from api.testing import FakeObjects, fake_world
+from worker.fetch import ObjectHead, ObjectVersion
+from worker.ingest.register import Register
+from worker.store.api_keys import ApiKeys
+from worker.store.migrate import upgrade
+from worker.store.queries import Queries
+from worker.store.session import Database, connect
+from worker.store.tables import Bundle, BundleRole, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.words import DecidedBy, VerdictValue
+
+BUNDLE = "api-tests"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Keep log lines from being rendered: tracebacks take longer than all the rest."""
+    with capture_logs():
+        yield
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    connected = connect(database_url)
+    upgrade(connected)
+    with connected.transaction() as session:
+        bundle = {"version": BUNDLE, "name": "tests", "role": BundleRole.REGISTERED, "location": "x", "card": {}}
+        session.execute(upsert(Bundle).values(**bundle).on_conflict_do_nothing())
+    yield connected
+    connected.engine.dispose()
+
+
+@pytest.fixture
+def queries(database: Database) -> Queries:
+    return Queries(database)
+
+
+class Rows:
+    """Puts rows where the worker and the reviewers would put them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def image(self, image_id: str, **columns: Any) -> int:
+        key = uuid4().hex
+        known = {
+            "image_id": image_id,
+            "source": "s",
+            "bucket": "uploads",
+            "key": key,
+            "version": "v",
+            "versioned": False,
+        }
+        return self._insert(Image, {**known, **columns})
+
+    def scan(self, image_pk: int, state: ScanState = ScanState.COMPLETED, **columns: Any) -> int:
+        known = {"image_pk": image_pk, "kind": ScanKind.LIVE, "queue": "scan.live", "state": state, "due_at": None}
+        return self._insert(Scan, {**known, **columns})
+
+    def verdict(self, image_pk: int, decided_by: DecidedBy = DecidedBy.MACHINE, **columns: Any) -> int:
+        by_machine: dict[str, Any] = {"bundle_version": BUNDLE, "policy_version": 1, "probability": 0.5}
+        made = {} if decided_by == DecidedBy.HUMAN else by_machine
+        known = {"image_pk": image_pk, "verdict": VerdictValue.UNCERTAIN, "decided_by": decided_by, "detectors": {}}
+        return self._insert(Verdict, {**known, "provenance": {}, **made, **columns})
+
+    def heatmap(self, verdict_id: int, detector: str, **columns: Any) -> int:
+        known = {"verdict_id": verdict_id, "detector": detector, "method": "grad-cam", "layer": "ln_1"}
+        return self._insert(Heatmap, {**known, "bundle_version": BUNDLE, "key": f"{verdict_id}/{detector}", **columns})
+
+    def policy(self) -> int:
+        """Make one more policy version, so that an image may have one more machine verdict."""
+        with self._database.transaction() as session:
+            made = text(
+                "INSERT INTO policy (prior_shift, false_positive_budget, miss_budget, by_source, created_by) "
+                "VALUES (0, 0.01, 0.05, '{}', 'tests') RETURNING version"
+            )
+            return int(session.scalar(made) or 0)
+
+    def _insert(self, table: Any, columns: dict[str, Any]) -> int:
+        with self._database.transaction() as session:
+            return _inserted(session, table, columns)
+
+
+def _inserted(session: Session, table: Any, columns: dict[str, Any]) -> int:
+    return int(session.scalars(insert(table).values(**columns).returning(table.id)).one())
+
+
+@pytest.fixture
+def rows(database: Database) -> Rows:
+    return Rows(database)
+
+
+class HeadedObjects(FakeObjects):
+    """The fake store, with the one more question that ingest asks."""
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
+        assert version_id is None
+        stored = self.stored.get((bucket, key))
+        return ObjectHead(ObjectVersion(None, "etag-of-it"), len(stored.body), stored.metadata) if stored else None
+
+
+@pytest.fixture
+def services(database: Database) -> Services:
+    """The real thing but for the object store."""
+    objects: Any = HeadedObjects()
+    return replace(
+        fake_world().services,
+        queries=Queries(database),
+        keys=KeyRing(ApiKeys(database)),
+        objects=objects,
+        register=Register(database, objects, upload_buckets=["uploads"], artifact_bucket="artifacts"),
+    )
+
+
+@pytest.fixture
+def fresh_id() -> Callable[[], str]:
+    """Return ids that no other test has."""
+    return lambda: f"dir/a b+ü%.jpg#{uuid4().hex}"

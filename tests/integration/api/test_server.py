@@ -1,0 +1,150 @@
+"""The API as it is served: uvicorn, real Postgres, real ingest; only the object store is a fake."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+import uvicorn
+
+from api.auth import KeyRing
+from api.main import create_app, readiness_of
+from api.services import Services
+from worker.store.api_keys import ApiKeys, Scope
+from worker.store.queries import Queries
+from worker.store.session import Database, connect
+
+pytestmark = pytest.mark.integration
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100
+NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
+
+Ask = Callable[..., tuple[int, dict[str, str], Any]]
+
+
+class ReachableStore:
+    def reachable(self, bucket: str) -> bool:
+        return bucket != "missing"
+
+
+@pytest.fixture
+def ask(services: Services, database: Database) -> Iterator[Ask]:
+    """Serve on a free port and ask with a key that may do everything."""
+    store: Any = ReachableStore()
+    served = replace(services, readiness=readiness_of(database, store, ("uploads", "artifacts")))
+    key = ApiKeys(database).create("tests", [Scope.ADMIN]).key
+    yield from serve(served, {"Authorization": f"Bearer {key}"})
+
+
+def serve(services: Services, headers: dict[str, str]) -> Iterator[Ask]:
+    server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, access_log=False))
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+
+        def ask(method: str, path: str, body: Any = None, **more: str) -> tuple[int, dict[str, str], Any]:
+            with closing(http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=30)) as connection:
+                connection.request(method, path, body, {**headers, **more})
+                response = connection.getresponse()
+                content = response.read()
+                return response.status, dict(response.getheaders()), json.loads(content) if content else None
+
+        yield ask
+        server.should_exit = True
+        thread.join()
+
+
+def test_an_upload_comes_back_under_its_location_whatever_its_id(ask: Ask) -> None:
+    for image_id in ("dir/a b+ü%.jpg", "100%2F", "/leading", "trailing/", "a//b", "?a=b&c#d", "日本/🙂", "plain"):
+        unique = f"{uuid4().hex}{image_id}"
+        more = {"Content-Type": "image/png", "Assay-Image-Id": quote(unique, safe="")}
+        status, headers, accepted = ask("POST", "/v1/images", PNG, **more)
+        assert (202, unique) == (status, accepted["image_id"])
+        status, _, told = ask("GET", headers["location"])
+        assert (200, unique, "queued", None) == (status, told["image_id"], told["scan"]["state"], told["verdict"])
+        assert (accepted["scan"]["id"], accepted["key"]) == (told["scan"]["id"], told["key"])
+        status, _, history = ask("GET", f"{headers['location']}/verdicts")
+        assert (status, history["items"]) == (200, [])
+
+
+def test_an_id_with_its_slashes_left_as_they_are_is_understood(ask: Ask, fresh_id: Callable[[], str]) -> None:
+    image_id = fresh_id()
+    ask("POST", "/v1/images", PNG, **{"Content-Type": "image/png", "Assay-Image-Id": quote(image_id)})
+    assert image_id == ask("GET", f"/v1/images/{quote(image_id, safe='/')}")[2]["image_id"]
+
+
+def test_a_stores_event_becomes_an_image_and_the_same_event_again_changes_nothing(ask: Ask) -> None:
+    key = f"dir/a b+ü%.jpg{uuid4().hex}"
+    found = {"key": quote(key, safe=""), "size": 3, "eTag": uuid4().hex}
+    made = {"eventName": "s3:ObjectCreated:Put", "eventSource": "minio:s3"}
+    event = json.dumps({"Records": [{**made, "s3": {"bucket": {"name": "uploads"}, "object": found}}]})
+    assert [ask("POST", "/v1/events/s3", event)[0] for _ in range(2)] == [200, 200]
+    status, _, told = ask("GET", f"/v1/images/{quote(key, safe='')}")
+    assert (200, key, found["eTag"]) == (status, told["key"], told["version"])
+    assert ask("POST", "/v1/events/s3", '{"Event": "s3:TestEvent"}')[0] == 204
+
+
+def test_what_postgres_cannot_hold_is_no_error_of_ours(ask: Ask) -> None:
+    statuses = {path: ask("GET", path)[0] for path in ("/v1/images/%00", "/v1/images/%ED%A0%80", "/v1/images/%FF")}
+    assert statuses == {"/v1/images/%00": 422, "/v1/images/%ED%A0%80": 404, "/v1/images/%FF": 404}
+
+
+def test_a_body_longer_than_it_may_be_is_cut_short(ask: Ask, services: Services) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(10_000):
+            sent += 1000
+            yield PNG.ljust(1000, b"\x00")
+
+    try:
+        status, _, _ = ask("POST", "/v1/images", endless(), **{"Content-Type": "image/png"})
+        assert status == 413
+    except ConnectionError:
+        pass  # The server hung up while the client was still sending; also an answer.
+    assert sent > services.max_image_bytes
+
+
+def test_a_revoked_key_stops_working_within_5_seconds(services: Services, database: Database) -> None:
+    keys = ApiKeys(database)
+    made = keys.create("soon gone", [Scope.READ])
+    for ask in serve(services, {"Authorization": f"Bearer {made.key}"}):
+        assert ask("GET", "/v1/scans?state=dead")[0] == 200
+        keys.revoke(made.id)
+        deadline = time.monotonic() + 5
+        while ask("GET", "/v1/scans?state=dead")[0] == 200 and time.monotonic() < deadline:
+            pass
+        assert ask("GET", "/v1/scans?state=dead")[0] == 401
+
+
+def test_ready_means_database_migrations_and_buckets(ask: Ask) -> None:
+    status, _, report = ask("GET", "/health/ready")
+    assert (200, {"database", "migrations", "object_store"}) == (status, report["parts"].keys())
+
+
+def test_without_postgres_reads_and_keys_are_503_and_ready_says_what_is_missing(services: Services) -> None:
+    down = connect(NOWHERE)
+    store: Any = ReachableStore()
+    broken = replace(
+        services,
+        queries=Queries(down),
+        keys=KeyRing(ApiKeys(down)),
+        readiness=readiness_of(down, store, ("uploads", "missing")),
+    )
+    for ask in serve(broken, {"X-API-Key": "assay_any"}):
+        status, headers, problem = ask("GET", "/v1/images/cat")
+        assert (status, headers["retry-after"]) == (503, "5")
+        assert "127.0.0.1" not in problem["detail"]
+        status, _, problem = ask("GET", "/health/ready")
+        assert (status, [part["ok"] for part in problem["parts"].values()]) == (503, [False] * 3)
+        assert ask("GET", "/health/live")[0] == 200
+    down.engine.dispose()
