@@ -31,7 +31,8 @@ check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/codespell worker api training infra migrations tests README.md CHANGELOG.md Makefile pyproject.toml
 
 bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
-	@$(BIN)/python -m infra.bench $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tests/bench/throughput.py $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tests/bench/api_latency.py
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .

@@ -40,15 +40,20 @@ def own_images(folder: Path) -> Iterator[DemoImage]:
 
 def sample_images() -> Iterator[DemoImage]:
     """Yield the demo's own files: 8 photographs, 8 AI pictures, a truncated one and one that is no image."""
-    photographs = [
+    real = photographs()
+    yield from real
+    yield from ai_pictures()
+    yield DemoImage("bad/truncated.jpg", real[0].data[:20_000], "truncated file")
+    yield DemoImage("bad/not an image+.jpg", b"<html>This is no image.</html>", "no image")
+
+
+def photographs() -> list[DemoImage]:
+    """Return the photographs that installed packages carry."""
+    return [
         DemoImage(f"photographs/{name}", (files(package) / name).read_bytes(), "photograph")
         for package, names in _PHOTOGRAPHS
         for name in names
     ]
-    yield from photographs
-    yield from ai_pictures()
-    yield DemoImage("bad/truncated.jpg", photographs[0].data[:20_000], "truncated file")
-    yield DemoImage("bad/not an image+.jpg", b"<html>This is no image.</html>", "no image")
 
 
 def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:

@@ -143,7 +143,10 @@ class ObjectStore:
 
 def s3_client(settings: Settings) -> "S3Client":
     """Return an S3 client for the settings, with time-outs short enough for a worker's lease."""
-    return boto3.client("s3", **client_arguments(settings, settings.s3_endpoint_url))
+    arguments = client_arguments(settings, settings.s3_endpoint_url)
+    # boto3 would presign with version 2 in us-east-1, which newer buckets refuse.
+    arguments["config"] = arguments["config"].merge(Config(signature_version="s3v4"))
+    return boto3.client("s3", **arguments)
 
 
 def client_arguments(settings: Settings, endpoint_url: str | None) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""The bare loop: the same bundle over files on disk, decoding included, without any service around it."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from worker.detectors.bundle import load_bundle, shipped_bundle
+from worker.detectors.device import pick_device, set_threads
+from worker.scan_files import scan_files
+from worker.settings import Settings
+from worker.verdict import Rules
+
+
+def main() -> None:
+    """Scan a folder once warm, and print a JSON line: images, seconds."""
+    settings = Settings()
+    set_threads(settings.torch_threads)
+    bundle = load_bundle(shipped_bundle(settings.bundle), pick_device(settings.device))
+    bundle.warm_up(settings.max_batch)
+    paths = sorted(Path(sys.argv[1]).iterdir())
+    rules = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)
+    start = time.perf_counter()
+    limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
+    scanned = sum(1 for _ in scan_files(paths, bundle, rules, max_batch=settings.max_batch, **limits))
+    print(json.dumps({"images": scanned, "seconds": time.perf_counter() - start}))
+
+
+if __name__ == "__main__":
+    main()

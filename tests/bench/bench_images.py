@@ -1,0 +1,41 @@
+"""The images of the benchmark: a folder of the user's, or crops of photographs that installed packages carry."""
+
+import io
+import random
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from infra.demo_images import as_jpeg, photographs
+
+_SIDES = (256, 512, 768)
+
+
+def gather(data: Path | None, count: int) -> dict[str, bytes]:
+    """Return `count` distinct images by name.
+
+    Args:
+        data: a folder of images, a Parquet file with an ``image`` column, or None for crops of sample photographs.
+        count: how many; fewer if there are not as many.
+    """
+    if data is None:
+        return _crops(count)
+    if data.suffix == ".parquet":
+        rows = pq.ParquetFile(data).iter_batches(count, columns=["image"])
+        return {f"{number:05d}.jpg": bytes(image) for number, image in enumerate(next(rows)["image"].to_pylist())}
+    paths = sorted(path for path in data.rglob("*") if path.is_file())[:count]
+    return {f"{number:05d}-{path.name}": path.read_bytes() for number, path in enumerate(paths)}
+
+
+def _crops(count: int) -> dict[str, bytes]:
+    """Cut distinct JPEG crops of 256 to 768 pixels, the sizes of a platform's uploads after its own resizing."""
+    choose = random.Random(0)  # noqa: S311 - the same images in every run
+    opened = [Image.open(io.BytesIO(photograph.data)).convert("RGB") for photograph in photographs()]
+    images = {}
+    for number in range(count):
+        photograph, side = choose.choice(opened), choose.choice(_SIDES)
+        whole = photograph.resize((max(side, photograph.width), max(side, photograph.height)))
+        left, top = choose.randint(0, whole.width - side), choose.randint(0, whole.height - side)
+        images[f"{number:05d}.jpg"] = as_jpeg(whole.crop((left, top, left + side, top + side)), 90)
+    return images

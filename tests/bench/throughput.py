@@ -1,0 +1,160 @@
+"""Images a second in one run on the same images: the whole pipeline, the bare loop, and plain Celery.
+
+python tests/bench/throughput.py [--images 1000] [--data FOLDER|FILE.parquet] [--json]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from bench_images import gather
+from sqlalchemy import text
+
+from infra.cli.environment import child_environment
+from infra.testing import AssayUp, wait_until
+
+_HERE = Path(__file__).parent
+_PUTTING_THREADS = 4
+_LONGEST_SECONDS = 1800.0
+# How many forked workers somebody would start: one a core.
+_PLAIN_WORKERS = os.cpu_count() or 1
+
+
+def main() -> None:
+    """Measure all three, one after the other on an otherwise idle machine, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/var/tmp") as scratch:
+        Path(scratch).chmod(0o711)
+        say("gathering images")
+        images = gather(given.data, given.images)
+        folder = Path(scratch) / "images"
+        folder.mkdir()
+        for name, data in images.items():
+            (folder / name).write_bytes(data)
+        say("bare loop")
+        bare = measure_bare(folder)
+        with AssayUp(Path(scratch) / "assay") as assay:
+            say("pipeline")
+            pipeline = measure_pipeline(assay, images)
+            say("plain Celery, one image a task")
+            pipeline["plain_images_s"] = measure_plain(assay, images)
+    report = {"images": len(images), "cores": os.cpu_count(), "bare_images_s": bare, **pipeline}
+    report["ratio"] = report["pipeline_images_s"] / bare
+    report["times_plain"] = report["pipeline_images_s"] / report["plain_images_s"]
+    print(json.dumps(report) if given.json else table(report))
+
+
+def measure_bare(folder: Path) -> float:
+    """Run the bare loop in a process of its own, model loading not counted."""
+    out = subprocess.run([sys.executable, _HERE / "bare_loop.py", folder], check=True, capture_output=True).stdout
+    measured = json.loads(out)
+    return float(measured["images"] / measured["seconds"])
+
+
+def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """Put everything and wait for the last verdict; the clock runs from the first put."""
+    warm = {f"warm/{name}": data for name, data in list(images.items())[:32]}
+    put_all(assay, warm)
+    assay.wait_ended(warm.keys(), _LONGEST_SECONDS)
+    sent = {f"bench/{name}": data for name, data in images.items()}
+    start = time.perf_counter()
+    put_all(assay, sent)
+    putting = time.perf_counter() - start
+    ended = assay.wait_ended(sent.keys(), _LONGEST_SECONDS).values()
+    seconds = time.perf_counter() - start
+    timed = [outcome.timings for outcome in ended if outcome.timings]
+    return {
+        "pipeline_images_s": len(sent) / seconds,
+        "putting_seconds": putting,
+        "flagged_share": mean(outcome.verdict == "ai_generated" for outcome in ended),
+        "stage_ms": {stage: round(mean(t.get(stage, 0.0) for t in timed), 1) for stage in timed[0]},
+    }
+
+
+def measure_plain(assay: AssayUp, images: Mapping[str, bytes]) -> float:
+    """Send one task an image to forked workers, with Assay's own worker stopped meanwhile, and wait for all rows."""
+    environment = child_environment(**assay.addresses.environment())
+    with assay.database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE plain_result (key text, probability float)"))
+    command = ["-m", "celery", "-A", "plain_celery", "worker", f"-c{_PLAIN_WORKERS}", "-Q", "plain", "--loglevel=ERROR"]
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment, cwd=_HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as worker:
+        try:
+            keys = [f"bench/{name}" for name in images]
+            send_plain(environment, [f"warm/{name}" for name in list(images)[:32]], assay.addresses.upload_bucket)
+            wait_rows(assay, 32)
+            start = time.perf_counter()
+            send_plain(environment, keys, assay.addresses.upload_bucket)
+            wait_rows(assay, 32 + len(keys))
+            return len(keys) / (time.perf_counter() - start)
+        finally:
+            worker.terminate()
+
+
+def send_plain(environment: Mapping[str, str], keys: list[str], bucket: str) -> None:
+    """Publish one task a key, from a process that has the broker's address in its environment."""
+    program = (
+        "import sys, json; from plain_celery import app\n"
+        "bucket, keys = json.load(sys.stdin)\n"
+        "for key in keys: app.send_task('plain.scan', (bucket, key), queue='plain')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps([bucket, keys]),
+        text=True,
+        env=environment,
+        cwd=_HERE,
+        check=True,
+    )
+
+
+def wait_rows(assay: AssayUp, count: int) -> None:
+    """Wait until plain Celery has written so many rows."""
+
+    def written() -> bool:
+        with assay.database.engine.begin() as connection:
+            return connection.scalar(text("SELECT count(*) FROM plain_result")) >= count
+
+    wait_until(written, _LONGEST_SECONDS, f"{count} rows of plain Celery")
+
+
+def put_all(assay: AssayUp, images: Mapping[str, bytes]) -> None:
+    """Put everything from a few threads, as uploads come."""
+    with ThreadPoolExecutor(_PUTTING_THREADS) as pool:
+        list(pool.map(assay.put, images.keys(), images.values()))
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Return the report for people."""
+    stages = "  ".join(f"{stage} {ms:g}" for stage, ms in report["stage_ms"].items())
+    return (
+        f"{report['images']} images on {report['cores']} cores, {report['flagged_share']:.0%} flagged\n"
+        f"  bare loop     {report['bare_images_s']:7.1f} images/s\n"
+        f"  pipeline      {report['pipeline_images_s']:7.1f} images/s   ratio to bare {report['ratio']:.2f}"
+        f"   (put in {report['putting_seconds']:.1f} s)\n"
+        f"  plain Celery  {report['plain_images_s']:7.1f} images/s   pipeline: {report['times_plain']:.1f} times that\n"
+        f"  mean ms a scan by stage, waiting for company and device included: {stages}"
+    )
+
+
+def say(line: str) -> None:
+    """Tell people what is being measured."""
+    print(f"bench: {line} …", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
