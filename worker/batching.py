@@ -10,8 +10,7 @@ for good. What goes in comes out: a call that returns another length fails.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -100,18 +99,15 @@ class MicroBatcher:
                 raise BatcherStoppedError
             self._waiting.append(entry)
             self._changed.notify_all()
-        while True:
-            try:
-                result: Result = entry.future.result(self._timeout)
-            except FutureTimeoutError:
-                # A long queue is no fault of the device; one endless call is.
-                busy_since = self._busy_since
-                if busy_since is not None and self._monotonic() - busy_since >= self._timeout:
-                    raise WedgedError from None
-                if not self._thread.is_alive():
-                    raise WedgedError("the device thread has ended") from None
-            else:
-                return result
+        while not wait([entry.future], self._timeout).done:
+            # A long queue is no fault of the device; one endless call is.
+            busy_since = self._busy_since
+            if busy_since is not None and self._monotonic() - busy_since >= self._timeout:
+                raise WedgedError
+            if not self._thread.is_alive() and not entry.future.done():
+                raise WedgedError("the device thread has ended")
+        result: Result = entry.future.result()
+        return result
 
     def _run(self) -> None:
         while batch := self._gather():
@@ -145,26 +141,32 @@ class MicroBatcher:
         return batch
 
     def _run_halving(self, batch: list[_Waiting]) -> None:
+        error = self._run_once(batch)
+        if error is None:
+            return
+        if len(batch) == 1:
+            batch[0].future.set_exception(error)
+            return
+        half = len(batch) // 2
+        if self._is_out_of_memory(error):
+            self._max_batch = min(self._max_batch, half)
+        log.warning("batch_halved", size=len(batch), error=repr(error), max_batch=self._max_batch)
+        # Its traceback holds what the failed call had on the device; the halves need that room.
+        del error
+        self._run_halving(batch[:half])
+        self._run_halving(batch[half:])
+
+    def _run_once(self, batch: list[_Waiting]) -> Exception | None:
+        """Run one call and hand out its results, or return what it raised."""
         self._busy_since = self._monotonic()
         try:
             results = batch[0].call([entry.item for entry in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(batch)} items went in, {len(results)} results came out")
         except Exception as error:  # noqa: BLE001 - the boundary of the device thread; the error goes to its waiter.
-            self._after_failure(batch, error)
-        else:
-            for entry, result in zip(batch, results, strict=True):
-                entry.future.set_result(result)
+            return error
         finally:
             self._busy_since = None
-
-    def _after_failure(self, batch: list[_Waiting], error: Exception) -> None:
-        if len(batch) == 1:
-            batch[0].future.set_exception(error)
-            return
-        half = len(batch) // 2
-        if self._is_out_of_memory(error):
-            self._max_batch = max(1, half)
-        log.warning("batch_halved", size=len(batch), error=repr(error), max_batch=self._max_batch)
-        self._run_halving(batch[:half])
-        self._run_halving(batch[half:])
+        for entry, result in zip(batch, results, strict=True):
+            entry.future.set_result(result)
+        return None

@@ -8,11 +8,13 @@ and an empty ``versionId``. Test events carry no records.
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import unquote_plus
 
 # Events nest at most SNS-in-SQS deep; anything deeper is somebody playing.
 _MAX_ENVELOPES = 3
+# What S3 allows a key or a VersionId at most, in bytes of UTF-8.
+_MAX_NAME_BYTES = 1024
 
 
 class UnknownEventError(ValueError):
@@ -58,12 +60,23 @@ def parse_events(body: bytes | str) -> list[ObjectCreated]:
 
 def clean_version_id(version_id: object) -> str | None:
     """Return a real VersionId; missing, empty and ``"null"`` all mean there is none."""
-    return version_id if isinstance(version_id, str) and version_id not in {"", "null"} else None
+    return version_id if is_name(version_id) and version_id != "null" else None
 
 
 def clean_etag(etag: object) -> str | None:
     """Return an ETag without the quotes that HTTP puts around it."""
-    return etag.strip('"') or None if isinstance(etag, str) else None
+    bare = etag.strip('"') if isinstance(etag, str) else None
+    return bare if is_name(bare) else None
+
+
+def is_name(text: object) -> TypeGuard[str]:
+    """Tell whether this can name an object or its state: text that S3 allows and PostgreSQL can hold."""
+    if not isinstance(text, str) or not text or "\x00" in text:
+        return False
+    try:
+        return len(text.encode()) <= _MAX_NAME_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _parse(body: bytes | str, envelopes: int) -> list[ObjectCreated]:
@@ -107,12 +120,14 @@ def _from_eventbridge(event: dict[str, Any]) -> list[ObjectCreated]:
 
 
 def _created(bucket: Any, found: Any, keys: tuple[Any, ...], version_id: object, etag: object) -> ObjectCreated:
-    if not (isinstance(bucket, str) and bucket and all(isinstance(key, str) and key for key in keys)):
-        raise UnknownEventError("bucket and key must be non-empty strings")
-    size = found.get("size")
-    return ObjectCreated(
-        bucket, keys, clean_version_id(version_id), clean_etag(etag), size if isinstance(size, int) else None
-    )
+    possible = tuple(key for key in keys if is_name(key))
+    if not is_name(bucket) or not possible:
+        raise UnknownEventError("bucket and key must be text that can name an object")
+    return ObjectCreated(bucket, possible, clean_version_id(version_id), clean_etag(etag), _size(found.get("size")))
+
+
+def _size(size: object) -> int | None:
+    return size if type(size) is int and 0 <= size < 2**63 else None
 
 
 def _candidates(key: str, source: str) -> tuple[str, ...]:

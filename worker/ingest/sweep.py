@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from worker.fetch import ListedObject, ObjectStore
-from worker.ingest.s3_events import ObjectCreated
+from worker.ingest.s3_events import ObjectCreated, is_name
 from worker.ingest.sqs import Registers
 from worker.log import get_logger
 from worker.store.images import unknown_versions
@@ -38,7 +38,9 @@ class Sweep:
         return sum(self._sweep_page(bucket, page) for page in self._objects.pages(bucket))
 
     def _sweep_page(self, bucket: str, page: list[ListedObject]) -> int:
-        listed = {(found.key, found.version.version_id or found.version.etag): found for found in page}
+        listed = {
+            (found.key, found.version.version_id or found.version.etag): found for found in page if is_name(found.key)
+        }
         with self._database.transaction() as session:
             missing = unknown_versions(session, bucket, list(listed))
         created = 0
