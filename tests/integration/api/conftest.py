@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from api.auth import KeyRing
+from api.main import readiness_of
 from api.services import Services
-from api.testing import FakeObjects, fake_world
-from worker.fetch import ObjectHead, ObjectVersion
+from api.testing import fake_world
+from worker.fetch import ObjectStore
 from worker.ingest.register import Register
 from worker.store.api_keys import ApiKeys
 from worker.store.migrate import upgrade
@@ -102,25 +103,20 @@ def rows(database: Database) -> Rows:
     return Rows(database)
 
 
-class HeadedObjects(FakeObjects):
-    """The fake store, with the one more question that ingest asks."""
-
-    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
-        assert version_id is None
-        stored = self.stored.get((bucket, key))
-        return ObjectHead(ObjectVersion(None, "etag-of-it"), len(stored.body), stored.metadata) if stored else None
-
-
 @pytest.fixture
-def services(database: Database) -> Services:
-    """The real thing but for the object store."""
-    objects: Any = HeadedObjects()
+def services(database: Database, object_store: Any) -> Services:
+    """The real thing: Postgres, the object store with buckets of this test's own, and ingest between them."""
+    uploads, plain, artifacts = object_store.uploads, object_store.plain, object_store.artifacts
+    objects: ObjectStore = object_store.objects
     return replace(
         fake_world().services,
         queries=Queries(database),
         keys=KeyRing(ApiKeys(database)),
         objects=objects,
-        register=Register(database, objects, upload_buckets=["uploads"], artifact_bucket="artifacts"),
+        register=Register(database, objects, upload_buckets=[uploads, plain], artifact_bucket=artifacts),
+        readiness=readiness_of(database, objects, (uploads, artifacts)),
+        upload_bucket=uploads,
+        artifact_bucket=artifacts,
     )
 
 

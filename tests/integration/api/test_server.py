@@ -1,4 +1,4 @@
-"""The API as it is served: uvicorn, real Postgres, real ingest; only the object store is a fake."""
+"""The API as it is served: uvicorn, Postgres, the object store, and ingest between them."""
 
 import http.client
 import json
@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
+from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
@@ -30,18 +31,11 @@ NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
 Ask = Callable[..., tuple[int, dict[str, str], Any]]
 
 
-class ReachableStore:
-    def reachable(self, bucket: str) -> bool:
-        return bucket != "missing"
-
-
 @pytest.fixture
 def ask(services: Services, database: Database) -> Iterator[Ask]:
     """Serve on a free port and ask with a key that may do everything."""
-    store: Any = ReachableStore()
-    served = replace(services, readiness=readiness_of(database, store, ("uploads", "artifacts")))
     key = ApiKeys(database).create("tests", [Scope.ADMIN]).key
-    yield from serve(served, {"Authorization": f"Bearer {key}"})
+    yield from serve(services, {"Authorization": f"Bearer {key}"})
 
 
 def serve(services: Services, headers: dict[str, str]) -> Iterator[Ask]:
@@ -81,15 +75,47 @@ def test_an_id_with_its_slashes_left_as_they_are_is_understood(ask: Ask, fresh_i
     assert image_id == ask("GET", f"/v1/images/{quote(image_id, safe='/')}")[2]["image_id"]
 
 
-def test_a_stores_event_becomes_an_image_and_the_same_event_again_changes_nothing(ask: Ask) -> None:
-    key = f"dir/a b+ü%.jpg{uuid4().hex}"
-    found = {"key": quote(key, safe=""), "size": 3, "eTag": uuid4().hex}
-    made = {"eventName": "s3:ObjectCreated:Put", "eventSource": "minio:s3"}
-    event = json.dumps({"Records": [{**made, "s3": {"bucket": {"name": "uploads"}, "object": found}}]})
-    assert [ask("POST", "/v1/events/s3", event)[0] for _ in range(2)] == [200, 200]
+def test_what_the_store_holds_is_what_was_uploaded_and_its_own_event_changes_nothing(
+    ask: Ask, object_store: Any
+) -> None:
+    more = {"Content-Type": "image/jpeg", "Assay-Image-Id": quote("ü/1")}
+    accepted = ask("POST", "/v1/images", PNG, **more)[2]
+    found = object_store.s3.get_object(Bucket=accepted["bucket"], Key=accepted["key"])
+    assert (PNG, "image/png", accepted["version"]) == (found["Body"].read(), found["ContentType"], found["VersionId"])
+    taken = post_event(ask, accepted["bucket"], accepted["key"], versionId=found["VersionId"], eTag=found["ETag"])
+    assert taken == (200, {"registered": 1, "refused": 0})
+    assert accepted["scan"]["id"] == ask("GET", "/v1/images/%C3%BC%2F1")[2]["scan"]["id"]
+
+
+def test_an_object_that_a_platform_uploads_by_itself_comes_by_event(ask: Ask, object_store: Any) -> None:
+    key = "dir/a b+ü%.jpg"
+    etag = object_store.put(object_store.plain, key, PNG)["ETag"].strip('"')
+    assert [post_event(ask, object_store.plain, key, eTag=etag)[0] for _ in range(2)] == [200, 200]
     status, _, told = ask("GET", f"/v1/images/{quote(key, safe='')}")
-    assert (200, key, found["eTag"]) == (status, told["key"], told["version"])
+    assert (200, key, etag) == (status, told["key"], told["version"])
+    refused = post_event(ask, object_store.artifacts, key, eTag=etag)
+    assert refused == (200, {"registered": 0, "refused": 1})
     assert ask("POST", "/v1/events/s3", '{"Event": "s3:TestEvent"}')[0] == 204
+
+
+def post_event(ask: Ask, bucket: str, key: str, **found: str) -> tuple[int, Any]:
+    """Post an event as MinIO does."""
+    s3 = {"bucket": {"name": bucket}, "object": {"key": quote(key, safe=""), **found}}
+    records = [{"eventName": "s3:ObjectCreated:Put", "eventSource": "minio:s3", "s3": s3}]
+    status, _, answer = ask("POST", "/v1/events/s3", json.dumps({"Records": records}))
+    return status, answer
+
+
+def test_a_heatmap_is_read_without_a_key_from_where_the_redirect_leads(
+    ask: Ask, rows: Any, object_store: Any, fresh_id: Callable[[], str]
+) -> None:
+    image_id = fresh_id()
+    rows.heatmap(rows.verdict(rows.image(image_id)), "clip", key="heatmaps/ü 1.png")
+    object_store.put(object_store.artifacts, "heatmaps/ü 1.png", PNG)
+    status, headers, _ = ask("GET", f"/v1/images/{quote(image_id, safe='')}/heatmap?detector=clip")
+    with urlopen(headers["location"], timeout=30) as found:  # noqa: S310 - the store's own address.
+        assert (status, found.read()) == (307, PNG)
+    assert ask("GET", f"/v1/images/{quote(image_id, safe='')}/heatmap?detector=convnext")[0] == 404
 
 
 def test_what_postgres_cannot_hold_is_no_error_of_ours(ask: Ask) -> None:
@@ -131,14 +157,13 @@ def test_ready_means_database_migrations_and_buckets(ask: Ask) -> None:
     assert (200, {"database", "migrations", "object_store"}) == (status, report["parts"].keys())
 
 
-def test_without_postgres_reads_and_keys_are_503_and_ready_says_what_is_missing(services: Services) -> None:
-    down = connect(NOWHERE)
-    store: Any = ReachableStore()
+def test_without_postgres_all_is_503_and_ready_says_what_is_missing(services: Services, object_store: Any) -> None:
+    down, objects = connect(NOWHERE), object_store.objects
     broken = replace(
         services,
         queries=Queries(down),
         keys=KeyRing(ApiKeys(down)),
-        readiness=readiness_of(down, store, ("uploads", "missing")),
+        readiness=readiness_of(down, objects, (object_store.uploads, "missing")),
     )
     for ask in serve(broken, {"X-API-Key": "assay_any"}):
         status, headers, problem = ask("GET", "/v1/images/cat")

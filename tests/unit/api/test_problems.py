@@ -71,9 +71,12 @@ def test_each_request_is_logged_by_route_template_and_probes_are_not(
     client.get("/v1/images/somebodys-private-id")
     client.get("/health/live")
     (line,) = logged
-    assert tuple(
-        line[name] for name in ("event", "method", "route", "status")
-    ) == ("request", "GET", "/v1/images/{image_id:path}", 404)
+    assert tuple(line[name] for name in ("event", "method", "route", "status")) == (
+        "request",
+        "GET",
+        "/v1/images/{image_id:path}",
+        404,
+    )
 
 
 def test_a_value_that_postgres_cannot_hold_is_at_fault_not_we(world: World, client: TestClient) -> None:

@@ -109,15 +109,12 @@ def test_one_byte_more_is_413_and_names_the_limit(world: World, client: TestClie
 
 
 def test_a_body_without_a_length_is_413_once_it_passes_the_limit(client: TestClient) -> None:
-    read = []
-
-    def endless() -> Iterator[bytes]:
+    def without_length() -> Iterator[bytes]:
         yield PNG
-        for number in range(1000):
-            read.append(number)
+        for _ in range(20):
             yield b"\x00" * 1000
 
-    assert client.post("/v1/images", content=endless(), headers=RAW).status_code == 413
+    assert client.post("/v1/images", content=without_length(), headers=RAW).status_code == 413
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "multipart/form-data; boundary=b"])
