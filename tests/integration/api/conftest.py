@@ -13,8 +13,9 @@ from api.auth import KeyRing
 from api.main import readiness_of
 from api.services import Services
 from api.testing import fake_world
-from worker.fetch import ObjectStore
+from worker.fetch import ObjectStore, s3_client
 from worker.ingest.register import Register
+from worker.settings import Settings
 from worker.store.api_keys import ApiKeys
 from worker.store.migrate import upgrade
 from worker.store.queries import Queries
@@ -104,10 +105,10 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def services(database: Database, object_store: Any) -> Services:
+def services(database: Database, object_store: Any, stack_settings: Settings) -> Services:
     """The real thing: Postgres, the object store with buckets of this test's own, and ingest between them."""
     uploads, plain, artifacts = object_store.uploads, object_store.plain, object_store.artifacts
-    objects: ObjectStore = object_store.objects
+    objects = ObjectStore(s3_client(stack_settings))
     return replace(
         fake_world().services,
         queries=Queries(database),
