@@ -1,0 +1,1 @@
+"""Training: labelled images → a calibrated, measured bundle. Never imported by the API."""

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     Augmentation = Callable[[NDArray[np.uint8], ViewPlan, Generator], Tensor]
 
 _SHIFT = 3  # pixels, for small images
+_MIRRORED = 0.5
+# How often an upload has which history; the milder a step, the more often it happens.
+_RESIZED = 0.3
+_BLURRED = 0.1
+_NOISY = 0.1
+_JPEG = 0.6
+_JPEG_AGAIN = 0.25
+_WEBP = 0.2
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -41,7 +49,7 @@ def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
     padded = np.pad(pixels, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0)), mode="reflect")
     out = np.empty((len(pixels), plan.size, plan.size, 3), dtype=np.uint8)
     offsets = rng.integers(0, 2 * _SHIFT + 1, size=(len(pixels), 2))
-    mirrored = rng.random(len(pixels)) < 0.5
+    mirrored = rng.random(len(pixels)) < _MIRRORED
     for i, (top, left) in enumerate(offsets):
         cut = padded[i, top : top + plan.size, left : left + plan.size]
         out[i] = cut[:, ::-1] if mirrored[i] else cut
@@ -56,13 +64,13 @@ def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
 
 def _strong_view(image: Image.Image, plan: ViewPlan, rng: Generator) -> NDArray[np.uint8]:
     whole = rng.random() < plan.wholes / plan.count
-    if rng.random() < 0.3:
+    if rng.random() < _RESIZED:
         image = _resized(image, rng.uniform(0.5, 1.3), rng)
     side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)
     left, top = (int(rng.integers(0, room - side + 1)) for room in image.size)
     image = image.crop((left, top, left + side, top + side))
     image = _uploaded(image, rng)
-    if rng.random() < 0.5:
+    if rng.random() < _MIRRORED:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if image.size != (plan.size, plan.size):
         if whole:
@@ -74,16 +82,16 @@ def _strong_view(image: Image.Image, plan: ViewPlan, rng: Generator) -> NDArray[
 
 
 def _uploaded(image: Image.Image, rng: Generator) -> Image.Image:
-    if rng.random() < 0.1:
+    if rng.random() < _BLURRED:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < 0.1:
+    if rng.random() < _NOISY:
         noise = rng.normal(0.0, rng.uniform(1.0, 6.0), size=(image.height, image.width, 3))
         image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
-    if rng.random() < 0.6:
+    if rng.random() < _JPEG:
         image = compressed(image, "JPEG", int(rng.integers(50, 96)))
-        if rng.random() < 0.25:
+        if rng.random() < _JPEG_AGAIN:
             image = compressed(image, "JPEG", int(rng.integers(60, 96)))
-    elif rng.random() < 0.2:
+    elif rng.random() < _WEBP:
         image = compressed(image, "WEBP", int(rng.integers(60, 96)))
     return image
 

@@ -59,7 +59,9 @@ class Rows:
 
     def take(self, which: NDArray[Any]) -> Rows:
         """Select rows by index or mask."""
-        return Rows(self.pixels[which], self.labels[which], self.sources[which], self.generators[which], self.hashes[which])
+        return Rows(
+            self.pixels[which], self.labels[which], self.sources[which], self.generators[which], self.hashes[which]
+        )
 
 
 def recipe_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
@@ -134,6 +136,11 @@ def _decode(files: Sequence[Path], pixels_file: Path, facts_file: Path) -> None:
     pixels_file.parent.mkdir(parents=True, exist_ok=True)
     np.save(pixels_file, np.stack(pixels))
     facts_file.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def content_hashes(images: Sequence[bytes]) -> list[str]:
+    """Name encoded images by their sha256."""
+    return [hashlib.sha256(image).hexdigest() for image in images]
 
 
 def split(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:

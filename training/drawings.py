@@ -4,6 +4,8 @@ Five kinds, each a source of its own, so that whole kinds can be held out: chart
 patterns, flat shapes, and windows like those of a screenshot.
 """
 
+# ruff: noqa: PLR2004  (every number here is a drawing's taste, nothing to be named or tuned)
+
 from __future__ import annotations
 
 import math
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-WORDS = (
-    "account above answer april balance between button cancel chart city close column date delete drawing edit "
-    "file first folder green growth help index invoice january letter market menu message month number open "
-    "order page paper percent price report result river save search share size sky sold station table total "
-    "train type update user value view water week window winter word year"
-).split()
+PARAGRAPH = (
+    "account above answer april balance between button cancel chart city close column date delete drawing edit file "
+    "first folder green growth help index invoice january letter market menu message month number open order page "
+    "paper percent price report result river save search share size sky sold station table total train type update "
+    "user value view water week window winter word year"
+)
+WORDS = tuple(PARAGRAPH.split())
 
 
 def _colour(rng: Generator, low: int = 0, high: int = 256) -> tuple[int, int, int]:
@@ -117,7 +120,9 @@ def shapes(size: int, rng: Generator) -> Image.Image:
             corners = [(float(px), float(py)) for px, py in rng.uniform(0, 1, (3, 2)) * (w, h) + (x, y)]
             draw.polygon(corners, fill=_colour(rng), outline=outline)
         else:
-            draw.arc([x, y, x + w, y + h], 0, float(rng.uniform(90, 360)), fill=_colour(rng), width=int(rng.integers(1, 8)))
+            draw.arc(
+                [x, y, x + w, y + h], 0, float(rng.uniform(90, 360)), fill=_colour(rng), width=int(rng.integers(1, 8))
+            )
     return image
 
 

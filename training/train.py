@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -24,11 +25,11 @@ from tqdm import tqdm
 
 from training.augment import AUGMENTATIONS
 from training.data import Rows, recipe_rows, split
+from training.export import export
 from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
 from worker.detectors.detector import Detector, normalise
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
     from numpy.typing import NDArray
 
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -54,7 +55,8 @@ def sampling_weights(rows: Rows) -> NDArray[np.float64]:
         roots = dict(zip(names.tolist(), np.sqrt(counts) / counts, strict=True))
         raw = np.array([roots[source] for source in rows.sources[of_label].tolist()])
         weights[of_label] = raw / raw.sum()
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -156,8 +158,6 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _metadata(file: Path) -> str:
-    from safetensors import safe_open
-
     with safe_open(file, framework="pt") as opened:
         return json.dumps(opened.metadata())
 
@@ -197,7 +197,12 @@ def fit_detector(run: Run, recipe: Recipe, rows: Rows) -> None:
         half_life = min(fit.ema_half_life * run.step / max(progress, 1e-6), 0.1 * run.step + 1.0)
         run.averaged.update(network, keep=0.5 ** (1.0 / half_life))
         loss_mean += 0.01 * (loss.item() - loss_mean)
-        bar.set_postfix(step=run.step, loss=f"{loss_mean:.4f}", images_s=f"{run.step * fit.batch_size / max(run.seconds, 1e-9):.0f}", refresh=False)
+        bar.set_postfix(
+            step=run.step,
+            loss=f"{loss_mean:.4f}",
+            images_s=f"{run.step * fit.batch_size / max(run.seconds, 1e-9):.0f}",
+            refresh=False,
+        )
         if run.seconds - saved > CHECKPOINT_EVERY:
             saved = run.seconds
             run.save()
@@ -211,7 +216,9 @@ def main() -> None:
     parser.add_argument("--recipe", required=True, help="a name in training/recipes, or a TOML file")
     parser.add_argument("--data", required=True, type=Path, help="the folder with the recipe's Parquet files")
     parser.add_argument("--out", required=True, type=Path, help="the run's folder: cache, checkpoints, bundle")
-    parser.add_argument("--detector", choices=["clip", "convnext"], help="fit this one only and stop before calibration")
+    parser.add_argument(
+        "--detector", choices=["clip", "convnext"], help="fit this one only and stop before calibration"
+    )
     parser.add_argument("--minutes", type=float, help="wall clock for each detector instead of the recipe's")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -223,10 +230,14 @@ def main() -> None:
     training, _ = split(rows, recipe)
     for part in recipe.detectors:
         if arguments.detector in {None, part.name}:
-            chosen = part if arguments.minutes is None else replace(part, fit=replace(part.fit, minutes=arguments.minutes))
+            chosen = (
+                part if arguments.minutes is None else replace(part, fit=replace(part.fit, minutes=arguments.minutes))
+            )
             run = Run(chosen, arguments.out / part.name, arguments.device)
             run.resume()
             fit_detector(run, recipe, training)
+    if arguments.detector is None:
+        print(export(recipe, arguments.data, arguments.out, arguments.out / "bundle", arguments.device))  # noqa: T201
 
 
 if __name__ == "__main__":

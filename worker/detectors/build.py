@@ -24,6 +24,8 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
     if name == "clip":
         return ClipDetector(ClipArchitecture(**{**architecture, "taps": tuple(architecture.get("taps", ()))}), plan)
     if name == "convnext":
-        return ConvNextDetector(ConvNextArchitecture(**{**architecture, "stem": tuple(architecture.get("stem", ()))}), plan)
+        return ConvNextDetector(
+            ConvNextArchitecture(**{**architecture, "stem": tuple(architecture.get("stem", ()))}), plan
+        )
     message = f"there is no detector named {name!r}; known are clip and convnext"
     raise ValueError(message)

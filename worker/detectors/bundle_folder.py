@@ -91,7 +91,7 @@ class BundleParts:
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
 
-def _canonical(value: Any) -> bytes:  # noqa: ANN401 (any JSON value)
+def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

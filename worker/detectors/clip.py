@@ -33,19 +33,23 @@ class ClipArchitecture:
         tower: keyword arguments of open_clip's VisionTransformer where there is no name.
         taps: indices of transformer blocks whose mean patch token joins the pooled feature.
         frozen: keep the tower as it came and train the head alone.
+        input_scale: pixels arrive with a spread of 0.25 taken as 1; a tower pretrained with another one (PE-Core: 0.5)
+            gets them multiplied by this (0.5).
     """
 
     model: str | None = None
     tower: Mapping[str, Any] | None = None
     taps: tuple[int, ...] = ()
     frozen: bool = False
+    input_scale: float = 1.0
 
     def build_tower(self) -> nn.Module:
         """Make the image tower, weights not yet loaded and nothing downloaded."""
         if self.model is None:
-            return VisionTransformer(**dict(self.tower or {}))
-        visual = open_clip.create_model(self.model, pretrained=None, load_weights=False).get_submodule("visual")
-        return visual
+            small: nn.Module = VisionTransformer(**dict(self.tower or {}))
+            return small
+        both: nn.Module = open_clip.create_model(self.model, pretrained=None, load_weights=False)
+        return both.get_submodule("visual")
 
 
 class ClipNetwork(nn.Module):
@@ -58,6 +62,7 @@ class ClipNetwork(nn.Module):
         self.tower = architecture.build_tower()
         self.tower.requires_grad_(not architecture.frozen)
         self.frozen = architecture.frozen
+        self.input_scale = architecture.input_scale
         training = self.tower.training
         self.tower.eval()
         with torch.no_grad():
@@ -67,7 +72,7 @@ class ClipNetwork(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Concatenate the pooled feature with the mean patch token of every tapped block: (N, F)."""
-        out = self.tower.forward_intermediates(pixels, indices=self.taps, output_fmt="NLC")  # type: ignore[operator]
+        out = self.tower.forward_intermediates(pixels * self.input_scale, indices=self.taps, output_fmt="NLC")  # type: ignore[operator]
         means = [tokens.mean(dim=1) for tokens in out["image_intermediates"]]  # each (N, C)
         return torch.cat([out["image_features"], *means], dim=1)
 
@@ -115,5 +120,9 @@ class ClipDetector:
         """
         tower = self.network.get_submodule("tower")
         if hasattr(tower, "trunk"):
-            return tower.get_submodule("trunk.blocks")[-1].get_submodule("norm1")
-        return tower.get_submodule("transformer.resblocks")[-1].get_submodule("ln_1")
+            return _last(tower.get_submodule("trunk.blocks")).get_submodule("norm1")
+        return _last(tower.get_submodule("transformer.resblocks")).get_submodule("ln_1")
+
+
+def _last(blocks: nn.Module) -> nn.Module:
+    return list(blocks.children())[-1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,7 +41,9 @@ class ConvNextArchitecture:
             made: nn.Module = create_model(self.model, pretrained=False, num_classes=1)
             return made
         # JSON and TOML have lists where timm wants tuples.
-        arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in (self.network or {}).items()}
+        arguments: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in (self.network or {}).items()
+        }
         network = ConvNeXt(num_classes=1, **arguments)
         if self.stem:
             network.stem = overlapping_stem(self.stem)
@@ -84,5 +86,4 @@ class ConvNextDetector:
 
     def heatmap_layer(self) -> nn.Module:
         """Name the last stage but one, (N, C, h, w): the last is too coarse to point anywhere in a small view."""
-        layer: nn.Module = self.network.get_submodule("stages")[-2]
-        return layer
+        return list(self.network.get_submodule("stages").children())[-2]

@@ -74,7 +74,7 @@ def grad_cam(detector: Detector, views: Tensor, sizes: Sequence[tuple[int, int]]
     """
     batch, count = views.shape[:2]
     # The weights are frozen; without this no gradient would flow, and every map would be missing.
-    pixels = normalise(views.flatten(0, 1)).requires_grad_(requires_grad=True)  # (B·V, 3, H, W)
+    pixels = normalise(views.flatten(0, 1)).requires_grad_(True)  # (B·V, 3, H, W)
     maps = _raw_maps(detector, pixels)  # (B·V, h, w)
     maps = maps.reshape(batch, count, *maps.shape[1:])
     layer = _layer_name(detector)
@@ -132,7 +132,8 @@ def _as_grid(activations: Tensor) -> Tensor:
 
 def _layer_name(detector: Detector) -> str:
     wanted = detector.heatmap_layer()
-    return next(name for name, module in detector.network.named_modules() if module is wanted)
+    names = {id(module): name for name, module in detector.network.named_modules()}
+    return str(names[id(wanted)])
 
 
 def _over_image(maps: NDArray[np.float32], size: tuple[int, int], plan: ViewPlan) -> NDArray[np.float32]:
@@ -150,7 +151,8 @@ def _over_image(maps: NDArray[np.float32], size: tuple[int, int], plan: ViewPlan
         target = (columns.stop - columns.start, rows.stop - rows.start)
         total[rows, columns] += np.asarray(Image.fromarray(seen).resize(target, Image.Resampling.BILINEAR))
         looks[rows, columns] += 1.0
-    return total / np.maximum(looks, 1.0)
+    over_image: NDArray[np.float32] = np.divide(total, np.maximum(looks, 1.0), dtype=np.float32)
+    return over_image
 
 
 def _cells(begin: int, end: int, scale: float, count: int) -> slice:
@@ -184,7 +186,9 @@ def overlay_png(image: Image.Image, heatmap: Heatmap, probability: float) -> byt
     alpha = np.clip(np.asarray(smooth), 0.0, 1.0)[..., None] * (belief * _OVERLAY_STRENGTH)  # (H, W, 1)
     grey = np.asarray(rgb.convert("L").convert("RGB"), dtype=np.float32)  # (H, W, 3)
     # From yellow where evidence is weak to red where it is strong; readable with every common colour blindness on grey.
-    warmth = np.concatenate([np.full_like(alpha, 255.0), 220.0 * (1.0 - np.asarray(smooth)[..., None]), np.zeros_like(alpha)], axis=2)
+    warmth = np.concatenate(
+        [np.full_like(alpha, 255.0), 220.0 * (1.0 - np.asarray(smooth)[..., None]), np.zeros_like(alpha)], axis=2
+    )
     blended = grey * (1.0 - alpha) + np.clip(warmth, 0.0, 255.0) * alpha
     buffer = io.BytesIO()
     Image.fromarray(blended.round().astype(np.uint8)).save(buffer, format="PNG")

@@ -1,6 +1,7 @@
 """Tiny detectors and bundles: every code path of the real ones, in milliseconds."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,15 @@ from worker.detectors.views import ViewPlan
 
 TOWER = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
 NETWORK = {"patch_size": 2, "depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
-SMALL_VIEWS = {"patch_size": 1, "depths": [1, 1, 1, 0], "dims": [8, 8, 16, 16], "norm_layer": "batchnorm2d", "conv_mlp": True}
+SMALL_VIEWS = {
+    "patch_size": 1,
+    "depths": [1, 1, 1, 0],
+    "dims": [8, 8, 16, 16],
+    "norm_layer": "batchnorm2d",
+    "conv_mlp": True,
+}
 
-DETECTORS = {
+DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
     "clip, reduced whole": ("clip", {"tower": TOWER, "taps": [0, 1]}, ViewPlan(32, 1, 0)),
     "clip, whole and crops": ("clip", {"tower": TOWER, "taps": [0]}, ViewPlan(32, 1, 2)),
     "convnext, native crops": ("convnext", {"network": NETWORK}, ViewPlan(48, 0, 3)),
@@ -23,7 +30,7 @@ DETECTORS = {
 }
 
 
-@pytest.fixture(params=DETECTORS.values(), ids=DETECTORS.keys())
+@pytest.fixture(params=list(DETECTORS.values()), ids=list(DETECTORS))
 def detector(request: pytest.FixtureRequest) -> Detector:
     name, architecture, plan = request.param
     torch.manual_seed(3)

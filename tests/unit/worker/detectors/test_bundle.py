@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,8 +51,8 @@ def test_an_image_is_scored_alike_whoever_its_neighbours_are(make_parts: MakePar
 
 def test_an_empty_batch_gives_nothing(make_parts: MakeParts) -> None:
     bundle = Bundle(make_parts())
-    assert [] == bundle.score([])
-    assert [] == bundle.heatmaps([])
+    assert bundle.score([]) == []
+    assert bundle.heatmaps([]) == []
 
 
 def test_warm_up_refuses_a_bundle_whose_logits_are_not_finite(make_parts: MakeParts) -> None:

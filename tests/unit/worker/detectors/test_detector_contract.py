@@ -1,13 +1,20 @@
 """One contract, run over every detector."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector
+from worker.detectors.heatmap import grad_cam
+from worker.detectors.views import ViewPlan
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -69,3 +76,27 @@ def test_the_average_over_views_is_the_image_logit(detector: Detector) -> None:
 
 def test_the_heatmap_layer_belongs_to_the_network(detector: Detector) -> None:
     assert any(module is detector.heatmap_layer() for module in detector.network.modules())
+
+
+def test_a_tower_named_in_open_clip_is_built_and_explained_by_the_same_code(tmp_path: Path) -> None:
+    """The production tower is an attention-pooled timm trunk; this is its smallest sister."""
+    vision = {
+        "image_size": 384,
+        "timm_model_name": "vit_pe_core_tiny_patch16_384",
+        "timm_pool": "map",
+        "timm_proj": None,
+    }
+    text = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 1, "layers": 1}
+    config = {"embed_dim": 192, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
+    (tmp_path / "assay-tiny.json").write_text(json.dumps(config), encoding="utf-8")
+    open_clip.add_model_config(tmp_path)
+    torch.manual_seed(0)
+    made = build_detector(
+        "clip", {"model": "assay-tiny", "taps": [3, 11], "frozen": True, "input_scale": 0.5}, ViewPlan(384, 1, 0)
+    )
+    save_file(made.network.get_submodule("tower").state_dict(), tmp_path / "tower.safetensors")
+    made.network.get_submodule("tower").load_state_dict(load_file(tmp_path / "tower.safetensors"))
+    made.network.eval()
+    (heatmap,) = grad_cam(made, made.views(noise(64, 64))[None], [(64, 64)])
+    assert heatmap.layer == "tower.trunk.blocks.11.norm1"
+    assert heatmap.raw.max() > 0

@@ -47,7 +47,7 @@ def test_a_map_does_not_depend_on_its_neighbours(detector: Detector) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 300), (20, 9)])
 def test_maps_of_odd_images_keep_their_shape(detector: Detector, size: tuple[int, int]) -> None:
     (heatmap,) = maps_of(detector, [Image.new("RGB", size, (120, 90, 60))])
-    assert 64 == max(heatmap.raw.shape)
+    assert max(heatmap.raw.shape) == 64
     assert (size[0] >= size[1]) == (heatmap.raw.shape[1] >= heatmap.raw.shape[0])
     assert np.isfinite(heatmap.raw).all()
 
@@ -68,7 +68,7 @@ def test_a_bundle_maps_every_image_for_every_detector(make_parts: Callable[..., 
     heatmaps = bundle.heatmaps(prepared)
     assert [{"clip", "convnext"}] * 2 == [set(of_image) for of_image in heatmaps]
     assert before == bundle.score(prepared)
-    assert "grad-cam" == heatmaps[0]["clip"].method
+    assert heatmaps[0]["clip"].method == "grad-cam"
     assert heatmaps[0]["clip"].layer.endswith("resblocks.1.ln_1")
 
 
@@ -83,12 +83,12 @@ def test_nothing_glows_when_the_probability_is_low() -> None:
     heatmap = Heatmap("clip", "grad-cam", "a layer", raw)
     image = noise(64, 64)
     glow = [reddest(overlay_png(image, heatmap, probability)) for probability in (0.01, 0.5, 0.7, 0.99)]
-    assert [0, 0] == glow[:2]
+    assert glow[:2] == [0, 0]
     assert 0 < glow[2] < glow[3]
 
 
 def test_an_empty_map_makes_no_glow_and_large_images_come_reduced() -> None:
     heatmap = Heatmap("clip", "grad-cam", "a layer", np.zeros((4, 8), dtype=np.float32))
     png = overlay_png(noise(2048, 1024), heatmap, 0.99)
-    assert (1024, 512) == Image.open(io.BytesIO(png)).size
-    assert 0 == reddest(png)
+    assert Image.open(io.BytesIO(png)).size == (1024, 512)
+    assert reddest(png) == 0

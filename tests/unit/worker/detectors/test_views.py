@@ -19,13 +19,13 @@ def test_native_crops_are_untouched_pixels_at_the_boxes_named() -> None:
 
 
 def test_the_first_native_crop_is_the_centre() -> None:
-    assert [(118, 68, 182, 132)] == view_boxes((300, 200), ViewPlan(64, 0, 1))
+    assert view_boxes((300, 200), ViewPlan(64, 0, 1)) == [(118, 68, 182, 132)]
 
 
 def test_what_an_image_lacks_is_its_mirror_image() -> None:
     crop = native_crop(ramp(3, 2), 6, 0.5, 0.5)
-    assert [0, 1, 2, 2, 1, 0] == crop[0, :, 0].tolist()
-    assert [0, 1, 1, 0, 0, 1] == crop[:, 0, 1].tolist()
+    assert crop[0, :, 0].tolist() == [0, 1, 2, 2, 1, 0]
+    assert crop[:, 0, 1].tolist() == [0, 1, 1, 0, 0, 1]
 
 
 def test_a_whole_of_the_right_size_passes_unchanged() -> None:

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from training.calibrate import Measured, calibrate, fit_calibration, fit_fusion, folds
+
+
+def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
+    """Two detectors, the second twice as good; half the sources hold one class only."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, sources, count)
+    labels = np.where(groups % 4 == 0, 0, np.where(groups % 4 == 1, 1, rng.integers(0, 2, count))).astype(np.int8)
+    sides = labels * 2.0 - 1.0
+    logits = np.stack([sides + rng.normal(0, 2, count), 2 * sides + rng.normal(0, 2, count)], axis=1)
+    names = np.array([f"source {group}" for group in groups])
+    return Measured(("clip", "convnext"), logits, rng.normal(0, 1, (count, 2)), labels, names)
+
+
+def test_folds_part_no_source_and_have_both_classes_on_either_side() -> None:
+    data = measured()
+    judged_rows = []
+    for fitted, judged in folds(data):
+        assert not set(data.groups[fitted]) & set(data.groups[judged])
+        assert {0, 1} == set(data.labels[fitted].tolist()) == set(data.labels[judged].tolist())
+        judged_rows += judged.tolist()
+    assert list(range(len(data.labels))) == sorted(judged_rows)
+
+
+def test_folds_refuse_groups_that_cannot_be_parted() -> None:
+    data = measured(40)
+    with pytest.raises(ValueError, match="hold out more sources"):
+        list(folds(Measured(data.names, data.logits, data.covariates, data.labels, np.array(["one"] * 40))))
+
+
+def test_fusion_trusts_the_better_detector_more_and_covariates_little() -> None:
+    fusion = fit_fusion(measured(), np.arange(400))
+    assert fusion.weights["convnext"] > fusion.weights["clip"] > 0
+    assert all(abs(weight) < 0.5 for weight, _, _ in fusion.covariates)
+
+
+def test_fusion_never_turns_a_detector_round() -> None:
+    data = measured()
+    data.logits[:, 0] = -data.logits[:, 1] * 0.5 + np.random.default_rng(1).normal(0, 2, 400)
+    assert fit_fusion(data, np.arange(400)).weights["clip"] >= 0
+
+
+@pytest.mark.parametrize(("count", "method"), [(299, "temperature"), (300, "platt"), (1999, "platt"), (2000, "beta")])
+def test_the_count_of_images_chooses_the_calibration(count: int, method: str) -> None:
+    data = measured(count)
+    assert method == fit_calibration(data.logits[:, 1], data.labels).method
+
+
+@pytest.mark.parametrize("count", [250, 1000, 4000])
+def test_calibration_makes_overconfident_logits_honest(count: int) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, count)
+    labels = (rng.random(count) < 1 / (1 + np.exp(-true))).astype(np.int8)
+    calibration = fit_calibration(5 * true, labels)
+    slope = calibration.calibrated_logit(2.5) - calibration.calibrated_logit(-2.5)
+    assert 0.6 < slope < 1.6  # the honest logits are 1 apart, the overconfident 5
+
+
+def test_held_out_probabilities_come_from_fits_without_the_source() -> None:
+    data = measured()
+    found = calibrate(data)
+    assert {"clip", "convnext", "fused"} == set(found.calibrations)
+    right = (found.held_out_probabilities >= 0.5) == data.labels
+    assert right.mean() > 0.8
+    fused = [
+        found.fusion.fuse(dict(zip(data.names, row, strict=True)), extra)
+        for row, extra in zip(data.logits.tolist(), data.covariates.tolist(), strict=True)
+    ]
+    seen = np.array([found.calibrations["fused"].probability(logit) for logit in fused])
+    assert not np.allclose(seen, found.held_out_probabilities)
+    assert np.corrcoef(seen, found.held_out_probabilities)[0, 1] > 0.95

@@ -1,0 +1,210 @@
+"""A recipe and two tiny Parquet files, all the way to a measured bundle."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from training import augment, data, drawings, train
+from training.evaluate import evaluate, main
+from training.export import export
+from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
+from worker.detectors.bundle import load_bundle
+from worker.detectors.views import ViewPlan
+
+FIT = Fit(batch_size=16, learning_rate=3e-3, weight_decay=0.01, epochs=6, minutes=10)
+TOWER = {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
+NETWORK = {
+    "patch_size": 1,
+    "depths": [1, 1, 0, 0],
+    "dims": [8, 8, 8, 8],
+    "kernel_sizes": 3,
+    "norm_layer": "batchnorm2d",
+    "conv_mlp": True,
+}
+RECIPE = Recipe(
+    name="tiny",
+    seed=5,
+    augmentation="light",
+    files=("tiny-train.parquet",),
+    detectors=(
+        DetectorRecipe("clip", {"tower": TOWER, "taps": [0]}, ViewPlan(16, 1, 0), FIT),
+        DetectorRecipe("convnext", {"network": NETWORK, "stem": [8]}, ViewPlan(16, 1, 0), FIT),
+    ),
+    held_out_share=0.4,
+    scope="stripes",
+    card={"title": "tiny"},
+)
+
+
+def striped(label: int, rng: np.random.Generator) -> bytes:
+    """Photographs here are noise, AI-generated pictures have stripes across."""
+    pixels = rng.integers(0, 120, (16, 16, 3))
+    if label:
+        pixels[:, ::2] += 110
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    labels = [row % 2 for row in range(160)]
+    table = pa.table({"image": [striped(label, rng) for label in labels], "label": pa.array(labels, pa.int8())})
+    pq.write_table(table, tmp_path / "tiny-train.parquet")
+    return tmp_path
+
+
+def fitted(recipe: Recipe, data_folder: Path, out: Path) -> None:
+    rows = data.recipe_rows(recipe, data_folder, out / "cache")
+    for part in recipe.detectors:
+        torch.manual_seed(recipe.seed)
+        run = train.Run(part, out / part.name, "cpu")
+        run.resume()
+        train.fit_detector(run, recipe, data.split(rows, recipe)[0])
+
+
+def test_a_run_ends_in_a_bundle_that_tells_the_classes_apart(data_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fitted(RECIPE, data_folder, out)
+    version = export(RECIPE, data_folder, out, out / "bundle", "cpu")
+    bundle = load_bundle(out / "bundle")
+    report = evaluate(bundle, data.load_rows([data_folder / "tiny-train.parquet"], out / "cache"))
+    assert version == bundle.version == report["bundle"]
+    assert report["overall"]["accuracy"] > 0.9
+    held_out = data.split(data.recipe_rows(RECIPE, data_folder, out / "cache"), RECIPE)[1]
+    assert len(held_out) == len(bundle.figures.negatives) + len(bundle.figures.positives)
+    assert {"tiny"} == set(report["by_source"])
+
+
+def test_a_killed_run_goes_on_to_where_it_would_have_ended(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(RECIPE, detectors=RECIPE.detectors[:1])
+    fitted(recipe, data_folder, tmp_path / "whole")
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 0.0)
+    calls = iter(range(100))
+
+    def dies_at_the_fifth(*arguments: object) -> torch.Tensor:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return augment.light(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(augment.AUGMENTATIONS, "light", dies_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(recipe, data_folder, tmp_path / "killed")
+    monkeypatch.setitem(augment.AUGMENTATIONS, "light", augment.light)
+    fitted(recipe, data_folder, tmp_path / "killed")
+    # Attention's key biases have no gradient but rounding, so what they end at is noise; the judgement is not.
+    views = torch.randint(0, 256, (8, 1, 3, 16, 16), dtype=torch.uint8)
+    logits, steps = [], set()
+    for name in ("whole", "killed"):
+        run = train.Run(recipe.detectors[0], tmp_path / name / "clip", "cpu")
+        assert run.resume()
+        steps.add(run.step)
+        run.detector.network.load_state_dict(run.averaged.values)
+        logits.append(run.detector.logits(views).detach())
+    assert len(steps) == 1
+    assert logits[0].std() > 1e-3
+    torch.testing.assert_close(logits[0], logits[1], atol=1e-4, rtol=1e-4)
+
+
+def test_the_wall_clock_ends_a_run(data_folder: Path, tmp_path: Path) -> None:
+    hurried = dataclasses.replace(FIT, epochs=1e9, minutes=0.01)
+    recipe = dataclasses.replace(RECIPE, detectors=(dataclasses.replace(RECIPE.detectors[0], fit=hurried),))
+    fitted(recipe, data_folder, tmp_path)
+    assert (tmp_path / "clip" / "checkpoint.safetensors").exists()
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    rates = [train.learning_rate_at(progress, FIT) for progress in (0.0, 0.025, 0.05, 0.5, 1.0)]
+    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4]
+    assert (0.0, FIT.learning_rate) == (rates[0], rates[2])
+    assert rates[4] == pytest.approx(0.0)
+
+
+def rows_of(labels: list[int], sources: list[str]) -> data.Rows:
+    count = len(labels)
+    hashes = np.array([f"{index * 2**32 // count:08x}" for index in range(count)])
+    texts = np.array(sources)
+    return data.Rows(np.zeros((count, 2, 2, 3), np.uint8), np.array(labels, np.int8), texts, texts, hashes)
+
+
+def test_both_classes_are_drawn_equally_and_big_sources_do_not_drown_small_ones() -> None:
+    rows = rows_of([0] * 100 + [1] * 20, ["big"] * 81 + ["small"] * 19 + ["ai"] * 20)
+    weights = train.sampling_weights(rows)
+    assert weights[rows.labels == 0].sum() == pytest.approx(0.5)
+    ratio = weights[rows.sources == "big"].sum() / weights[rows.sources == "small"].sum()
+    assert ratio == pytest.approx((81 / 19) ** 0.5)
+
+
+def test_splits_share_no_source_and_no_content() -> None:
+    rows = rows_of([0, 1] * 50, ["a", "b", "c", "d"] * 25)
+    kept, held_out = data.split(rows, dataclasses.replace(RECIPE, held_out_sources=("b", "c")))
+    assert ({"a", "d"}, {"b", "c"}) == (set(kept.sources), set(held_out.sources))
+    kept, held_out = data.split(rows, RECIPE)
+    assert not set(kept.hashes) & set(held_out.hashes)
+    assert 39 <= len(held_out) <= 41
+
+
+def test_a_held_out_source_that_the_data_lacks_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nowhere"):
+        data.split(rows_of([0, 1], ["a", "b"]), dataclasses.replace(RECIPE, held_out_sources=("nowhere",)))
+
+
+@pytest.mark.parametrize("plan", [ViewPlan(48, 0, 3), ViewPlan(48, 1, 0), ViewPlan(48, 1, 1)])
+def test_strong_augmentation_keeps_shape_and_gives_each_draw_its_own_history(plan: ViewPlan) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 60, 60, 3), dtype=np.uint8)
+    views = augment.strong(pixels, plan, np.random.default_rng(1))
+    assert ((12, 3, 48, 48), torch.uint8) == (tuple(views.shape), views.dtype)
+    assert torch.equal(views, augment.strong(pixels, plan, np.random.default_rng(1)))
+    assert not torch.equal(views, augment.strong(pixels, plan, np.random.default_rng(2)))
+
+
+def test_drawings_are_the_same_for_a_seed_and_take_turns() -> None:
+    pictures = [drawings.draw_picture(seed, 64) for seed in range(10)]
+    assert set(drawings.KINDS) == {source for source, _ in pictures}
+    assert {(64, 64)} == {picture.size for _, picture in pictures}
+    assert drawings.draw_picture(3, 64)[1].tobytes() == pictures[3][1].tobytes()
+    assert len({picture.tobytes() for _, picture in pictures}) == 10
+
+
+@pytest.mark.parametrize("name", ["wild", "cifake"])
+def test_shipped_recipes_build_what_they_name(name: str) -> None:
+    recipe = load_recipe(name)
+    assert name == recipe.name
+    assert {"clip", "convnext"} == {part.name for part in recipe.detectors}
+    for part in recipe.detectors:
+        parameters = sum(value.numel() for value in part.build().network.parameters())
+        assert 100_000 < parameters < 8_000_000
+
+
+def test_pretrained_towers_are_loaded_from_a_local_file(tmp_path: Path) -> None:
+    part = RECIPE.detectors[0]
+    tower = part.build().network.get_submodule("tower")
+    save_file(tower.state_dict(), tmp_path / "tower.safetensors")
+    frozen = dataclasses.replace(
+        part, architecture={**part.architecture, "frozen": True}, pretrained=str(tmp_path / "tower.safetensors")
+    )
+    run = train.Run(frozen, tmp_path, "cpu")
+    loaded = run.detector.network.get_submodule("tower")
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in tower.state_dict().items())
+    trained = {name for name, value in run.detector.network.named_parameters() if value.requires_grad}
+    assert {"head"} == {name.split(".")[0] for name in trained}
+
+
+def test_evaluate_prints_json_on_stdout_alone(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, cache = str(data_folder / "tiny-train.parquet"), str(tmp_path / "cache")
+    main(["--bundle", "cifake", "--json", "--limit", "8", "--data", file, "--cache", cache])
+    assert json.loads(capsys.readouterr().out)["overall"]["images"] == 8

@@ -1,0 +1,133 @@
+"""Export: a run's fitted detectors → a calibrated bundle with its card.
+
+`python -m training.export --recipe cifake --data DIR --out DIR [--ship]`; `training.train` calls it at its end.
+Weights are rounded to half precision first, so what is calibrated and measured is what ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from training.calibrate import Calibrated, Measured, calibrate
+from training.data import Rows, recipe_rows, split
+from training.evaluate import score_images, summarise
+from training.recipe import Recipe, load_recipe
+from worker.calibration import Calibration, CalibrationFigures, Fusion
+from worker.detectors.bundle import Bundle
+from worker.detectors.bundle_folder import FUSED, BundleParts, DetectorPart, write_bundle
+from worker.detectors.views import COVARIATE_NAMES, quality_covariates
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHIPPED = Path(__file__).parents[1] / "worker" / "bundles"
+
+
+def shipped_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Round floating-point tensors to float16; counters stay as they are."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
+    """Gather a run's averaged weights into a bundle whose fusion and calibrations say nothing yet."""
+    detectors = {}
+    for part in recipe.detectors:
+        tensors = load_file(out / part.name / "checkpoint.safetensors")
+        averaged = {k.removeprefix("averaged."): v for k, v in tensors.items() if k.startswith("averaged.")}
+        detectors[part.name] = DetectorPart(part.architecture, part.views, shipped_precision(averaged))
+    plain = Calibration("temperature", (1.0,))
+    return BundleParts(
+        name=recipe.name,
+        detectors=detectors,
+        fusion=Fusion(dict.fromkeys(detectors, 1.0), ((0.0, 0.0, 1.0),) * len(COVARIATE_NAMES), 0.0),
+        calibrations=dict.fromkeys((*detectors, FUSED), plain),
+        figures=CalibrationFigures((), (), recipe.scope),
+        card={},
+    )
+
+
+def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
+    """Run the detectors over held-out images exactly as the worker would."""
+    bundle = Bundle(parts, device)
+    scores = score_images(bundle, (Image.fromarray(pixels) for pixels in rows.pixels), len(rows))
+    grouped_by_source = len(np.unique(rows.sources)) > 1
+    return Measured(
+        names=bundle.detector_names,
+        logits=np.array([[s.logits[name] for name in bundle.detector_names] for s in scores]),
+        covariates=np.array([quality_covariates(Image.fromarray(pixels)) for pixels in rows.pixels]),
+        labels=rows.labels,
+        groups=rows.sources if grouped_by_source else rows.hashes,
+    )
+
+
+def calibrated(parts: BundleParts, found: Calibrated, rows: Rows, recipe: Recipe) -> BundleParts:
+    """Put fusion, calibrations and figures into the bundle, and say on the card what they are worth."""
+    held_out = found.held_out_probabilities
+    figures = CalibrationFigures.of(
+        held_out[rows.labels == 0].tolist(), held_out[rows.labels == 1].tolist(), recipe.scope
+    )
+    return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
+
+
+def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> str:
+    """Calibrate a run on its held-out rows and write the bundle; gives its version."""
+    _, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
+    parts = uncalibrated(recipe, out)
+    measured = measure_held_out(parts, held_out, device)
+    np.savez(
+        out / "held_out.npz",
+        logits=measured.logits,
+        covariates=measured.covariates,
+        labels=measured.labels,
+        groups=measured.groups,
+    )
+    found = calibrate(measured)
+    parts = calibrated(parts, found, held_out, recipe)
+    report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities)
+    return write_bundle(replace(parts, card={**recipe.card, "scope": recipe.scope, **_card(recipe, report)}), folder)
+
+
+def _card(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
+    kept = ("images", "accuracy", "auroc", "tpr_at_fpr_1pct", "ece_15", "wrongly_accused", "found", "coverage")
+    return {
+        "certifies": (
+            "The upper threshold's false-positive bound holds for images like the calibration sources' and for no "
+            "others; the rates by source below, each from a fit that never saw the source, show how far they differ."
+        ),
+        "held_out_sources": list(recipe.held_out_sources),
+        "held_out": {key: report["overall"].get(key) for key in kept},
+        "intervals_95": report["intervals_95"],
+        "worst_source": report["worst_source"],
+        "by_source": {
+            name: {key: value for key, value in values.items() if key in kept}
+            for name, values in report["by_source"].items()
+        },
+    }
+
+
+def main() -> None:
+    """Read the command line and export."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument("--recipe", required=True, help="a name in training/recipes, or a TOML file")
+    parser.add_argument("--data", required=True, type=Path, help="the folder with the recipe's Parquet files")
+    parser.add_argument("--out", required=True, type=Path, help="the run's folder")
+    parser.add_argument("--ship", action="store_true", help="write into worker/bundles instead of the run's folder")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = load_recipe(arguments.recipe)
+    folder = SHIPPED / recipe.name if arguments.ship else arguments.out / "bundle"
+    print(export(recipe, arguments.data, arguments.out, folder, arguments.device))  # noqa: T201 (its result)
+
+
+if __name__ == "__main__":
+    main()

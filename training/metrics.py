@@ -1,0 +1,130 @@
+"""Measures: labels and probabilities → every figure of the design's section 6; pure arithmetic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn import metrics as sk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from worker.calibration import Thresholds
+
+    Labels = NDArray[np.int8]
+    Floats = NDArray[np.float64]
+
+HALF = 0.5
+LOW_FPR = 0.01
+ECE_BINS = 15
+BOOTSTRAPS = 200
+
+
+def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | None = None) -> dict[str, Any]:
+    """Measure one group of images.
+
+    Args:
+        labels: (N,), 1 = AI-generated.
+        probabilities: (N,), calibrated.
+        thresholds: of the verdict; without them coverage is not reported. Accuracy is always at one half.
+
+    Returns:
+        Plain values; measures that need both classes are None where one is missing.
+    """
+    called = (probabilities >= HALF).astype(np.int8)
+    counts = sk.confusion_matrix(labels, called, labels=[0, 1])
+    (true_negatives, false_positives), (misses, hits) = counts.tolist()
+    both = 0 < int(labels.sum()) < len(labels)
+    return {
+        "images": len(labels),
+        "ai_generated": int(labels.sum()),
+        "accuracy": float(np.mean(called == labels)),
+        "balanced_accuracy": float(sk.balanced_accuracy_score(labels, called)) if both else None,
+        "precision": _share(hits, hits + false_positives),
+        "recall": _share(hits, hits + misses),
+        "f1": _share(2 * hits, 2 * hits + false_positives + misses),
+        "false_positive_rate": _share(false_positives, false_positives + true_negatives),
+        "confusion": {"tn": true_negatives, "fp": false_positives, "fn": misses, "tp": hits},
+        "brier": float(np.mean((probabilities - labels) ** 2)),
+        "nll": _nll(labels, probabilities),
+        "ece_15": expected_calibration_error(labels, probabilities),
+        **(
+            _ranking(labels, probabilities)
+            if both
+            else dict.fromkeys(("auroc", "pauc_fpr_1pct", "ap", "tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct"))
+        ),
+        **(_outside_uncertain(labels, probabilities, thresholds) if thresholds else {}),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _nll(labels: Labels, probabilities: Floats) -> float:
+    inside = np.clip(probabilities, 1e-12, 1.0 - 1e-12)
+    return float(-np.mean(np.where(labels == 1, np.log(inside), np.log1p(-inside))))
+
+
+def _ranking(labels: Labels, probabilities: Floats) -> dict[str, float]:
+    rates, hits, _ = sk.roc_curve(labels, probabilities, drop_intermediate=False)
+    return {
+        "auroc": float(sk.roc_auc_score(labels, probabilities)),
+        "pauc_fpr_1pct": float(sk.roc_auc_score(labels, probabilities, max_fpr=LOW_FPR)),
+        "ap": float(sk.average_precision_score(labels, probabilities)),
+        "tpr_at_fpr_1pct": float(hits[rates <= LOW_FPR].max()),
+        "tpr_at_fpr_0.1pct": float(hits[rates <= LOW_FPR / 10].max()),
+    }
+
+
+def _outside_uncertain(labels: Labels, probabilities: Floats, thresholds: Thresholds) -> dict[str, Any]:
+    accused, cleared = probabilities > thresholds.upper, probabilities < thresholds.lower
+    decided = accused | cleared
+    right = (accused & (labels == 1)) | (cleared & (labels == 0))
+    negatives, positives = labels == 0, labels == 1
+    return {
+        "coverage": float(decided.mean()),
+        "accuracy_outside_uncertain": _share(int(right.sum()), int(decided.sum())),
+        "wrongly_accused": _share(int((accused & negatives).sum()), int(negatives.sum())),
+        "found": _share(int((accused & positives).sum()), int(positives.sum())),
+        "wrongly_cleared": _share(int((cleared & positives).sum()), int(positives.sum())),
+    }
+
+
+def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
+    """Weigh, over 15 equal bins, how far the mean probability is from the share of AI-generated images."""
+    bins = np.minimum((probabilities * ECE_BINS).astype(int), ECE_BINS - 1)
+    error = 0.0
+    for index in range(ECE_BINS):
+        inside = bins == index
+        if inside.any():
+            error += float(inside.mean()) * abs(float(probabilities[inside].mean()) - float(labels[inside].mean()))
+    return error
+
+
+def bootstrap_intervals(labels: Labels, probabilities: Floats, sources: NDArray[np.str_]) -> dict[str, list[float]]:
+    """Give 95 % intervals of accuracy and AUROC, drawing whole sources (images where there is one source only)."""
+    rng = np.random.default_rng(0)
+    names = np.unique(sources)
+    clusters = (
+        [np.flatnonzero(sources == name) for name in names] if len(names) > 1 else np.arange(len(labels))[:, None]
+    )
+    drawn: dict[str, list[float]] = {"accuracy": [], "auroc": []}
+    for _ in range(BOOTSTRAPS):
+        rows = np.concatenate([clusters[i] for i in rng.integers(0, len(clusters), len(clusters))])
+        drawn["accuracy"].append(float(np.mean((probabilities[rows] >= HALF) == labels[rows])))
+        if 0 < labels[rows].sum() < len(rows):
+            drawn["auroc"].append(float(sk.roc_auc_score(labels[rows], probabilities[rows])))
+    return {name: [float(q) for q in np.quantile(values, [0.025, 0.975])] for name, values in drawn.items() if values}
+
+
+def by_group(
+    labels: Labels, probabilities: Floats, groups: NDArray[np.str_], thresholds: Thresholds | None
+) -> dict[str, Any]:
+    """Measure each group by itself, worst accuracy first."""
+    measured = {
+        str(name): measure(labels[groups == name], probabilities[groups == name], thresholds)
+        for name in np.unique(groups)
+    }
+    return dict(sorted(measured.items(), key=lambda item: float(item[1]["accuracy"])))
