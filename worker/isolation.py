@@ -5,7 +5,9 @@ memory and time; if it dies, the image is the culprit and is rejected.
 """
 
 import json
+import math
 import resource
+import signal
 import subprocess
 import sys
 
@@ -14,7 +16,8 @@ from PIL import Image
 from worker.decode import Decoded, decode
 from worker.errors import CrashesDecoderError, PermanentError, Reason
 
-_REJECTED = 3  # exit code of a child that judged the image and lives
+# Exit codes of a child that judged the image and lives, and of one that outgrew its memory.
+_REJECTED, _OUT_OF_MEMORY = 3, 4
 
 
 class ReportedRejectionError(PermanentError):
@@ -31,8 +34,10 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
     Raises:
         CrashesDecoderError: the process died, hung or outgrew its memory.
         PermanentError: what :func:`worker.decode.decode` would have raised.
+        RuntimeError: the process failed for reasons that are not the image's.
     """
-    command = [sys.executable, "-m", "worker.isolation", str(max_pixels), str(memory_bytes)]
+    limits = [str(max_pixels), str(memory_bytes), str(math.ceil(timeout_seconds) + 1)]
+    command = [sys.executable, "-m", "worker.isolation", *limits]
     try:
         child = subprocess.run(command, input=data, capture_output=True, timeout=timeout_seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -40,8 +45,13 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
     if child.returncode == _REJECTED:
         report = json.loads(child.stdout)
         raise ReportedRejectionError(Reason(report["reason"]), report["detail"])
-    if child.returncode != 0:
-        raise CrashesDecoderError(f"the decoding process ended with code {child.returncode}")
+    if child.returncode == _OUT_OF_MEMORY:
+        raise CrashesDecoderError(f"decoding takes more memory than {memory_bytes} bytes")
+    if child.returncode < 0:
+        raise CrashesDecoderError(f"the decoding process was ended by signal {-child.returncode}")
+    if child.returncode > 0:
+        complaint = child.stderr.decode(errors="replace")[-500:]
+        raise RuntimeError(f"the decoding process ended with code {child.returncode}: {complaint}")
     header, _, pixels = child.stdout.partition(b"\n")
     said = json.loads(header)
     return Decoded(Image.frombytes("RGB", tuple(said["size"]), pixels), said["format"])
@@ -49,16 +59,19 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
 
 def main() -> None:
     """Be the child: decode standard input, write a JSON line and the raw pixels."""
-    max_pixels, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
+    max_pixels, memory_bytes, seconds = (int(argument) for argument in sys.argv[1:])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.alarm(seconds)  # a parent that died cannot kill a child that hangs
     try:
         decoded = decode(sys.stdin.buffer.read(), max_pixels=max_pixels)
+        said = {"size": decoded.image.size, "format": decoded.format}
+        _write(json.dumps(said).encode() + b"\n" + decoded.image.tobytes())
     except PermanentError as error:
         _write(json.dumps({"reason": error.reason, "detail": error.detail}).encode())
         sys.exit(_REJECTED)
-    said = {"size": decoded.image.size, "format": decoded.format}
-    _write(json.dumps(said).encode() + b"\n" + decoded.image.tobytes())
+    except MemoryError:
+        sys.exit(_OUT_OF_MEMORY)
 
 
 def _write(data: bytes) -> None:
