@@ -22,7 +22,7 @@ from api.readiness import Readiness
 from api.request_context import RequestContext
 from api.routes import events, health, images, scans
 from api.services import Services
-from worker.fetch import ObjectStore, s3_client
+from worker.fetch import ObjectStore, object_store
 from worker.ingest.register import Register
 from worker.log import configure_logging
 from worker.settings import Settings
@@ -57,7 +57,7 @@ def app_from_environment() -> FastAPI:
 def services_from(settings: Settings) -> Services:
     """Build the services; nothing is contacted yet."""
     database = connect(settings.database_url.get_secret_value())
-    objects = ObjectStore(s3_client(settings))
+    objects = object_store(settings)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

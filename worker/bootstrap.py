@@ -10,7 +10,7 @@ from prometheus_client import start_http_server
 from worker.celery_app import make_celery
 from worker.dispatch import QUEUES, Dispatcher, Schedule, ScheduledDuty
 from worker.errors import AssayError
-from worker.fetch import ObjectStore, s3_client
+from worker.fetch import object_store
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
@@ -74,7 +74,7 @@ def build_register(settings: Settings, database: Database) -> Register:
     """Wire the step that all ways in share."""
     return Register(
         database,
-        ObjectStore(s3_client(settings)),
+        object_store(settings),
         upload_buckets=settings.upload_buckets,
         artifact_bucket=settings.artifact_bucket,
         image_id_pattern=settings.image_id_pattern,
@@ -84,7 +84,7 @@ def build_register(settings: Settings, database: Database) -> Register:
 def build_sweep(settings: Settings, database: Database) -> Sweep:
     """Wire the sweep over the upload buckets, the artifact bucket excepted."""
     buckets = [bucket for bucket in settings.upload_buckets if bucket != settings.artifact_bucket]
-    return Sweep(database, ObjectStore(s3_client(settings)), build_register(settings, database), buckets)
+    return Sweep(database, object_store(settings), build_register(settings, database), buckets)
 
 
 def measure_backlog(database: Database) -> None:

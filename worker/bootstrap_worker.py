@@ -8,6 +8,7 @@ from pathlib import Path
 
 from celery import Celery
 from celery.signals import setup_logging
+from PIL import Image
 
 from worker import isolation
 from worker.batching import MicroBatcher
@@ -18,7 +19,7 @@ from worker.decode import Decoded, decode
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import is_out_of_memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png
-from worker.fetch import ObjectStore, s3_client
+from worker.fetch import object_store
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE
 from worker.scan_image import RetryPolicy, ScanImage
@@ -65,7 +66,7 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
     """Wire the story to real parts."""
     return ScanImage(
         scans=Scans(database),
-        objects=ObjectStore(s3_client(settings)),
+        objects=object_store(settings),
         decode=LimitedDecode(settings),
         bundles=shelf,
         batcher=batcher,
@@ -118,6 +119,8 @@ def ensure_champion(database: Database, name: str) -> str:
 def _load_warm(folder: Path, *, device: str, max_batch: int) -> Bundle:
     bundle = load_bundle(folder, device)
     bundle.warm_up(max_batch)
+    # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
+    bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
     log.info("bundle_loaded", bundle=bundle.version, device=device)
     return bundle
 

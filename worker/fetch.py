@@ -51,8 +51,10 @@ class ListedObject:
 class ObjectStore:
     """An S3-compatible store; safe for many threads."""
 
-    def __init__(self, client: "S3Client") -> None:
+    def __init__(self, client: "S3Client", public_client: "S3Client | None" = None) -> None:
+        """Keep the clients; ``public_client`` only signs addresses that browsers will ask."""
         self._client = client
+        self._public_client = public_client or client
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
         """Return what is known of an object, or None where there is none.
@@ -69,7 +71,8 @@ class ObjectStore:
             raise ObjectStoreDownError(str(error)) from error
         except BotoCoreError as error:
             raise ObjectStoreDownError(str(error)) from error
-        metadata = {name: unquote(value) for name, value in answer["Metadata"].items()}
+        # Postgres holds no NUL, and no id of a platform has one.
+        metadata = {name: unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
         return ObjectHead(_version(answer), answer["ContentLength"], metadata)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
@@ -109,7 +112,7 @@ class ObjectStore:
 
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
         """Return an address that reads one object for so many seconds, without credentials."""
-        return self._client.generate_presigned_url(
+        return self._public_client.generate_presigned_url(
             "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
         )
 
@@ -141,9 +144,20 @@ class ObjectStore:
             raise ObjectStoreDownError(str(error)) from error
 
 
-def s3_client(settings: Settings) -> "S3Client":
-    """Return an S3 client for the settings, with time-outs short enough for a worker's lease."""
-    arguments = client_arguments(settings, settings.s3_endpoint_url)
+def object_store(settings: Settings) -> ObjectStore:
+    """Return the object store that the settings name."""
+    public = settings.s3_public_endpoint_url
+    return ObjectStore(s3_client(settings), s3_client(settings, public) if public else None)
+
+
+def s3_client(settings: Settings, endpoint_url: str | None = None) -> "S3Client":
+    """Return an S3 client for the settings, with time-outs short enough for a worker's lease.
+
+    Args:
+        settings: address, credentials, region.
+        endpoint_url: another address of the same store.
+    """
+    arguments = client_arguments(settings, endpoint_url or settings.s3_endpoint_url)
     # boto3 would presign with version 2 in us-east-1, which newer buckets refuse.
     arguments["config"] = arguments["config"].merge(Config(signature_version="s3v4"))
     return boto3.client("s3", **arguments)

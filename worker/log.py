@@ -19,12 +19,12 @@ def configure_logging(level: str, log_format: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
+    # The console renderer draws tracebacks itself; JSON wants them as text.
+    ending: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -36,14 +36,14 @@ def configure_logging(level: str, log_format: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
     # boto's and the SQL driver's chatter is of use only when someone asks for it.
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "PIL"):
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "alembic", "PIL"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 

@@ -26,6 +26,10 @@ class Settings(BaseSettings):
         description="Celery's broker: Valkey or Redis.",
     )
     s3_endpoint_url: str | None = Field(default=None, description="S3-compatible endpoint; empty means AWS.")
+    s3_public_endpoint_url: str | None = Field(
+        default=None,
+        description="The endpoint as browsers reach it, for presigned addresses; empty means `s3_endpoint_url`.",
+    )
     s3_access_key_id: SecretStr | None = Field(
         default=None, description="S3 access key; empty means boto3's own chain."
     )

@@ -14,7 +14,7 @@ from rich.console import Console
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
 from worker.errors import AssayError
-from worker.fetch import ObjectStore, s3_client
+from worker.fetch import object_store
 from worker.ingest.sqs import sqs_client
 from worker.settings import Settings
 from worker.store.bundles import champion
@@ -88,7 +88,7 @@ def _stack(settings: Settings) -> str:
 
 
 def _object_store(settings: Settings) -> str:
-    store = ObjectStore(s3_client(settings))
+    store = object_store(settings)
     for bucket in {*settings.upload_buckets, settings.artifact_bucket}:
         if not store.reachable(bucket):
             raise AssayError(f"bucket {bucket} does not answer")

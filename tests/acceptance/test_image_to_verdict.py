@@ -3,7 +3,7 @@
 import io
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 AWKWARD_KEY = "dir/a b+ü%.jpg"
 
 
-def ask(assay: AssayUp, path: str) -> httpx.Response:
-    return httpx.get(assay.doors.api_url + path, headers={"X-API-Key": assay.doors.api_key}, timeout=10)
+def ask(assay: AssayUp, path: str) -> httpx2.Response:
+    return httpx2.get(assay.doors.api_url + path, headers={"X-API-Key": assay.doors.api_key}, timeout=10)
 
 
 def noise(seed: int, size: tuple[int, int] = (96, 96)) -> bytes:
@@ -65,7 +65,7 @@ def test_the_heatmap_of_a_flagged_image_is_a_png_behind_a_presigned_address(assa
     assert flagged, "the shipped bundle must flag at least one picture of the demo's generator"
     answer = ask(assay, f"/v1/images/{quote(flagged[0].image_id, safe='')}/heatmap?detector=convnext")
     assert answer.status_code in {302, 307}
-    overlay = httpx.get(answer.headers["Location"], timeout=10)
+    overlay = httpx2.get(answer.headers["Location"], timeout=10)
     assert Image.open(io.BytesIO(overlay.content)).format == "PNG"
 
 

@@ -1,6 +1,6 @@
 """Images a second in one run on the same images: the whole pipeline, the bare loop, and plain Celery.
 
-python tests/bench/throughput.py [--images 1000] [--data FOLDER|FILE.parquet] [--json]
+python tests/bench/throughput.py [--images 1000] [--data FOLDER|FILE.parquet] [--bundle wild] [--json]
 """
 
 import argparse
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--bundle", default="wild")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/var/tmp") as scratch:
@@ -45,21 +46,22 @@ def main() -> None:
         for name, data in images.items():
             (folder / name).write_bytes(data)
         say("bare loop")
-        bare = measure_bare(folder)
-        with AssayUp(Path(scratch) / "assay") as assay:
+        bare = measure_bare(folder, given.bundle)
+        with AssayUp(Path(scratch) / "assay", ASSAY_BUNDLE=given.bundle) as assay:
             say("pipeline")
             pipeline = measure_pipeline(assay, images)
             say("plain Celery, one image a task")
-            pipeline["plain_images_s"] = measure_plain(assay, images)
+            pipeline["plain_images_s"] = measure_plain(assay, images, given.bundle)
     report = {"images": len(images), "cores": os.cpu_count(), "bare_images_s": bare, **pipeline}
     report["ratio"] = report["pipeline_images_s"] / bare
     report["times_plain"] = report["pipeline_images_s"] / report["plain_images_s"]
     print(json.dumps(report) if given.json else table(report))
 
 
-def measure_bare(folder: Path) -> float:
+def measure_bare(folder: Path, bundle: str) -> float:
     """Run the bare loop in a process of its own, model loading not counted."""
-    out = subprocess.run([sys.executable, _HERE / "bare_loop.py", folder], check=True, capture_output=True).stdout
+    command = [sys.executable, _HERE / "bare_loop.py", folder]
+    out = subprocess.run(command, env=child_environment(ASSAY_BUNDLE=bundle), check=True, capture_output=True).stdout
     measured = json.loads(out)
     return float(measured["images"] / measured["seconds"])
 
@@ -84,9 +86,9 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
     }
 
 
-def measure_plain(assay: AssayUp, images: Mapping[str, bytes]) -> float:
+def measure_plain(assay: AssayUp, images: Mapping[str, bytes], bundle: str) -> float:
     """Send one task an image to forked workers, with Assay's own worker stopped meanwhile, and wait for all rows."""
-    environment = child_environment(**assay.addresses.environment())
+    environment = child_environment(ASSAY_BUNDLE=bundle, **assay.addresses.environment())
     with assay.database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE plain_result (key text, probability float)"))
     command = ["-m", "celery", "-A", "plain_celery", "worker", f"-c{_PLAIN_WORKERS}", "-Q", "plain", "--loglevel=ERROR"]

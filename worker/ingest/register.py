@@ -62,7 +62,7 @@ class Register:
         key, head = self._find(created)
         image = NewImage(
             image_id=image_id_for(key, head, self._pattern),
-            source=source_of(created.bucket, key),
+            source=(head and head.metadata.get("source")) or source_of(created.bucket, key),
             bucket=created.bucket,
             key=key,
             version=version_of(created, head),

@@ -1,0 +1,67 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from infra.cli.demo_report import outcome_rows, outcome_table, totals
+from infra.demo_images import DemoImage
+from infra.stack import Doors
+from worker.store.outcomes import Outcome
+
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DOORS = Doors("http://127.0.0.1:8080", "http://127.0.0.1:5555", "assay:password", "key")
+
+
+@dataclass(frozen=True)
+class Sent:
+    image: DemoImage
+    at: datetime = AT
+
+
+def outcome(**changes: object) -> Outcome:
+    plain: dict[str, object] = {
+        "key": "demo/a.jpg",
+        "image_id": "demo/a.jpg",
+        "state": "completed",
+        "reason": None,
+        "detail": None,
+        "attempts": 0,
+        "lease_expiries": 0,
+        "timings": {},
+        "created_at": AT,
+        "ended_at": AT + timedelta(milliseconds=1234),
+        "verdict": "ai_generated",
+        "probability": 0.98765,
+        "detectors": {"clip": {"logit": 1.0, "probability": 0.7}, "convnext": {"logit": 2.0, "probability": 0.9}},
+        "heatmaps": {"clip": "heatmaps/1/b/clip.png"},
+    }
+    return Outcome(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+GOOD = (Sent(DemoImage("a.jpg", b"", "photograph")), outcome())
+REJECTED = (
+    Sent(DemoImage("b.jpg", b"", "no image")),
+    outcome(state="rejected", reason="unsupported_type", verdict=None, probability=None, detectors={}, heatmaps={}),
+)
+PENDING = (Sent(DemoImage("c.jpg", b"", "")), None)
+
+
+def test_a_row_counts_milliseconds_from_the_put_to_the_end() -> None:
+    assert outcome_rows([GOOD])[0]["ms"] == 1234
+
+
+def test_the_table_shows_verdict_detectors_heatmap_and_reason() -> None:
+    console = Console(width=200, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(outcome_table(outcome_rows([GOOD, REJECTED, PENDING])))
+    console.file.close()
+    printed = console.export_text()
+    for expected in ("ai_generated", "0.988", "0.700", "0.900", "heatmaps/1/b/clip.png", "1234"):
+        assert expected in printed
+    assert "rejected (unsupported_type)" in printed
+    assert "pending" in printed
+
+
+def test_the_totals_count_every_kind_of_end() -> None:
+    said = totals([GOOD, REJECTED, PENDING], DOORS)
+    assert said.startswith("3 images: 1 ai_generated, 1 rejected, 1 pending")
+    assert "password" not in said

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from infra.cli.scan import files_of
+
+
+def test_folders_are_walked_in_a_stable_order_without_hidden_entries(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.jpg", "sub/c.jpg", ".hidden.jpg", ".cache/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in files_of([tmp_path])]
+    assert found == ["a.jpg", "b.jpg", "sub/c.jpg"]
+
+
+def test_a_file_named_outright_is_scanned_even_if_hidden(tmp_path: Path) -> None:
+    hidden = tmp_path / ".hidden.jpg"
+    hidden.touch()
+    assert list(files_of([hidden])) == [hidden]
