@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _SHIFT = 3  # pixels, for small images
 _MIRRORED = 0.5
 # How often an upload has which history; the milder a step, the more often it happens.
-_RESIZED = 0.3
+_RESIZED = 0.25
 _BLURRED = 0.1
 _NOISY = 0.1
-_JPEG = 0.6
+_JPEG = 0.4
 _JPEG_AGAIN = 0.25
 _WEBP = 0.2
 

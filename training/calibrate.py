@@ -5,7 +5,7 @@ Every probability among the figures comes from a fusion and a calibration that n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,10 +58,12 @@ class Calibrated:
 
 
 def calibrate(measured: Measured) -> Calibrated:
-    """Fit fusion and calibrations on all of it, and out of fold for the figures."""
-    fused = np.empty(len(measured.labels))
-    for fitted, judged in folds(measured):
-        fused[judged] = _fuse_all(fit_fusion(measured, fitted), measured, judged)
+    """Fit fusion and calibrations on all of it, and out of fold for the figures.
+
+    Covariates are used only where they help on sources that the fit has not seen; otherwise their weight is zero.
+    """
+    measured = min((measured, _without_covariates(measured)), key=_out_of_fold_loss)
+    fused = _out_of_fold(measured)
     probabilities = np.empty(len(fused))
     for fitted, judged in folds(measured):
         calibration = fit_calibration(fused[fitted], measured.labels[fitted])
@@ -72,6 +74,22 @@ def calibrate(measured: Measured) -> Calibrated:
     calibrations["fused"] = fit_calibration(fused, measured.labels)
     everything = np.arange(len(fused))
     return Calibrated(fit_fusion(measured, everything), calibrations, probabilities)
+
+
+def _out_of_fold(measured: Measured) -> Floats:
+    fused = np.empty(len(measured.labels))
+    for fitted, judged in folds(measured):
+        fused[judged] = _fuse_all(fit_fusion(measured, fitted), measured, judged)
+    return fused
+
+
+def _out_of_fold_loss(measured: Measured) -> float:
+    signs = np.where(measured.labels == 1, 1.0, -1.0)
+    return float(np.mean(_balanced(measured.labels) * np.logaddexp(0.0, -signs * _out_of_fold(measured))))
+
+
+def _without_covariates(measured: Measured) -> Measured:
+    return replace(measured, covariates=np.zeros_like(measured.covariates))
 
 
 def folds(measured: Measured) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

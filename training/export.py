@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from training.calibrate import Calibrated, Measured, calibrate
-from training.data import Rows, recipe_rows, split
+from training.data import MADE_SIDE, Rows, recipe_rows, split
+from training.drawings import draw_picture
 from training.evaluate import score_images, summarise
 from training.recipe import Recipe, load_recipe
 from worker.calibration import Calibration, CalibrationFigures, Fusion
@@ -28,6 +29,8 @@ from worker.detectors.views import COVARIATE_NAMES, quality_covariates
 if TYPE_CHECKING:
     from torch import Tensor
 
+# A gradient: drawn by numpy alone, so no font or drawing library can change it.
+PROBE_SEED = 2
 SHIPPED = Path(__file__).parents[1] / "worker" / "bundles"
 
 
@@ -92,7 +95,14 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
     found = calibrate(measured)
     parts = calibrated(parts, found, held_out, recipe)
     report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities)
-    return write_bundle(replace(parts, card={**recipe.card, "scope": recipe.scope, **_card(recipe, report)}), folder)
+    card = {**recipe.card, "scope": recipe.scope, **_card(recipe, report), "probe": probe(Bundle(parts, device))}
+    return write_bundle(replace(parts, card=card), folder)
+
+
+def probe(bundle: Bundle) -> dict[str, Any]:
+    """Score one drawn picture: what later releases must still give, or else prepare or score have changed."""
+    (scores,) = bundle.score([bundle.prepare(draw_picture(PROBE_SEED, MADE_SIDE)[1])])
+    return {"seed": PROBE_SEED, "logits": scores.logits, "probability": scores.probability}
 
 
 def _card(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:

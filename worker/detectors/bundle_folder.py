@@ -99,7 +99,9 @@ def write_bundle(parts: BundleParts, folder: Path) -> str:
     """Write the folder and give the version; existing files of the same names are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.detectors.items():
-        save_file({k: v.detach().cpu().contiguous() for k, v in part.tensors.items()}, folder / f"{name}.safetensors")
+        file = folder / f"{name}.safetensors"
+        save_file({k: v.detach().cpu().contiguous() for k, v in part.tensors.items()}, file)
+        file.chmod(0o644)  # the library makes files for their owner alone; a service may run as another user
     figures = parts.figures.to_json()
     version = parts.version()
     description = {

@@ -102,7 +102,7 @@ def quality_covariates(image: Image.Image) -> tuple[float, ...]:
     deliberately not among them: it would teach the fusion how collections were made.
     """
     side = min(QUALITY_SIDE, *image.size) if min(image.size) > _JPEG_BLOCK else QUALITY_SIDE
-    grey = native_crop(image, side, 0.5, 0.5).astype(np.float32).mean(axis=2)  # (side, side)
+    grey = native_crop(image, side, 0.5, 0.5)[..., 1].astype(np.float32)  # (side, side), green standing for brightness
     steps = np.abs(np.diff(grey, axis=1)).mean(axis=0)  # (side - 1,)
     second = np.abs(np.diff(grey, n=2, axis=1)).mean()
     by_offset = np.array([steps[offset::_JPEG_BLOCK].mean() for offset in range(_JPEG_BLOCK)])
