@@ -1,13 +1,13 @@
 """THE STORY: what happens to one image, from its lease to its verdict.
 
-Read :meth:`ScanImage.__call__` and :meth:`ScanImage._scan` from top to bottom.
-Everything here is a call to a collaborator; what can go wrong is decided in
-one place, by the kind of the error.
+Read :meth:`ScanImage._scan` from top to bottom; :meth:`ScanImage._hold` around
+it decides what can go wrong, by the kind of the error. Everything else here
+is a call to a collaborator.
 """
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,12 +16,12 @@ from PIL import Image as Pixels
 
 from worker.batching import MicroBatcher
 from worker.decode import Decoded
-from worker.errors import LeaseLostError, PermanentError, WedgedError
-from worker.fetch import ObjectStore
+from worker.errors import LeaseLostError, PermanentError, Reason, TransientError, WedgedError
+from worker.fetch import ObjectVersion
 from worker.log import get_logger
 from worker.metrics import SCANS, STAGE_SECONDS, VERDICTS
 from worker.provenance import read_provenance
-from worker.store.scans import ImageFacts, Lease, Scans
+from worker.store.scans import ImageFacts, Lease
 from worker.verdict import Decision, decide, rules_for
 from worker.words import DecidedBy, VerdictValue
 
@@ -29,6 +29,39 @@ log = get_logger()
 
 # Large enough to see where it glows, small enough to be cheap on every flagged image.
 _OVERLAY_SIDE = 1024
+
+
+class Ledger(Protocol):
+    """What the story needs of :class:`~worker.store.scans.Scans`; the ends of a scan raise LeaseLostError."""
+
+    def lease(self, scan_id: int, seconds: float) -> Lease | None:
+        """Lease a dispatched scan, or return None when there is nothing to do for it."""
+
+    def complete(
+        self,
+        lease: Lease,
+        verdict: Mapping[str, Any],
+        heatmaps: Sequence[Mapping[str, Any]],
+        facts: ImageFacts,
+        timings: Mapping[str, float],
+    ) -> None:
+        """Write verdict, heatmaps and the end of the scan."""
+
+    def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
+        """End the scan because of the image itself."""
+
+    def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
+        """Count an attempt; try again in so many seconds, or declare the scan dead when None."""
+
+
+class Objects(Protocol):
+    """What the story needs of :class:`~worker.fetch.ObjectStore`."""
+
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return the bytes of exactly this version of an object."""
+
+    def put(self, bucket: str, key: str, body: bytes, content_type: str) -> ObjectVersion:
+        """Write an object."""
 
 
 class Decode(Protocol):
@@ -53,11 +86,10 @@ class RetryPolicy:
     base_seconds: float
     max_seconds: float
 
-    def delay(self, attempts: int, jitter: float) -> float | None:
-        """Return the wait after so many attempts, or None when there were enough; jitter is 0 to 1."""
-        if attempts >= self.max_attempts:
-            return None
-        return min(self.base_seconds * 2.0 ** (attempts - 1), self.max_seconds) * (0.5 + jitter)
+    def delay(self, attempts: int, jitter: float) -> float:
+        """Return the wait after so many attempts; jitter is 0 to 1."""
+        # Doubling stops long before a float would overflow; the limit is reached by then.
+        return min(self.base_seconds * 2.0 ** min(attempts - 1, 60), self.max_seconds) * (0.5 + jitter)
 
 
 @dataclass
@@ -85,8 +117,8 @@ class ScanImage:
     def __init__(
         self,
         *,
-        scans: Scans,
-        objects: ObjectStore,
+        scans: Ledger,
+        objects: Objects,
         decode: Decode,
         bundles: Bundles,
         batcher: MicroBatcher,
@@ -116,24 +148,38 @@ class ScanImage:
 
     def __call__(self, scan_id: int) -> None:
         """Bring one scan to its end, or leave it so that it comes again."""
-        lease = self._scans.lease(scan_id, self._lease_seconds)
-        if lease is None:  # delivered twice, or taken by another worker: the ledger does not care.
-            return
         try:
-            self._scan(lease)
+            lease = self._scans.lease(scan_id, self._lease_seconds)
+            if lease is not None:  # else delivered twice, or taken by another worker: the ledger does not care.
+                self._hold(lease)
         except LeaseLostError as error:
             SCANS.labels("fenced", "").inc()
             log.warning("scan_fenced", error=error.detail)
+        except TransientError as error:
+            # The database is away. The dispatch or the lease ends by itself, and the scan comes again.
+            log.warning("scan_left", error=error.detail)
+
+    def _hold(self, lease: Lease) -> None:
+        try:
+            self._scan(lease)
+        except LeaseLostError:
+            raise
         except PermanentError as error:
-            self._reject(lease, error)
+            self._scans.reject(lease, error.reason, error.detail)
+            SCANS.labels("rejected", error.reason).inc()
+            log.info("scan_rejected", reason=error.reason, detail=error.detail)
         except WedgedError as error:
             # The lease is left to expire: the process is ill, not the image.
             log.critical("device_wedged", error=error.detail)
             self._end_process()
+        except TransientError as error:
+            # A part was out of reach, which is no fault of the image: it is tried for as long as that lasts.
+            log.warning("scan_postponed", error=error.detail, attempts=lease.attempts + 1)
+            self._fail(lease, error, give_up=False)
         except Exception as error:
             # The task's boundary: whatever it was, the scan is tried again.
             log.exception("scan_failed", attempts=lease.attempts + 1)
-            self._fail(lease, error)
+            self._fail(lease, error, give_up=lease.attempts + 1 >= self._retries.max_attempts)
 
     def _scan(self, lease: Lease) -> None:
         watch = Stopwatch(self._monotonic)
@@ -147,7 +193,7 @@ class ScanImage:
             pixels = self._decode(data, suspect=lease.suspect).image
         with watch.stage("provenance"):
             provenance = read_provenance(data)
-            sha256 = hashlib.sha256(data).hexdigest()
+            facts = ImageFacts(hashlib.sha256(data).hexdigest(), len(data), *pixels.size)
         with watch.stage("views"):
             prepared = bundle.prepare(pixels)
         with watch.stage("detect"):
@@ -155,7 +201,6 @@ class ScanImage:
         decision = decide(scores.probability, rules_for(vars(lease.policy), image.source), bundle.figures, provenance)
         with watch.stage("heatmap"):
             heatmaps = self._heatmaps(lease, bundle, prepared, pixels, decision)
-        facts = ImageFacts(sha256, len(data), *pixels.size)
         verdict = verdict_row(decision, scores, provenance.as_json(), lease)
         with watch.stage("record"):
             self._scans.complete(lease, verdict, heatmaps, facts, watch.timings)
@@ -180,23 +225,10 @@ class ScanImage:
             rows.append({**named, "bundle_version": lease.bundle_version, "key": key})
         return rows
 
-    def _reject(self, lease: Lease, error: PermanentError) -> None:
-        try:
-            self._scans.reject(lease, error.reason, error.detail)
-        except LeaseLostError:
-            SCANS.labels("fenced", "").inc()
-            return
-        SCANS.labels("rejected", error.reason).inc()
-        log.info("scan_rejected", reason=error.reason, detail=error.detail)
-
-    def _fail(self, lease: Lease, error: Exception) -> None:
+    def _fail(self, lease: Lease, error: Exception, *, give_up: bool) -> None:
         delay = self._retries.delay(lease.attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
-        try:
-            self._scans.fail(lease, repr(error), retry_in=delay)
-        except LeaseLostError:
-            SCANS.labels("fenced", "").inc()
-            return
-        SCANS.labels("dead" if delay is None else "retried", "").inc()
+        self._scans.fail(lease, repr(error), retry_in=None if give_up else delay)
+        SCANS.labels("dead" if give_up else "retried", "").inc()
 
 
 def verdict_row(decision: Decision, scores: Any, provenance: Mapping[str, object], lease: Lease) -> dict[str, Any]:

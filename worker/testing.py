@@ -1,4 +1,24 @@
-"""Fakes that ship with the code: small stand-ins for clock, stores, ledger and bundle, for tests of what uses them."""
+"""Fakes that ship with the code: small stand-ins for clock, object store, ledger and bundle.
+
+They keep the contracts of what they stand for, so a test that passes with
+them says something of the real parts; the integration tests hold the real
+ones to the same sentences.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from PIL import Image as Pixels
+from PIL import ImageStat
+
+from worker.calibration import CalibrationFigures, logit_of
+from worker.errors import GoneError, LeaseLostError, Reason, TooLargeError
+from worker.fetch import ObjectHead, ObjectVersion
+from worker.store.scans import ImageFacts, Lease
+from worker.store.tables import Image, Policy, ScanState
 
 
 class FakeClock:
@@ -14,3 +34,240 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object version as :class:`FakeObjects` keeps it."""
+
+    version: ObjectVersion
+    body: bytes
+    metadata: Mapping[str, str]
+
+
+class FakeObjects:
+    """An object store in memory: keeps versions in the buckets it is told to; raises ``trouble`` when it is set."""
+
+    def __init__(self, *, versioned: Iterable[str] = ()) -> None:
+        self.trouble: Exception | None = None
+        self._versioned = frozenset(versioned)
+        self._kept: dict[tuple[str, str], list[StoredObject]] = {}
+
+    def put(
+        self, bucket: str, key: str, body: bytes, content_type: str = "", metadata: Mapping[str, str] | None = None
+    ) -> ObjectVersion:
+        """Write an object."""
+        del content_type
+        self._check()
+        version_id = uuid4().hex if bucket in self._versioned else None
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        stored = StoredObject(ObjectVersion(version_id, etag), body, dict(metadata or {}))
+        versions = self._kept.setdefault((bucket, key), [])
+        if bucket not in self._versioned:
+            versions.clear()
+        versions.append(stored)
+        return stored.version
+
+    def remove(self, bucket: str, key: str) -> None:
+        """Remove an object with all its versions."""
+        del self._kept[bucket, key]
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
+        """Return what is known of an object, or None where there is none."""
+        self._check()
+        for stored in reversed(self._kept.get((bucket, key), [])):
+            if version_id in {None, stored.version.version_id}:
+                return ObjectHead(stored.version, len(stored.body), stored.metadata)
+        return None
+
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return the bytes of one version; raises GoneError or TooLargeError."""
+        self._check()
+        kept = self._kept.get((bucket, key), [])
+        for stored in kept if versioned else kept[-1:]:
+            if version == (stored.version.version_id if versioned else stored.version.etag):
+                if len(stored.body) > max_bytes:
+                    raise TooLargeError
+                return stored.body
+        raise GoneError
+
+    def keys(self, bucket: str) -> list[str]:
+        """Return the keys of a bucket, sorted."""
+        return sorted(key for found, key in self._kept if found == bucket)
+
+    def _check(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+@dataclass(frozen=True)
+class FakeScores:
+    """Scores as a bundle gives them."""
+
+    logits: Mapping[str, float]
+    probabilities: Mapping[str, float]
+    logit: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class FakeHeatmap:
+    """A heatmap that says where it comes from and nothing else."""
+
+    method: str = "fake"
+    layer: str = "none"
+
+
+@dataclass
+class FakeBundle:
+    """A bundle whose probability is the mean brightness of the image; remembers its batches.
+
+    Attributes:
+        version: what it calls itself.
+        poison: images of this brightness, 0 to 255, fail the batch that they are in.
+        batches: the brightnesses of each batch that was scored.
+    """
+
+    version: str = "fake-1"
+    poison: frozenset[int] = frozenset()
+    batches: list[list[int]] = field(default_factory=list)
+    figures: CalibrationFigures = field(
+        default_factory=lambda: CalibrationFigures.of(
+            [number / 1000 for number in range(600)], [number / 1000 for number in range(400, 1000)], "made up"
+        )
+    )
+
+    def prepare(self, image: Pixels.Image) -> int:
+        """Measure the brightness."""
+        return round(ImageStat.Stat(image.convert("L")).mean[0])
+
+    def score(self, batch: Sequence[int]) -> list[FakeScores]:
+        """Turn brightness into probability."""
+        self.batches.append(list(batch))
+        if self.poison & set(batch):
+            raise ValueError(f"poison among {len(batch)}")
+        return [self._scores(brightness / 255) for brightness in batch]
+
+    def heatmaps(self, batch: Sequence[int]) -> list[dict[str, FakeHeatmap]]:
+        """Explain nothing, for each detector."""
+        return [{"clip": FakeHeatmap(), "convnext": FakeHeatmap()} for _ in batch]
+
+    def _scores(self, probability: float) -> FakeScores:
+        logit = logit_of(probability)
+        return FakeScores(
+            {"clip": logit, "convnext": logit}, {"clip": probability, "convnext": probability}, logit, probability
+        )
+
+
+@dataclass
+class FakeScan:
+    """A scan as :class:`FakeScans` keeps it."""
+
+    image: Image
+    state: ScanState = ScanState.DISPATCHED
+    attempts: int = 0
+    lease_expiries: int = 0
+    token: object = None
+    reason: Reason | None = None
+    detail: str | None = None
+    retry_in: float | None = None
+    verdict: Mapping[str, Any] | None = None
+    heatmaps: Sequence[Mapping[str, Any]] = ()
+    facts: ImageFacts | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+class FakeScans:
+    """The ledger of scans in memory, fenced by tokens like the real one; raises ``trouble`` when it is set."""
+
+    def __init__(self, *, bundle_version: str = "fake-1", suspect_after: int = 2) -> None:
+        self.scans: dict[int, FakeScan] = {}
+        self.trouble: Exception | None = None
+        self._bundle_version = bundle_version
+        self._suspect_after = suspect_after
+        self._policy = Policy(
+            version=1, prior_shift=0.0, false_positive_budget=0.01, miss_budget=0.05, by_source={}, created_by="test"
+        )
+
+    def add(self, bucket: str, key: str, version: ObjectVersion, *, lease_expiries: int = 0) -> int:
+        """Dispatch a scan of an object; return its id."""
+        scan_id = len(self.scans) + 1
+        image = Image(
+            id=scan_id,
+            image_id=key,
+            source=bucket,
+            bucket=bucket,
+            key=key,
+            version=version.version_id or version.etag,
+            versioned=version.version_id is not None,
+        )
+        self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries)
+        return scan_id
+
+    def lease(self, scan_id: int, seconds: float) -> Lease | None:
+        """Lease a dispatched scan."""
+        del seconds
+        self._check()
+        scan = self.scans[scan_id]
+        if scan.state is not ScanState.DISPATCHED:
+            return None
+        token = uuid4()
+        scan.state, scan.token = ScanState.LEASED, token
+        suspect = scan.lease_expiries >= self._suspect_after
+        return Lease(
+            scan_id,
+            token,
+            scan.image,
+            self._policy,
+            self._bundle_version,
+            shadow=False,
+            attempts=scan.attempts,
+            suspect=suspect,
+        )
+
+    def expire(self, scan_id: int) -> None:
+        """Take a lease back, as the dispatcher does when it ends."""
+        scan = self.scans[scan_id]
+        scan.state, scan.token = ScanState.DISPATCHED, None
+        scan.lease_expiries += 1
+
+    def complete(
+        self,
+        lease: Lease,
+        verdict: Mapping[str, Any],
+        heatmaps: Sequence[Mapping[str, Any]],
+        facts: ImageFacts,
+        timings: Mapping[str, float],
+    ) -> None:
+        """End a scan with its verdict; raises LeaseLostError."""
+        scan = self._held(lease)
+        scan.state, scan.verdict, scan.heatmaps = ScanState.COMPLETED, verdict, heatmaps
+        scan.facts, scan.timings = facts, timings
+
+    def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
+        """End a scan because of its image; raises LeaseLostError."""
+        scan = self._held(lease)
+        scan.state, scan.reason, scan.detail = ScanState.REJECTED, reason, detail
+
+    def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
+        """Count an attempt, queue again or declare dead; raises LeaseLostError."""
+        scan = self._held(lease)
+        scan.attempts, scan.detail, scan.retry_in = lease.attempts + 1, detail, retry_in
+        scan.state = ScanState.DEAD if retry_in is None else ScanState.QUEUED
+
+    def dispatch(self, scan_id: int) -> None:
+        """Dispatch a queued scan again."""
+        scan = self.scans[scan_id]
+        if scan.state is ScanState.QUEUED:
+            scan.state = ScanState.DISPATCHED
+
+    def _held(self, lease: Lease) -> FakeScan:
+        self._check()
+        scan = self.scans[lease.scan_id]
+        if scan.state is not ScanState.LEASED or scan.token != lease.token:
+            raise LeaseLostError
+        return scan
+
+    def _check(self) -> None:
+        if self.trouble:
+            raise self.trouble
