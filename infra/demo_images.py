@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Photographs in the wheels of scikit-learn and scikit-image; `expected` is what a person would say of them.
 _PHOTOGRAPHS = (
@@ -64,7 +66,7 @@ def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:
         yield DemoImage(f"generated/dream-{seed}.jpg", as_jpeg(generate(seed, _AI_SIZE)), "AI-generated")
 
 
-def as_jpeg(image: Image.Image, quality: int = 92) -> bytes:
+def as_jpeg(image: "Image.Image", quality: int = 92) -> bytes:
     """Return an image as the bytes of a JPEG file."""
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=quality)

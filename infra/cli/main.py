@@ -45,6 +45,8 @@ def main() -> None:
         app()
     except (AssayError, StackError) as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed here; this command needs another extra, such as assay[worker]")
     except ValidationError as error:
         wrong = "; ".join(
             f"ASSAY_{'_'.join(map(str, found['loc'])).upper()}: {found['msg']}"

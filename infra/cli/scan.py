@@ -12,12 +12,10 @@ from rich.progress import track
 from rich.table import Table
 
 from worker.errors import AssayError
-from worker.scan_files import FileScan, scan_files
 from worker.settings import Settings
-from worker.verdict import Rules
 
 # The policy that a new database starts with.
-_RULES = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)
+_POLICY = {"false_positive_budget": 0.01, "miss_budget": 0.05, "prior_shift": 0.0}
 
 
 def scan(
@@ -55,6 +53,8 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     # torch takes seconds to import; usage errors should not.
     from worker.detectors.bundle import load_bundle, shipped_bundle
     from worker.detectors.device import pick_device, set_threads
+    from worker.scan_files import scan_files
+    from worker.verdict import Rules
 
     set_threads(settings.torch_threads)
     try:
@@ -63,13 +63,13 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    for result in scan_files(found, bundle, _RULES, max_batch=settings.max_batch, **limits):
+    for result in scan_files(found, bundle, Rules(**_POLICY), max_batch=settings.max_batch, **limits):
         if heatmaps and result.decision and result.decision.verdict == "ai_generated":
             _write_overlays(heatmaps, result, bundle)
         yield result.as_json(bundle.version)
 
 
-def _write_overlays(folder: Path, result: FileScan, bundle: Any) -> None:
+def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:
     from worker.detectors.heatmap import overlay_png
 
     if result.image is None or result.decision is None:
