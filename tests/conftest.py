@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for; the embedded stack starts when the first one does."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
 
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from worker.fetch import ObjectStore, client_arguments
 from worker.settings import Settings
+from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.store.images import LIVE_QUEUE, NewImage, insert_image_and_scan
 from worker.store.migrate import upgrade
+from worker.store.scans import take_due
 from worker.store.session import Database, connect
+from worker.store.tables import Scan, Verdict
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -31,8 +36,10 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackAddresses]:
     """The embedded Postgres, Valkey and object store, on free ports, for the whole run."""
-    with EmbeddedStack(tmp_path_factory.mktemp("stack") / ".assay", fixed_ports=dict.fromkeys(PARTS, 0)) as addresses:
+    data_dir = tmp_path_factory.mktemp("stack") / ".assay"
+    with EmbeddedStack(data_dir, fixed_ports=dict.fromkeys(PARTS, 0)) as addresses:
         yield addresses
+    shutil.rmtree(data_dir)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,10 @@ class Databases:
 def databases(stack: StackAddresses) -> Iterator[Databases]:
     url = make_url(stack.database_url)
     admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        # Nothing here outlives the run, and a hundred databases would be synced to disk one by one.
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
     yield Databases(url, admin)
     admin.dispose()
 
@@ -88,6 +99,52 @@ def database(database_url: str) -> Iterator[Database]:
     connected = connect(database_url)
     yield connected
     connected.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A database with scans in it, and the hands to move them on."""
+
+    database: Database
+
+    def crown(self, version: str = "b1", name: str = "wild") -> str:
+        """Make a bundle champion; return the champion's version."""
+        with self.database.transaction() as session:
+            register_bundle(session, version=version, name=name, location=SHIPPED + name, card={})
+            return crown_shipped(session, version, SHIPPED + name)
+
+    def arrive(self, key: str = "a.png", queue: str = LIVE_QUEUE, version: str = "v1") -> int:
+        """Make an image and its live scan; return the scan's id."""
+        image = NewImage(key, "uploads", "uploads", key, version, versioned=True, size_bytes=None)
+        with self.database.transaction() as session:
+            return insert_image_and_scan(session, image, queue)[1]
+
+    def dispatch(self, queue: str = LIVE_QUEUE, max_in_flight: int = 100) -> list[int]:
+        """Take what is due in a queue; return the ids."""
+        with self.database.transaction() as session:
+            return take_due(session, queue, max_in_flight=max_in_flight, dispatch_seconds=60)
+
+    def overdue(self, *scan_ids: int) -> None:
+        """Let the time of these scans come: of their next attempt, their dispatch or their lease."""
+        with self.database.transaction() as session:
+            for scan_id in scan_ids:
+                session.get_one(Scan, scan_id).due_at = session.scalar(text("SELECT now() - interval '1 second'"))
+
+    def scan(self, scan_id: int) -> Scan:
+        """Read a scan."""
+        with self.database.transaction() as session:
+            return session.get_one(Scan, scan_id)
+
+    def verdicts(self) -> list[Verdict]:
+        """Read every verdict, oldest first."""
+        with self.database.transaction() as session:
+            return list(session.scalars(select(Verdict).order_by(Verdict.id)))
+
+
+@pytest.fixture
+def scanned(database: Database) -> Scanned:
+    """A fresh database and the hands to make images and scans in it."""
+    return Scanned(database)
 
 
 @dataclass(frozen=True)

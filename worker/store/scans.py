@@ -80,9 +80,8 @@ class Scans:
                 return None
             if scan.bundle_version is None:
                 raise TransientError("there is no champion bundle; start a worker once or promote one")
-            image, policy = session.execute(
-                select(Image, Policy).where(Image.id == scan.image_pk).order_by(Policy.version.desc()).limit(1)
-            ).one()
+            image = session.get_one(Image, scan.image_pk)
+            policy = session.scalars(select(Policy).order_by(Policy.version.desc()).limit(1)).one()
         return Lease(
             scan_id=scan_id,
             token=token,
@@ -179,11 +178,14 @@ def take_due(session: Session, queue: str, *, max_in_flight: int, dispatch_secon
         .order_by(Scan.due_at)
         .limit(room)
         .with_for_update(skip_locked=True)
+        # Once, before the update: a plan that asked again for each row would take more than there is room for.
+        .cte("due")
+        .prefix_with("MATERIALIZED")
     )
     expired = case((Scan.state == ScanState.LEASED, 1), else_=0)
     take = (
         update(Scan)
-        .where(Scan.id.in_(due.scalar_subquery()))
+        .where(Scan.id.in_(select(due.c.id)))
         .values(
             state=ScanState.DISPATCHED,
             lease_token=None,
