@@ -66,6 +66,9 @@ class Dispatcher:
             except TransientError as error:
                 log.warning("dispatch_postponed", error=error.detail)
                 pause = _PAUSE_AFTER_TROUBLE_SECONDS
+            except Exception:  # the boundary of the process: one defect must not end all dispatching.
+                log.exception("dispatch_failed")
+                pause = _PAUSE_AFTER_TROUBLE_SECONDS
             stop.wait(pause)
 
     def dispatch_once(self) -> int:
@@ -116,6 +119,8 @@ class Schedule:
                 self.run_due()
             except TransientError as error:
                 log.warning("schedule_postponed", error=error.detail)
+            except Exception:  # the boundary of the thread: nobody would notice that it ended.
+                log.exception("schedule_failed")
             stop.wait(poll_seconds)
 
     def run_due(self) -> list[str]:
@@ -138,11 +143,9 @@ class Schedule:
             return session.scalar(claim.returning(Duty.name)) is not None
 
     def _perform(self, name: str, duty: ScheduledDuty) -> bool:
-        """Run a duty under a session lock, so that one that outlasts its period does not run twice."""
-        key = func.hashtext(f"assay.duty.{name}")
-        autocommit = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as held:
-            if not held.scalar(select(func.pg_try_advisory_lock(key))):
+        """Run a duty under a lock, so that one that outlasts its period does not run beside itself."""
+        with self._database.lock(f"duty.{name}") as held:
+            if not held:
                 return False
             error: str | None = None
             try:
@@ -150,8 +153,6 @@ class Schedule:
             except Exception as raised:  # the boundary of a duty: one that fails must not stop the others.
                 log.exception("duty_failed", duty=name)
                 error = repr(raised)
-            finally:
-                held.execute(select(func.pg_advisory_unlock(key)))
         with self._database.transaction() as session:
             done = update(Duty).where(Duty.name == name).values(last_finished_at=func.now(), last_error=error)
             session.execute(done)

@@ -6,8 +6,9 @@ ones to the same sentences.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,24 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds
+
+
+class FakeStop(Event):
+    """A stop event for loops: never waits, and is set after so many turns; ``between`` runs at each."""
+
+    def __init__(self, turns: int, between: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._turns = turns
+        self._between = between
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Take a turn."""
+        del timeout
+        self._turns -= 1
+        self._between()
+        if self._turns <= 0:
+            self.set()
+        return self.is_set()
 
 
 @dataclass(frozen=True)

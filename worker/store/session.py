@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
@@ -30,15 +30,39 @@ class Database:
         Raises:
             DatabaseDownError: the server is out of reach or the connection broke.
         """
-        try:
-            with self._sessions.begin() as session:
-                yield session
-        except (OperationalError, PoolTimeoutError) as error:
+        with _outages_named(), self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[bool]:
+        """Hold a named lock that one process at a time can have; yields False where another has it.
+
+        It ends with its connection, so nobody who died holds it. No transaction is open meanwhile.
+
+        Raises:
+            DatabaseDownError: as :meth:`transaction`.
+        """
+        key = func.hashtext(f"assay.{name}")
+        autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with _outages_named(), autocommit.connect() as connection:
+            held = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+            try:
+                yield held
+            finally:
+                if held:
+                    connection.execute(select(func.pg_advisory_unlock(key)))
+
+
+@contextmanager
+def _outages_named() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeoutError) as error:
+        raise DatabaseDownError from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
             raise DatabaseDownError from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise DatabaseDownError from error
-            raise
+        raise
 
 
 def connect(url: str, *, pool_size: int = 8) -> Database:

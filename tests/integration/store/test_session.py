@@ -1,0 +1,65 @@
+"""A transaction commits, rolls back, or says that the database is away."""
+
+import pytest
+from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from worker.errors import TransientError
+from worker.store.session import Database, DatabaseDownError, connect
+from worker.store.tables import Duty
+
+pytestmark = pytest.mark.integration
+
+
+def duties(database: Database) -> list[str]:
+    with database.transaction() as session:
+        return list(session.scalars(select(Duty.name)))
+
+
+def test_what_ends_well_is_committed(database: Database) -> None:
+    with database.transaction() as session:
+        session.add(Duty(name="sweep"))
+    assert duties(database) == ["sweep"]
+
+
+def test_what_raises_is_rolled_back(database: Database) -> None:
+    def add_and_fail() -> None:
+        with database.transaction() as session:
+            session.add(Duty(name="sweep"))
+            session.flush()
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        add_and_fail()
+    assert duties(database) == []
+
+
+def test_our_own_mistakes_are_not_taken_for_an_outage(database: Database) -> None:
+    with pytest.raises(ProgrammingError), database.transaction() as session:
+        session.execute(text("SELECT nonsense"))
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        session.execute(text("INSERT INTO schedule (name) VALUES ('a'), ('a')"))
+
+
+def test_a_server_that_is_not_there_is_a_transient_error(database_url: str) -> None:
+    nowhere = connect(make_url(database_url).set(port=1).render_as_string(hide_password=False))
+    with pytest.raises(TransientError, match="PostgreSQL does not answer"), nowhere.transaction() as session:
+        session.execute(text("SELECT 1"))
+
+
+def test_a_connection_cut_in_the_middle_is_a_transient_error_and_the_next_one_works(database: Database) -> None:
+    with pytest.raises(DatabaseDownError), database.transaction() as session:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert duties(database) == []
+
+
+def test_connections_cut_while_idle_are_not_noticed_at_all(database: Database) -> None:
+    assert duties(database) == []
+    with database.engine.connect() as other:
+        other.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    assert duties(database) == []

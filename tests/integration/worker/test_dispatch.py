@@ -1,0 +1,96 @@
+"""The dispatcher between a real Postgres and a broker that may be away."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.conftest import Scanned
+from worker.dispatch import BrokerDownError, Dispatcher, Publish
+from worker.store.images import BULK_QUEUE, LIVE_QUEUE
+from worker.store.tables import ScanState
+from worker.testing import FakeStop
+
+pytestmark = pytest.mark.integration
+
+
+class Bell:
+    """A broker that remembers what was published; raises ``trouble`` when it is set."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, list[int]]] = []
+        self.trouble: Exception | None = None
+
+    def __call__(self, queue: str, scan_ids: Sequence[int]) -> None:
+        """Publish."""
+        if self.trouble:
+            raise self.trouble
+        self.rung.append((queue, list(scan_ids)))
+
+
+def make_dispatcher(scanned: Scanned, publish: Publish, max_in_flight: int = 100) -> Dispatcher:
+    return Dispatcher(
+        scanned.database, publish, max_in_flight=max_in_flight, dispatch_seconds=60, interval_seconds=0.001
+    )
+
+
+def test_what_is_due_is_published_once_committed_live_before_bulk(scanned: Scanned) -> None:
+    bulk, live = scanned.arrive("bulk", BULK_QUEUE), scanned.arrive("live")
+    states: list[tuple[str, int, str]] = []
+
+    def publish(queue: str, scan_ids: Sequence[int]) -> None:
+        # Read on another connection: only what is committed shows.
+        states.extend((queue, scan_id, scanned.scan(scan_id).state) for scan_id in scan_ids)
+
+    dispatcher = make_dispatcher(scanned, publish)
+    assert dispatcher.dispatch_once() == 2
+    assert states == [(LIVE_QUEUE, live, ScanState.DISPATCHED), (BULK_QUEUE, bulk, ScanState.DISPATCHED)]
+    assert dispatcher.dispatch_once() == 0
+
+
+def test_a_full_bulk_queue_does_not_hold_up_live_scans(scanned: Scanned) -> None:
+    bell = Bell()
+    dispatcher = make_dispatcher(scanned, bell, max_in_flight=1)
+    for number in range(3):
+        scanned.arrive(f"bulk-{number}", BULK_QUEUE)
+    dispatcher.dispatch_once()
+    live = scanned.arrive("live")
+    assert dispatcher.dispatch_once() == 1
+    assert bell.rung[-1] == (LIVE_QUEUE, [live])
+
+
+def test_while_the_broker_is_down_scans_wait_in_postgres(scanned: Scanned) -> None:
+    bell = Bell()
+    bell.trouble = BrokerDownError()
+    scan_id = scanned.arrive()
+    dispatcher = make_dispatcher(scanned, bell)
+    with pytest.raises(BrokerDownError):
+        dispatcher.dispatch_once()
+    assert scanned.scan(scan_id).state == ScanState.QUEUED
+    bell.trouble = None
+    scanned.overdue(scan_id)
+    assert dispatcher.dispatch_once() == 1
+    scan = scanned.scan(scan_id)
+    assert (scan.state, scan.attempts, scan.lease_expiries) == (ScanState.DISPATCHED, 0, 0)
+
+
+def test_two_dispatchers_publish_everything_once(scanned: Scanned, together: Callable[..., list[Any]]) -> None:
+    scan_ids = [scanned.arrive(str(number)) for number in range(40)]
+    bell = Bell()
+    dispatchers = [make_dispatcher(scanned, bell) for _ in range(2)]
+    together(*[dispatcher.dispatch_once for dispatcher in dispatchers])
+    assert sorted(scan_id for _, ids in bell.rung for scan_id in ids) == scan_ids
+
+
+@pytest.mark.parametrize("trouble", [BrokerDownError(), ValueError("a defect")], ids=["broker down", "defect"])
+def test_a_dispatcher_outlives_its_troubles(scanned: Scanned, trouble: Exception) -> None:
+    scan_ids = [scanned.arrive(str(number)) for number in range(2)]
+    calls: list[int] = []
+
+    def publish(_queue: str, ids: Sequence[int]) -> None:
+        calls.extend(ids)
+        if calls == scan_ids:
+            raise trouble
+
+    make_dispatcher(scanned, publish).run(FakeStop(3, lambda: scanned.overdue(*scan_ids)))
+    assert calls == scan_ids * 3
