@@ -5,7 +5,7 @@ and asks at a steady pace whether answers come or not (open loop). A latency
 counts from the moment its request was due, so a stall is not hidden by the
 requests that waited behind it. Prints one JSON object.
 
-    python tests/bench/api_latency.py postgresql+psycopg://assay@127.0.0.1:5432/scratch
+    python tests/bench/api_latency.py [--database-url postgresql+psycopg://assay@127.0.0.1:5432/scratch]
 """
 
 import argparse
@@ -15,17 +15,20 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import text
 
+from infra.embedded.stack import EmbeddedStack
 from worker.store.api_keys import ApiKeys, Scope
 from worker.store.migrate import upgrade
 from worker.store.session import Database, connect
@@ -71,11 +74,21 @@ _FILL = (
 def main() -> None:
     """Fill, serve, ask, print."""
     arguments = _arguments()
-    database = connect(arguments.database_url)
+    if arguments.database_url:
+        _bench(arguments.database_url, arguments)
+        return
+    with tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/var/tmp") as scratch:
+        Path(scratch).chmod(0o711)  # as root, Postgres runs as another user
+        with EmbeddedStack(Path(scratch), parts=["postgres"], fixed_ports={"postgres": 0}) as addresses:
+            _bench(addresses.database_url, arguments)
+
+
+def _bench(database_url: str, arguments: argparse.Namespace) -> None:
+    database = connect(database_url)
     upgrade(database)
     images = _fill(database, arguments.images)
     key = ApiKeys(database).create("bench", [Scope.READ]).key
-    with _served(arguments.database_url) as port:
+    with _served(database_url) as port:
         asker = _Asker(port, key, images)
         for _ in range(_WARM_UP_REQUESTS):
             asker.ask(time.perf_counter())
@@ -187,7 +200,7 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("database_url", help="SQLAlchemy URL of a scratch database; it is filled and kept")
+    parser.add_argument("--database-url", help="a scratch database, filled and kept; default: an embedded one")
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0)
