@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -169,9 +169,9 @@ class Buckets:
     artifacts: str
     queue_url: str
 
-    def put(self, bucket: str, key: str, body: bytes = b"bytes", **metadata: str) -> Any:
+    def put(self, bucket: str, key: str, body: bytes = b"bytes", metadata: Mapping[str, str] | None = None) -> Any:
         """Upload as a platform does; return the store's answer."""
-        return self.s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+        return self.s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata or {})
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The edge to the object store: everything Assay reads from it or writes to it."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -71,8 +72,8 @@ class ObjectStore:
             raise ObjectStoreDownError(str(error)) from error
         except BotoCoreError as error:
             raise ObjectStoreDownError(str(error)) from error
-        # Postgres holds no NUL, and no id of a platform has one.
-        metadata = {name: unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
+        # MinIO writes the names in capitals. Postgres holds no NUL, and no id of a platform has one.
+        metadata = {name.lower(): unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
         return ObjectHead(_version(answer), answer["ContentLength"], metadata)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
@@ -86,7 +87,8 @@ class ObjectStore:
         pin = {"VersionId": version} if versioned else {"IfMatch": f'"{version}"'}
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
-            with answer["Body"] as body:
+            # Closed by name: entering a StreamingBody gives the raw stream, whose errors are not botocore's.
+            with closing(answer["Body"]) as body:
                 if answer["ContentLength"] > max_bytes:
                     raise TooLargeError(f"{answer['ContentLength']} bytes, the limit is {max_bytes}")
                 return bytes(body.read())

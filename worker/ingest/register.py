@@ -7,9 +7,8 @@ sweep and uploads through the API. Doing it twice changes nothing.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from worker.fetch import ObjectHead, ObjectStore
+from worker.fetch import ObjectHead, ObjectStore, ObjectVersion
 from worker.ingest.s3_events import ObjectCreated
 from worker.store.images import NewImage, insert_image_and_scan
 from worker.store.session import Database
@@ -66,7 +65,7 @@ class Register:
             bucket=created.bucket,
             key=key,
             version=version_of(created, head),
-            versioned=bool(created.version_id or (head and head.version.version_id and _same(created, head))),
+            versioned=bool(created.version_id or (head and head.version.version_id)),
             size_bytes=head.size if head else created.size,
         )
         with self._database.transaction() as session:
@@ -74,9 +73,10 @@ class Register:
         return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
 
     def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:
+        """Return the key that exists, and what is known of exactly the state that the event tells of."""
         for key in created.keys:
             head = self._objects.head(created.bucket, key, created.version_id)
-            if head:
+            if head and (created.version_id or created.etag in {None, head.version.etag}):
                 return key, head
         return created.keys[0], None
 
@@ -85,13 +85,10 @@ def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
     """Return what names this state of the object, never empty, so that events and sweep agree.
 
     The event's VersionId wins; an event that only has an ETag takes the
-    VersionId of the object it finds, unless that was overwritten meanwhile.
+    VersionId of the object found in that state.
     """
-    if created.version_id:
-        return created.version_id
-    if head and _same(created, head):
-        return head.version.version_id or head.version.etag
-    return created.etag or VANISHED
+    known = head.version if head else ObjectVersion(None, created.etag or VANISHED)
+    return created.version_id or known.version_id or known.etag
 
 
 def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | None) -> str:
@@ -107,12 +104,8 @@ def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | N
 
 def source_of(bucket: str, key: str) -> str:
     """Return where on the platform an image comes from: the bucket and the key's first folder."""
-    folder = PurePosixPath(key).parts[0] if "/" in key.strip("/") else ""
-    return f"{bucket}/{folder}" if folder else bucket
-
-
-def _same(created: ObjectCreated, head: ObjectHead) -> bool:
-    return created.etag is None or created.etag == head.version.etag
+    folder, slash, _ = key.partition("/")
+    return f"{bucket}/{folder}" if slash and folder else bucket
 
 
 def _is_folder_marker(key: str) -> bool:

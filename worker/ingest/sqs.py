@@ -81,6 +81,9 @@ class SqsListener:
         except TransientError as error:
             log.warning("event_postponed", error=error.detail, message_id=message.get("MessageId"))
             return False
+        except Exception:  # the boundary of a message: a defect that meets one must not hold up the others.
+            log.exception("event_failed", message_id=message.get("MessageId"))
+            return False
         return True
 
 

@@ -1,0 +1,143 @@
+"""The listener commits first and acknowledges second; what it cannot handle stays in the queue."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, select
+
+from tests.conftest import Buckets
+from worker.ingest.register import Register
+from worker.ingest.s3_events import ObjectCreated
+from worker.ingest.sqs import Registers, SqsListener
+from worker.store.session import Database, connect
+from worker.store.tables import Image
+from worker.testing import FakeStop
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(10) as threads:
+        yield threads
+
+
+def make_register(database: Database, store: Buckets) -> Register:
+    return Register(database, store.objects, upload_buckets=[store.uploads], artifact_bucket=store.artifacts)
+
+
+def make_listener(store: Buckets, register: Registers) -> SqsListener:
+    store.sqs.set_queue_attributes(QueueUrl=store.queue_url, Attributes={"VisibilityTimeout": "0"})
+    store.sqs.purge_queue(QueueUrl=store.queue_url)  # the test event that setting a notification sends
+    return SqsListener(store.sqs, store.queue_url, register)
+
+
+def waiting(store: Buckets) -> int:
+    answer = store.sqs.get_queue_attributes(QueueUrl=store.queue_url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def keys(database: Database) -> list[str]:
+    with database.transaction() as session:
+        return sorted(session.scalars(select(Image.key)))
+
+
+def send(store: Buckets, *bodies: Any) -> None:
+    for body in bodies:
+        store.sqs.send_message(
+            QueueUrl=store.queue_url, MessageBody=body if isinstance(body, str) else json.dumps(body)
+        )
+
+
+def event_of(bucket: str, key: str) -> dict[str, Any]:
+    found = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return {"Records": [{"eventName": "ObjectCreated:Put", "s3": found}]}
+
+
+def test_an_upload_becomes_a_row_and_its_message_goes(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    listener = make_listener(object_store, make_register(database, object_store))
+    object_store.put(object_store.uploads, "dir/a b+ü%.jpg")
+    assert listener.receive_once(pool, wait_seconds=5) == 1
+    assert keys(database) == ["dir/a b+ü%.jpg"]
+    assert waiting(object_store) == 0
+
+
+def test_an_empty_queue_is_nothing(database: Database, object_store: Buckets, pool: ThreadPoolExecutor) -> None:
+    assert make_listener(object_store, make_register(database, object_store)).receive_once(pool, wait_seconds=0) == 0
+
+
+def test_while_the_database_is_down_messages_stay_and_afterwards_none_is_lost(
+    database_url: str, database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    nowhere = connect(make_url(database_url).set(port=1).render_as_string(hide_password=False))
+    listener = make_listener(object_store, make_register(nowhere, object_store))
+    object_store.put(object_store.uploads, "a.png")
+    assert listener.receive_once(pool, wait_seconds=5) == 0
+    assert waiting(object_store) == 1
+    assert make_listener_again(object_store, database).receive_once(pool, wait_seconds=5) == 1
+    assert keys(database) == ["a.png"]
+
+
+def make_listener_again(store: Buckets, database: Database) -> SqsListener:
+    return SqsListener(store.sqs, store.queue_url, make_register(database, store))
+
+
+def test_what_nobody_understands_stays_for_the_dead_letter_queue(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    listener = make_listener(object_store, make_register(database, object_store))
+    send(object_store, "not json", {"hello": "world"}, event_of(object_store.uploads, "a.png"))
+    assert listener.receive_once(pool, wait_seconds=1) == 1
+    assert waiting(object_store) == 2
+    assert keys(database) == ["a.png"]
+
+
+def test_events_that_ask_for_nothing_are_acknowledged(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    listener = make_listener(object_store, make_register(database, object_store))
+    removal = event_of(object_store.uploads, "a.png")
+    removal["Records"][0]["eventName"] = "ObjectRemoved:Delete"
+    send(object_store, {"Event": "s3:TestEvent"}, removal, event_of(object_store.artifacts, "h.png"))
+    assert listener.receive_once(pool, wait_seconds=1) == 3
+    assert (waiting(object_store), keys(database)) == (0, [])
+
+
+def test_a_message_that_meets_a_defect_stays_and_its_neighbours_pass(
+    object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    registered: list[str] = []
+
+    def register(created: ObjectCreated) -> None:
+        if created.keys[0] == "bad.png":
+            raise ValueError("a defect")
+        registered.append(created.keys[0])
+
+    listener = make_listener(object_store, register)
+    send(object_store, *[event_of("b", key) for key in ("bad.png", "1.png", "2.png")])
+    assert listener.receive_once(pool, wait_seconds=1) == 2
+    assert (sorted(registered), waiting(object_store)) == (["1.png", "2.png"], 1)
+
+
+def test_a_listener_outlives_a_queue_that_is_not_there(object_store: Buckets) -> None:
+    turns: list[str] = []
+    listener = SqsListener(object_store.sqs, object_store.queue_url + "-gone", lambda _created: None)
+    listener.run(FakeStop(2, lambda: turns.append("turn")))
+    assert turns == ["turn"] * 2
+
+
+def test_hostile_names_never_reach_the_database(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    listener = make_listener(object_store, make_register(database, object_store))
+    hostile = event_of(object_store.uploads, "a\x00b.png")
+    odd = event_of(object_store.uploads, "odd.png")
+    odd["Records"][0]["s3"]["object"].update(versionId="v\x00", eTag="\ud800", size=2**70)
+    send(object_store, hostile, odd)
+    assert listener.receive_once(pool, wait_seconds=1) == 1
+    assert keys(database) == ["odd.png"]

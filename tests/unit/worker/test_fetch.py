@@ -1,0 +1,149 @@
+"""The edge to the object store, against a server that answers what a test tells it to."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from worker.errors import GoneError, TooLargeError
+from worker.fetch import ObjectStore, ObjectStoreDownError, ObjectVersion, client_arguments
+from worker.settings import Settings
+
+
+@dataclass
+class Answer:
+    """What the server says next, and what it was asked."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    announced: int | None = None
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    answer: ClassVar[Answer]
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer.asked.append((self.path, dict(self.headers)))
+        self.send_response(self.answer.status)
+        for name, value in self.answer.headers.items():
+            self.send_header(name, value)
+        announced = self.answer.announced
+        self.send_header("Content-Length", str(len(self.answer.body) if announced is None else announced))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(self.answer.body)
+        self.close_connection = announced is not None
+
+    do_HEAD = do_PUT = do_GET  # noqa: N815 - the base class names them so.
+
+    def log_message(self, *arguments: Any) -> None:
+        del arguments
+
+
+@pytest.fixture
+def answer() -> Answer:
+    return Answer()
+
+
+@pytest.fixture
+def store(answer: Answer) -> Iterator[ObjectStore]:
+    handler = type("TestHandler", (Handler,), {"answer": answer})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    settings = Settings.model_validate({"s3_access_key_id": "key", "s3_secret_access_key": "secret"})
+    arguments = client_arguments(settings, f"http://127.0.0.1:{server.server_port}")
+    arguments["config"] = arguments["config"].merge(Config(retries={"max_attempts": 0}))
+    client = boto3.client("s3", **arguments)
+    yield ObjectStore(client)
+    client.close()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def error_of(code: str) -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+
+
+def fetch(store: ObjectStore, *, versioned: bool = False, max_bytes: int = 100) -> bytes:
+    return store.fetch("uploads", "a b.png", "v1", versioned=versioned, max_bytes=max_bytes)
+
+
+def test_a_fetch_is_pinned_to_the_version_that_was_registered(store: ObjectStore, answer: Answer) -> None:
+    answer.body = b"bytes"
+    assert fetch(store, versioned=True) == b"bytes"
+    assert fetch(store, versioned=False) == b"bytes"
+    [(versioned, _), (plain, headers)] = answer.asked
+    assert versioned == "/uploads/a%20b.png?versionId=v1"
+    assert (plain, headers["If-Match"]) == ("/uploads/a%20b.png", '"v1"')
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "NoSuchKey"), (404, "NoSuchVersion"), (412, "PreconditionFailed"), (405, "MethodNotAllowed")],
+)
+def test_what_was_deleted_or_overwritten_is_gone(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(GoneError):
+        fetch(store)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "SlowDown"), (500, "InternalError"), (403, "AccessDenied"), (404, "NoSuchBucket")]
+)
+def test_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(ObjectStoreDownError):
+        fetch(store)
+
+
+def test_more_bytes_than_allowed_are_not_read(store: ObjectStore, answer: Answer) -> None:
+    answer.body = b"x" * 101
+    with pytest.raises(TooLargeError, match="101 bytes, the limit is 100"):
+        fetch(store)
+    assert fetch(store, max_bytes=101) == answer.body
+
+
+def test_a_body_that_breaks_off_is_tried_again_rather_than_called_damaged(store: ObjectStore, answer: Answer) -> None:
+    answer.body, answer.announced = b"half", 80
+    with pytest.raises(ObjectStoreDownError):
+        fetch(store)
+
+
+def test_a_head_tells_version_size_and_metadata_however_its_names_are_written(
+    store: ObjectStore, answer: Answer
+) -> None:
+    answer.headers = {"ETag": '"e1"', "x-amz-version-id": "v1", "X-Amz-Meta-Image-Id": "f%C3%BCr%00 alle"}
+    answer.announced = 7
+    head = store.head("uploads", "a.png")
+    assert head is not None
+    assert (head.version, head.size) == (ObjectVersion("v1", "e1"), 7)
+    assert head.metadata == {"image-id": "für alle"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_a_head_of_what_is_not_there_is_none(store: ObjectStore, answer: Answer, status: int) -> None:
+    answer.status = status
+    assert store.head("uploads", "a.png") is None
+
+
+def test_a_head_of_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer) -> None:
+    answer.status = 503
+    with pytest.raises(ObjectStoreDownError):
+        store.head("uploads", "a.png")
+
+
+def test_metadata_travels_percent_encoded(store: ObjectStore, answer: Answer) -> None:
+    answer.headers = {"ETag": '"e1"'}
+    assert store.put("uploads", "a.png", b"x", "image/png", {"image-id": "für alle"}) == ObjectVersion(None, "e1")
+    [(_, headers)] = answer.asked
+    assert headers["x-amz-meta-image-id"] == "f%C3%BCr%20alle"
