@@ -1,0 +1,46 @@
+"""Every setting is documented, and nothing that is set by accident goes unnoticed."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from infra.settings_table import BEGIN, END, settings_table
+from worker.settings import Settings
+
+
+def test_the_readme_s_table_is_the_settings_own(repository: Path) -> None:
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    assert readme.count(BEGIN) == readme.count(END) == 1, "paste `python -m infra.settings_table` between the markers"
+    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == settings_table()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_row_names_its_variable_and_its_default() -> None:
+    rows = settings_table().splitlines()[2:]
+    assert len(rows) == len(Settings.model_fields)
+    assert '| `ASSAY_UPLOAD_BUCKETS` | `["uploads"]` |' in "\n".join(rows)
+    assert all(row.count("|") == 4 for row in rows)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_UPLOAD_BUCKETS", '["a", "b"]')
+    monkeypatch.setenv("ASSAY_MAX_BATCH", "3")
+    settings = Settings()
+    assert (settings.upload_buckets, settings.max_batch) == (("a", "b"), 3)
+
+
+def test_settings_are_frozen_and_keep_their_secrets() -> None:
+    settings = Settings.model_validate({"database_url": "postgresql+psycopg://assay:hush@db/assay"})
+    with pytest.raises(ValidationError):
+        settings.max_batch = 3  # type: ignore[misc]
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_batch", 0), ("lease_seconds", 0), ("log_format", "xml")])
+def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({name: value})
