@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
 
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from worker.fetch import ObjectStore, client_arguments
+from worker.fetch import object_store as connect_object_store
 from worker.settings import Settings
 from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.store.images import LIVE_QUEUE, NewImage, insert_image_and_scan
@@ -28,6 +30,10 @@ from worker.store.tables import Scan, Verdict
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
+
+# The same examples every time, however slow the machine is that day.
+settings.register_profile("assay", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("assay")
 
 _TEMPLATE = "assay_template"
 _numbers = count(1)
@@ -209,7 +215,7 @@ def object_store(stack_settings: Settings) -> Buckets:
         Bucket=uploads,
         NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]},
     )
-    return Buckets(ObjectStore(s3), s3, sqs, uploads, plain, artifacts, queue_url)
+    return Buckets(connect_object_store(stack_settings), s3, sqs, uploads, plain, artifacts, queue_url)
 
 
 def _together(*acts: Callable[[], Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from worker.fetch import ObjectHead, ObjectStore, ObjectVersion
-from worker.ingest.s3_events import ObjectCreated
+from worker.ingest.s3_events import ObjectCreated, is_name
 from worker.store.images import NewImage, insert_image_and_scan
 from worker.store.session import Database
 
@@ -61,7 +61,7 @@ class Register:
         key, head = self._find(created)
         image = NewImage(
             image_id=image_id_for(key, head, self._pattern),
-            source=(head and head.metadata.get("source")) or source_of(created.bucket, key),
+            source=source_for(created.bucket, key, head),
             bucket=created.bucket,
             key=key,
             version=version_of(created, head),
@@ -87,14 +87,15 @@ def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
     The event's VersionId wins; an event that only has an ETag takes the
     VersionId of the object found in that state.
     """
-    known = head.version if head else ObjectVersion(None, created.etag or VANISHED)
-    return created.version_id or known.version_id or known.etag
+    known = head.version if head else ObjectVersion(None, created.etag or "")
+    return created.version_id or known.version_id or known.etag or VANISHED
 
 
 def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | None) -> str:
     """Return the platform's own id: object metadata ``image-id``, else the pattern on the key, else the key."""
-    if head and head.metadata.get("image-id"):
-        return head.metadata["image-id"]
+    told = head.metadata.get("image-id") if head else None
+    if is_name(told):
+        return told
     found = pattern.search(key) if pattern else None
     if found and found.re.groups:
         named = found.groupdict().get("image_id") or found.group(1)
@@ -102,8 +103,11 @@ def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | N
     return key
 
 
-def source_of(bucket: str, key: str) -> str:
-    """Return where on the platform an image comes from: the bucket and the key's first folder."""
+def source_for(bucket: str, key: str, head: ObjectHead | None) -> str:
+    """Return where on the platform an image comes from: metadata ``source``, else bucket and the key's first folder."""
+    told = head.metadata.get("source") if head else None
+    if is_name(told):
+        return told
     folder, slash, _ = key.partition("/")
     return f"{bucket}/{folder}" if slash and folder else bucket
 

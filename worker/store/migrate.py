@@ -18,7 +18,8 @@ _LOCK = 0x6173736179
 def configuration(database: Database) -> Config:
     """Return Alembic's configuration for this database and the migrations of this release."""
     config = Config()
-    config.set_main_option("script_location", str(files("migrations")))
+    # Alembic's options are interpolated: a per cent sign in the path stands for itself when doubled.
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s")
     config.attributes["engine"] = database.engine
     return config

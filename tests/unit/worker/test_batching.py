@@ -154,7 +154,7 @@ def test_an_item_that_must_be_alone_is_alone(pool: ThreadPoolExecutor) -> None:
     batcher.stop()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(poison=st.sets(st.integers(0, 7)))
 def test_only_the_poisonous_items_fail(poison: set[int]) -> None:
     device = Device(poison=sorted(poison))

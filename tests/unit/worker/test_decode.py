@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pillow_heif
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
@@ -313,7 +313,7 @@ def _survives(data: bytes) -> None:
 
 
 SMALL = {container: make() for container, make in CONTAINERS.items()}
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=40)
 
 
 @fuzz
