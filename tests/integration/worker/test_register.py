@@ -121,7 +121,7 @@ def test_folder_markers_are_no_images(database: Database, object_store: Buckets,
     ("metadata", "pattern", "image_id"),
     [
         ({"image-id": "photo-7"}, r"^dir/(.+)$", "photo-7"),
-        ({"image-id": "f%C3%BCr%20alle"}, None, "für alle"),
+        ({"image-id": "Gr%C3%BC%C3%9Fe%207"}, None, "Grüße 7"),
         ({"Image-Id": "photo-8"}, None, "photo-8"),
         ({"image-id": "a%00b"}, None, "ab"),
         ({}, r"^dir/(.+)\.jpg$", "a b+ü%"),
