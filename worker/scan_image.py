@@ -211,9 +211,21 @@ class ScanImage:
     def _heatmaps(
         self, lease: Lease, bundle: Any, prepared: Any, pixels: Pixels.Image, decision: Decision
     ) -> list[dict[str, Any]]:
-        """Make and store the evidence for an accusation; nothing for other verdicts."""
+        """Make and store the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
         if not self._make_heatmaps or decision.verdict is not VerdictValue.AI_GENERATED:
             return []
+        try:
+            return self._stored_heatmaps(lease, bundle, prepared, pixels, decision)
+        except (TransientError, WedgedError):
+            raise
+        except Exception:
+            # A defect of a picture for people must not cost the verdict, which is known by now.
+            log.exception("heatmap_failed")
+            return []
+
+    def _stored_heatmaps(
+        self, lease: Lease, bundle: Any, prepared: Any, pixels: Pixels.Image, decision: Decision
+    ) -> list[dict[str, Any]]:
         maps = self._batcher(bundle.heatmaps, prepared, alone=lease.suspect)
         pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
         rows = []

@@ -175,6 +175,17 @@ def test_heatmaps_can_be_turned_off(make_world: Callable[..., World]) -> None:
     assert world.scan(world.upload(grey(FLAGGED))).heatmaps == []
 
 
+def test_a_heatmap_that_cannot_be_drawn_does_not_cost_the_verdict(make_world: Callable[..., World]) -> None:
+    def broken(_pixels: Image.Image, _heatmap: Any, _probability: float) -> bytes:
+        raise ZeroDivisionError
+
+    world = make_world(overlay=broken)
+    scan = world.scan(world.upload(grey(FLAGGED)))
+    assert (scan.state, scan.heatmaps) == (ScanState.COMPLETED, [])
+    assert scan.verdict is not None
+    assert scan.verdict["verdict"] == "ai_generated"
+
+
 def test_a_file_that_declares_itself_ai_is_not_cleared(world: World) -> None:
     scan = world.scan(world.upload(grey(CLEAR) + b"Steps: 20, Sampler: Euler"))
     assert scan.verdict is not None
