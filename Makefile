@@ -27,6 +27,7 @@ check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell worker api training infra migrations tests README.md CHANGELOG.md Makefile pyproject.toml
 

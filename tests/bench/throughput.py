@@ -60,7 +60,7 @@ def main() -> None:
 
 def measure_bare(folder: Path, bundle: str) -> float:
     """Run the bare loop in a process of its own, model loading not counted."""
-    command = [sys.executable, _HERE / "bare_loop.py", folder]
+    command = [sys.executable, str(_HERE / "bare_loop.py"), str(folder)]
     out = subprocess.run(command, env=child_environment(ASSAY_BUNDLE=bundle), check=True, capture_output=True).stdout
     measured = json.loads(out)
     return float(measured["images"] / measured["seconds"])
@@ -129,7 +129,7 @@ def wait_rows(assay: AssayUp, count: int) -> None:
 
     def written() -> bool:
         with assay.database.engine.begin() as connection:
-            return connection.scalar(text("SELECT count(*) FROM plain_result")) >= count
+            return bool(connection.scalar(text("SELECT count(*) FROM plain_result")) >= count)
 
     wait_until(written, _LONGEST_SECONDS, f"{count} rows of plain Celery")
 
