@@ -53,7 +53,7 @@ def test_the_platforms_own_id_comes_from_the_object_metadata(assay: AssayUp) -> 
     assay.wait_ended(["ids/1.jpg"], 60)
     answer = ask(assay, "/v1/images/post-4711/verdicts")
     assert answer.status_code == 200
-    assert len(answer.json()["verdicts"]) == 1
+    assert len(answer.json()["items"]) == 1
 
 
 def test_the_heatmap_of_a_flagged_image_is_a_png_behind_a_presigned_address(assay: AssayUp) -> None:
