@@ -1,4 +1,7 @@
-"""The life of one supervised process: start, wait until ready, watch, restart, give up."""
+"""The life of one supervised process: start, wait until ready, watch, restart.
+
+One that never became ready is given up after a few starts; one that was ready once is brought back without end.
+"""
 
 import signal
 import subprocess
@@ -11,9 +14,9 @@ from infra.embedded.guardian import Guardian
 from infra.embedded.process import Process, kill_group, last_line, spawn
 
 MOST_FAILURES = 5
-QUICK_SECONDS = 20.0  # a process that lived longer than this starts with a clean record
+_QUICK_SECONDS = 20.0  # a process that lived longer than this starts with a clean record
 _POLL_SECONDS = 0.02
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 5.0
 
 
 class Watch:
@@ -44,6 +47,7 @@ class Watch:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._was_ready = False
         self._thread = threading.Thread(target=self._run, name=f"watch-{process.name}", daemon=True)
 
     @property
@@ -87,12 +91,13 @@ class Watch:
                 break
             if reason is None or self._stopping.is_set():
                 break
-            failures = 1 if time.monotonic() - began > QUICK_SECONDS else failures + 1
-            if failures >= MOST_FAILURES or not self.process.restart:
+            failures = 1 if time.monotonic() - began > _QUICK_SECONDS else failures + 1
+            if not self.process.restart or (failures >= MOST_FAILURES and not self._was_ready):
                 error = self._given_up(reason, failures)
                 break
             self._report(f"{self.process.name}: {reason}; starting it again")
-            self._stopping.wait(min(0.1 * 2 ** (failures - 1), _LONGEST_PAUSE))
+            # The exponent is bounded, for a number of failures is not.
+            self._stopping.wait(min(0.1 * 2 ** min(failures - 1, 6), _LONGEST_PAUSE))
         self.ended.set()
         if not self._stopping.is_set():
             self._on_end(error)
@@ -109,6 +114,7 @@ class Watch:
         try:
             not_ready = self._wait_until_ready(child)
             if not_ready is None:
+                self._was_ready = True
                 self.ready.set()
                 child.wait()
         finally:

@@ -17,6 +17,7 @@ from infra.embedded.errors import StackError
 from infra.embedded.guardian import Guardian
 from infra.embedded.process import Process, spawn
 from infra.embedded.supervisor import Supervisor
+from infra.embedded.watch import MOST_FAILURES
 
 SLEEPER = "import signal; signal.pause()"
 DEAF = """
@@ -86,6 +87,19 @@ def test_a_process_that_keeps_failing_stops_everything_and_is_named_in_one_line(
     log = tmp_path / "logs" / "failing.log"
     assert str(given_up.value) == f"failing failed 5 times in a row (exit status 1): no room on the moon; see {log}"
     assert not is_alive(healthy)
+
+
+def test_a_process_that_was_ready_once_is_brought_back_however_often_it_dies(
+    supervisor: Supervisor, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.embedded.watch._LONGEST_PAUSE", 0.0)
+    supervisor.start(replace(process("part"), ready=lambda: True))
+    for _ in range(MOST_FAILURES + 2):
+        before = supervisor.pids()["part"]
+        os.kill(before, signal.SIGKILL)
+        until(lambda before=before: supervisor.pids().get("part", before) != before)  # type: ignore[misc]
+        assert supervisor.wait_ready("part", 10)
+    assert supervisor.wait(0) is False
 
 
 def test_a_process_that_fails_for_good_while_all_is_up_ends_the_wait(
