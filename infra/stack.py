@@ -73,25 +73,29 @@ class AssayStack(AbstractContextManager[Doors]):
     def _start_processes(self, addresses: StackAddresses) -> Doors:
         adopt(addresses.environment())
         login = _kept(self._data_dir / "flower_login", lambda: f"assay:{secrets.token_urlsafe(18)}")
+        adopt({"ASSAY_FLOWER_BASIC_AUTH": login})
         settings = Settings()
         api_port = choose([settings.api_port])
         flower_port = choose([settings.flower_port], avoid=[api_port])
-        worker_port = choose([0], avoid=[api_port, flower_port])
-        adopt({"ASSAY_FLOWER_BASIC_AUTH": login})
-        database = connect(Settings().database_url.get_secret_value())
+        database = connect(settings.database_url.get_secret_value())
         migrate.upgrade(database)
         key = _local_key(self._data_dir / "api_key", ApiKeys(database))
-        self.embedded.supervisor.start(
-            self._process("worker", _listens(worker_port), 180.0, ASSAY_METRICS_PORT=str(worker_port)),
-            self._process("dispatcher"),
-            self._process("listener"),
-            self._process("api", _answers(f"http://127.0.0.1:{api_port}/health/live"), ASSAY_API_PORT=str(api_port)),
-            self._process("flower", _listens(flower_port), ASSAY_FLOWER_PORT=str(flower_port)),
-        )
+        self.embedded.supervisor.start(*self.processes(settings, api_port, flower_port))
         write_private(self._data_dir / "aws.env", aws_variables(addresses))
         doors = Doors(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{flower_port}", login, key)
         write_private(self._data_dir / "doors.json", json.dumps(vars(doors), indent=2) + "\n")
         return doors
+
+    def processes(self, settings: Settings, api_port: int, flower_port: int) -> list[Process]:
+        """Return Assay's own processes; a listener only where there is a queue to listen to."""
+        worker_port = choose([0], avoid=[api_port, flower_port])
+        return [
+            self._process("worker", _listens(worker_port), 180.0, ASSAY_METRICS_PORT=str(worker_port)),
+            self._process("dispatcher"),
+            *([self._process("listener")] if settings.sqs_queue_url else []),
+            self._process("api", _answers(f"http://127.0.0.1:{api_port}/health/live"), ASSAY_API_PORT=str(api_port)),
+            self._process("flower", _listens(flower_port), ASSAY_FLOWER_PORT=str(flower_port)),
+        ]
 
     def _process(
         self, name: str, ready: Callable[[], bool] | None = None, ready_seconds: float = 60.0, **extra: str

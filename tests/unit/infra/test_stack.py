@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+from infra.stack import AssayStack
+from worker.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        ("http://127.0.0.1:9/queue", ["worker", "dispatcher", "listener", "api", "flower"]),
+        ("", ["worker", "dispatcher", "api", "flower"]),
+    ],
+)
+def test_the_listener_starts_only_where_there_is_a_queue(tmp_path: Path, queue: str, expected: list[str]) -> None:
+    settings = Settings(data_dir=tmp_path, s3_endpoint_url="http://127.0.0.1:9", sqs_queue_url=queue)
+    processes = AssayStack(settings, report=print).processes(settings, 8080, 5555)
+    assert [process.name for process in processes] == expected
