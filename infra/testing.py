@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+# What the command lines of the embedded parts show.
+_PART_MARKS = {"postgres": b"/bin/postgres\0", "valkey": b"valkey-server", "object_store": b"object_store_server.py\0"}
 
 
 class AssayUp(AbstractContextManager["AssayUp"]):
@@ -59,7 +61,11 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         with (self.data_dir / "up.log").open("ab") as log:
             command = [sys.executable, "-m", "infra.cli", "up"]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(self._serves, _START_SECONDS, "assay up to serve")
+        try:
+            wait_until(self._serves, _START_SECONDS, "assay up to serve")
+        except BaseException:
+            self.end(signal.SIGTERM)
+            raise
         return self
 
     def __exit__(
@@ -99,17 +105,18 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         return {key: versions[0] for key, versions in self.outcomes(keys).items()}
 
     def pid(self, process: str) -> int:
-        """Return the process id of one of Assay's processes, such as ``worker``."""
-        wanted = f"-m\0infra.cli\0{process}\0".encode()
-        mine = f"ASSAY_DATA_DIR={self.data_dir}\0".encode()
-        for entry in Path("/proc").iterdir():
-            try:
-                named = entry.name.isdigit() and (entry / "cmdline").read_bytes().endswith(wanted)
-                if named and mine in (entry / "environ").read_bytes():
-                    return int(entry.name)
-            except OSError:  # gone meanwhile, or somebody else's
-                continue
+        """Return the process id of one of Assay's processes, such as ``worker``, or of an embedded part."""
+        assert self._process is not None  # noqa: S101 - only after the start
+        mark = _PART_MARKS.get(process, f"-m\0infra.cli\0{process}\0".encode())
+        for pid in children(self._process.pid):
+            if mark in command_line(pid):
+                return pid
         raise ProcessLookupError(f"no {process} runs")
+
+    def pids(self) -> set[int]:
+        """Return the process ids of the whole stack: `assay up` and everything below it."""
+        assert self._process is not None  # noqa: S101 - only after the start
+        return descendants(self._process.pid) | {self._process.pid}
 
     def _serves(self) -> bool:
         assert self._process is not None  # noqa: S101 - only after the start
@@ -125,6 +132,30 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         self.database = connect(addresses.database_url)
         self.s3 = s3_client(self.settings)
         return True
+
+
+def children(pid: int) -> set[int]:
+    """Return the ids of a process' direct children; none if it is gone."""
+    try:
+        return {
+            int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
+        }
+    except OSError:
+        return set()
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the ids of everything below a process."""
+    below = children(pid)
+    return below.union(*map(descendants, below))
+
+
+def command_line(pid: int) -> bytes:
+    """Return the arguments of a process as the kernel shows them; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
