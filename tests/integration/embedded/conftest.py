@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 
-def _eventually(check: Callable[[], bool], seconds: float = 15.0) -> None:
+def _eventually(check: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds; fail when it does not within the time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

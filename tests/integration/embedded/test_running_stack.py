@@ -22,6 +22,7 @@ from infra.embedded.addresses import StackAddresses, read_running_stack
 from infra.embedded.errors import StackError
 from infra.embedded.ports import inodes_of, listeners
 from infra.embedded.stack import PARTS, EmbeddedStack
+from infra.testing import descendants
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -95,18 +96,11 @@ def clients(stack: EmbeddedStack) -> Clients:
     return Clients(stack.addresses)
 
 
-def descendants(pid: int) -> set[int]:
-    children = {
-        int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
-    }
-    return children.union(*(descendants(child) for child in children))
-
-
 def kill_and_wait(stack: EmbeddedStack, name: str, eventually: Callable[..., None]) -> None:
     before = stack.supervisor.pids()[name]
     os.kill(before, signal.SIGKILL)
     eventually(lambda: stack.supervisor.pids().get(name, before) != before)
-    assert stack.supervisor.wait_ready(name, 15.0)
+    assert stack.supervisor.wait_ready(name, 60.0)
 
 
 def sees_event_of(clients: Clients, key: str) -> bool:
