@@ -82,6 +82,20 @@ def initialise(network: nn.Module) -> None:
             nn.init.constant_(value, 0.5)
 
 
+def load_pretrained(detector: Detector, tensors: dict[str, Tensor]) -> None:
+    """Load a CLIP tower, or a ConvNeXt whose old head is left behind for a fresh one.
+
+    Raises:
+        RuntimeError: the weights are of another architecture.
+    """
+    if detector.name == "clip":
+        detector.network.get_submodule("tower").load_state_dict(tensors)
+        return
+    fresh_head = {name: value for name, value in detector.network.state_dict().items() if name.startswith("head.fc.")}
+    body = {name: value for name, value in tensors.items() if not name.startswith("head.fc.")}
+    detector.network.load_state_dict({**body, **fresh_head})
+
+
 class AveragedWeights:
     """An exponential moving average of a network's weights, which is what gets shipped."""
 
@@ -106,10 +120,10 @@ class Run:
         """Build everything with fresh weights, or pretrained ones where the recipe names a file."""
         self.fit = recipe.fit
         self.detector: Detector = recipe.build()
-        if recipe.name == "convnext" and recipe.pretrained is None:
-            initialise(self.detector.network)
         if recipe.pretrained is not None:
-            self.detector.network.get_submodule("tower").load_state_dict(load_file(recipe.pretrained))
+            load_pretrained(self.detector, load_file(recipe.pretrained))
+        elif recipe.name == "convnext":
+            initialise(self.detector.network)
         self.detector.network.to(device)
         groups = parameter_groups(self.detector.network, self.fit.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=self.fit.learning_rate, betas=(0.9, 0.98))

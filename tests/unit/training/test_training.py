@@ -202,6 +202,17 @@ def test_pretrained_towers_are_loaded_from_a_local_file(tmp_path: Path) -> None:
     assert {"head"} == {name.split(".")[0] for name in trained}
 
 
+def test_a_pretrained_convnext_brings_everything_but_its_head(tmp_path: Path) -> None:
+    part = RECIPE.detectors[1]
+    other = part.build().network
+    published = {**other.state_dict(), "head.fc.weight": torch.zeros(1000, 8), "head.fc.bias": torch.zeros(1000)}
+    save_file({name: value.contiguous() for name, value in published.items()}, tmp_path / "convnext.safetensors")
+    run = train.Run(dataclasses.replace(part, pretrained=str(tmp_path / "convnext.safetensors")), tmp_path, "cpu")
+    loaded = run.detector.network.state_dict()
+    assert tuple(loaded["head.fc.weight"].shape) == (1, 8)
+    assert all(torch.equal(value, loaded[name]) for name, value in published.items() if "head.fc" not in name)
+
+
 def test_evaluate_prints_json_on_stdout_alone(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
