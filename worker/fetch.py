@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -39,6 +40,7 @@ class ObjectHead:
     version: ObjectVersion
     size: int
     metadata: Mapping[str, str]
+    stored_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class ListedObject:
 
     key: str
     version: ObjectVersion
+    stored_at: datetime
 
 
 class ObjectStore:
@@ -74,7 +77,7 @@ class ObjectStore:
             raise ObjectStoreDownError(str(error)) from error
         # MinIO writes the names in capitals. Postgres holds no NUL, and no id of a platform has one.
         metadata = {name.lower(): unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
-        return ObjectHead(_version(answer), answer["ContentLength"], metadata)
+        return ObjectHead(_version(answer), answer["ContentLength"], metadata, _stored_at(answer))
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
         """Return the bytes of exactly this version of an object.
@@ -138,10 +141,10 @@ class ObjectStore:
         try:
             if self.versioned(bucket):
                 for page in self._client.get_paginator("list_object_versions").paginate(Bucket=bucket):
-                    yield [ListedObject(found["Key"], _version(found)) for found in page.get("Versions", [])]
+                    yield [_listed(found) for found in page.get("Versions", [])]
             else:
                 for listing in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                    yield [ListedObject(found["Key"], _version(found)) for found in listing.get("Contents", [])]
+                    yield [_listed(found) for found in listing.get("Contents", [])]
         except (ClientError, BotoCoreError) as error:
             raise ObjectStoreDownError(str(error)) from error
 
@@ -186,6 +189,16 @@ def client_arguments(settings: Settings, endpoint_url: str | None) -> dict[str, 
 
 def _version(answer: Any) -> ObjectVersion:
     return ObjectVersion(clean_version_id(answer.get("VersionId")), clean_etag(answer.get("ETag")) or "")
+
+
+def _listed(found: Any) -> ListedObject:
+    return ListedObject(found["Key"], _version(found), found["LastModified"].replace(microsecond=0))
+
+
+def _stored_at(answer: Any) -> datetime | None:
+    # Whole seconds everywhere: a HEAD has no others, so a listing that has must not look newer.
+    told = answer.get("LastModified")
+    return told.replace(microsecond=0) if isinstance(told, datetime) else None
 
 
 def _code(error: ClientError) -> str:

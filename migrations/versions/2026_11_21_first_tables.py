@@ -60,9 +60,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "role IN ('champion', 'challenger', 'registered')", name=op.f("ck_bundle_role")
-        ),
+        sa.CheckConstraint("role IN ('champion', 'challenger', 'registered')", name=op.f("ck_bundle_role")),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_bundle")),
     )
     op.create_index(
@@ -86,6 +84,12 @@ def upgrade() -> None:
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
         sa.Column(
+            "stored_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
@@ -95,7 +99,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
         sa.UniqueConstraint("bucket", "key", "version", name=op.f("uq_image_bucket_key_version")),
     )
-    op.create_index("ix_image_image_id_id", "image", ["image_id", "id"], unique=False)
+    op.create_index("ix_image_image_id_stored_at_id", "image", ["image_id", "stored_at", "id"], unique=False)
     op.create_index("ix_image_sha256", "image", ["sha256"], unique=False)
     op.create_table(
         "policy",
@@ -111,18 +115,14 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.CheckConstraint(
-            "false_positive_budget > 0 AND false_positive_budget < 1", name=op.f("ck_policy_fp")
-        ),
+        sa.CheckConstraint("false_positive_budget > 0 AND false_positive_budget < 1", name=op.f("ck_policy_fp")),
         sa.CheckConstraint("miss_budget > 0 AND miss_budget < 1", name=op.f("ck_policy_miss")),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_policy")),
     )
     op.create_table(
         "schedule",
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("last_started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
@@ -157,9 +157,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.CheckConstraint(
-            "label IN ('ai_generated', 'not_ai_generated')", name=op.f("ck_label_label")
-        ),
+        sa.CheckConstraint("label IN ('ai_generated', 'not_ai_generated')", name=op.f("ck_label_label")),
         sa.ForeignKeyConstraint(["image_pk"], ["image.id"], name=op.f("fk_label_image_pk")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label")),
     )
@@ -171,9 +169,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), server_default="queued", nullable=False),
-        sa.Column(
-            "due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=True
-        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=True),
         sa.Column("bundle_version", sa.Text(), nullable=True),
         sa.Column("lease_token", sa.Uuid(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
@@ -193,9 +189,7 @@ def upgrade() -> None:
             "state IN ('queued', 'dispatched', 'leased', 'completed', 'rejected', 'dead')",
             name=op.f("ck_scan_state"),
         ),
-        sa.ForeignKeyConstraint(
-            ["bundle_version"], ["bundle.version"], name=op.f("fk_scan_bundle_version")
-        ),
+        sa.ForeignKeyConstraint(["bundle_version"], ["bundle.version"], name=op.f("fk_scan_bundle_version")),
         sa.ForeignKeyConstraint(["image_pk"], ["image.id"], name=op.f("fk_scan_image_pk")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_scan")),
     )
@@ -208,9 +202,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_scan_image_pk", "scan", ["image_pk"], unique=False)
     op.create_index("ix_scan_state_id", "scan", ["state", "id"], unique=False)
-    op.create_index(
-        "uq_scan_live", "scan", ["image_pk"], unique=True, postgresql_where=sa.text("kind = 'live'")
-    )
+    op.create_index("uq_scan_live", "scan", ["image_pk"], unique=True, postgresql_where=sa.text("kind = 'live'"))
     op.create_table(
         "training_run",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -234,9 +226,7 @@ def upgrade() -> None:
             "state IN ('queued', 'running', 'completed', 'failed', 'cancelled')",
             name=op.f("ck_training_run_state"),
         ),
-        sa.ForeignKeyConstraint(
-            ["bundle_version"], ["bundle.version"], name=op.f("fk_training_run_bundle_version")
-        ),
+        sa.ForeignKeyConstraint(["bundle_version"], ["bundle.version"], name=op.f("fk_training_run_bundle_version")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_training_run")),
     )
     op.create_index("ix_training_run_state", "training_run", ["state"], unique=False)
@@ -247,9 +237,7 @@ def upgrade() -> None:
         sa.Column("event", sa.Text(), nullable=False),
         sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column(
-            "due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=True
-        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=True),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_status", sa.Integer(), nullable=True),
         sa.Column(
@@ -258,9 +246,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.ForeignKeyConstraint(
-            ["endpoint_id"], ["webhook_endpoint.id"], name=op.f("fk_webhook_delivery_endpoint_id")
-        ),
+        sa.ForeignKeyConstraint(["endpoint_id"], ["webhook_endpoint.id"], name=op.f("fk_webhook_delivery_endpoint_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_delivery")),
     )
     op.create_index(
@@ -311,16 +297,10 @@ def upgrade() -> None:
             "verdict IN ('ai_generated', 'uncertain', 'not_ai_generated')",
             name=op.f("ck_verdict_verdict"),
         ),
-        sa.CheckConstraint(
-            "probability >= 0 AND probability <= 1", name=op.f("ck_verdict_probability")
-        ),
-        sa.ForeignKeyConstraint(
-            ["bundle_version"], ["bundle.version"], name=op.f("fk_verdict_bundle_version")
-        ),
+        sa.CheckConstraint("probability >= 0 AND probability <= 1", name=op.f("ck_verdict_probability")),
+        sa.ForeignKeyConstraint(["bundle_version"], ["bundle.version"], name=op.f("fk_verdict_bundle_version")),
         sa.ForeignKeyConstraint(["image_pk"], ["image.id"], name=op.f("fk_verdict_image_pk")),
-        sa.ForeignKeyConstraint(
-            ["policy_version"], ["policy.version"], name=op.f("fk_verdict_policy_version")
-        ),
+        sa.ForeignKeyConstraint(["policy_version"], ["policy.version"], name=op.f("fk_verdict_policy_version")),
         sa.ForeignKeyConstraint(["scan_id"], ["scan.id"], name=op.f("fk_verdict_scan_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_verdict")),
     )
@@ -350,9 +330,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.ForeignKeyConstraint(
-            ["bundle_version"], ["bundle.version"], name=op.f("fk_heatmap_bundle_version")
-        ),
+        sa.ForeignKeyConstraint(["bundle_version"], ["bundle.version"], name=op.f("fk_heatmap_bundle_version")),
         sa.ForeignKeyConstraint(["verdict_id"], ["verdict.id"], name=op.f("fk_heatmap_verdict_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_heatmap")),
         sa.UniqueConstraint("verdict_id", "detector", name=op.f("uq_heatmap_verdict_id_detector")),
@@ -412,11 +390,9 @@ def downgrade() -> None:
     op.drop_table("schedule")
     op.drop_table("policy")
     op.drop_index("ix_image_sha256", table_name="image")
-    op.drop_index("ix_image_image_id_id", table_name="image")
+    op.drop_index("ix_image_image_id_stored_at_id", table_name="image")
     op.drop_table("image")
-    op.drop_index(
-        "uq_bundle_champion", table_name="bundle", postgresql_where=sa.text("role = 'champion'")
-    )
+    op.drop_index("uq_bundle_champion", table_name="bundle", postgresql_where=sa.text("role = 'champion'"))
     op.drop_table("bundle")
     op.drop_table("api_key")
     op.execute("DROP FUNCTION assay_append_only()")

@@ -7,6 +7,7 @@ sweep and uploads through the API. Doing it twice changes nothing.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from worker.fetch import ObjectHead, ObjectStore, ObjectVersion
 from worker.ingest.s3_events import ObjectCreated, is_name
@@ -67,6 +68,7 @@ class Register:
             version=version_of(created, head),
             versioned=bool(created.version_id or (head and head.version.version_id)),
             size_bytes=head.size if head else created.size,
+            stored_at=stored_at_of(created, head),
         )
         with self._database.transaction() as session:
             image_pk, scan_id, new = insert_image_and_scan(session, image)
@@ -89,6 +91,17 @@ def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
     """
     known = head.version if head else ObjectVersion(None, created.etag or "")
     return created.version_id or known.version_id or known.etag or VANISHED
+
+
+def stored_at_of(created: ObjectCreated, head: ObjectHead | None) -> datetime | None:
+    """Return when the store took this state in, or None where nobody can tell.
+
+    A state that is not there any more goes before whatever replaced it within
+    the same second; stores tell no finer.
+    """
+    if head:
+        return head.stored_at
+    return created.told_at and created.told_at.replace(microsecond=0) - timedelta(seconds=1)
 
 
 def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | None) -> str:

@@ -7,7 +7,8 @@ and an empty ``versionId``. Test events carry no records.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeGuard
 from urllib.parse import unquote_plus
 
@@ -15,6 +16,7 @@ from urllib.parse import unquote_plus
 _MAX_ENVELOPES = 3
 # What S3 allows a key or a VersionId at most, in bytes of UTF-8.
 _MAX_NAME_BYTES = 1024
+_FIRST_YEAR = 2000
 
 
 class UnknownEventError(ValueError):
@@ -33,6 +35,7 @@ class ObjectCreated:
             the event does not say.
         etag: ETag without quotes, or None.
         size: bytes, or None.
+        told_at: when the store says it arrived, or None; one arrival told twice is still one.
     """
 
     bucket: str
@@ -40,6 +43,7 @@ class ObjectCreated:
     version_id: str | None = None
     etag: str | None = None
     size: int | None = None
+    told_at: datetime | None = field(default=None, compare=False)
 
 
 def parse_events(body: bytes | str) -> list[ObjectCreated]:
@@ -103,7 +107,8 @@ def _from_record(record: Any) -> list[ObjectCreated]:
         if not name.removeprefix("s3:").startswith("ObjectCreated"):
             return []
         bucket, found = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        return [_created(bucket, found, _candidates(found["key"], source), found.get("versionId"), found.get("eTag"))]
+        told = {"version_id": found.get("versionId"), "etag": found.get("eTag"), "told_at": record.get("eventTime")}
+        return [_created(bucket, found, _candidates(found["key"], source), **told)]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnknownEventError(f"a record lacks what names the object: {error!r}") from error
 
@@ -114,20 +119,33 @@ def _from_eventbridge(event: dict[str, Any]) -> list[ObjectCreated]:
     try:
         found = event["detail"]["object"]
         bucket, keys = event["detail"]["bucket"]["name"], (found["key"],)
-        return [_created(bucket, found, keys, found.get("version-id"), found.get("etag"))]
+        told = {"version_id": found.get("version-id"), "etag": found.get("etag"), "told_at": event.get("time")}
+        return [_created(bucket, found, keys, **told)]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnknownEventError(f"the EventBridge detail lacks what names the object: {error!r}") from error
 
 
-def _created(bucket: Any, found: Any, keys: tuple[Any, ...], version_id: object, etag: object) -> ObjectCreated:
+def _created(
+    bucket: Any, found: Any, keys: tuple[Any, ...], *, version_id: object, etag: object, told_at: object
+) -> ObjectCreated:
     possible = tuple(key for key in keys if is_name(key))
     if not is_name(bucket) or not possible:
         raise UnknownEventError("bucket and key must be text that can name an object")
-    return ObjectCreated(bucket, possible, clean_version_id(version_id), clean_etag(etag), _size(found.get("size")))
+    version_id, etag, size = clean_version_id(version_id), clean_etag(etag), _size(found.get("size"))
+    return ObjectCreated(bucket, possible, version_id, etag, size, _time(told_at))
 
 
 def _size(size: object) -> int | None:
     return size if type(size) is int and 0 <= size < 2**63 else None
+
+
+def _time(told: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    # A time without a zone, or from before there were object stores, is none.
+    return time if time.tzinfo and time.year > _FIRST_YEAR else None
 
 
 def _candidates(key: str, source: str) -> tuple[str, ...]:

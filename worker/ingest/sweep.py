@@ -6,7 +6,7 @@ from worker.fetch import ListedObject, ObjectStore
 from worker.ingest.s3_events import ObjectCreated, is_name
 from worker.ingest.sqs import Registers
 from worker.log import get_logger
-from worker.store.images import unknown_versions
+from worker.store.images import news
 from worker.store.session import Database
 
 log = get_logger()
@@ -42,7 +42,7 @@ class Sweep:
             (found.key, found.version.version_id or found.version.etag): found for found in page if is_name(found.key)
         }
         with self._database.transaction() as session:
-            missing = unknown_versions(session, bucket, list(listed))
+            missing = news(session, bucket, {pair: found.stored_at for pair, found in listed.items()})
         created = 0
         for pair in sorted(missing):
             version = listed[pair].version

@@ -1,12 +1,15 @@
 """Images as they arrive: an upsert that makes the live scan with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import DateTime, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.store.tables import Image, Scan, ScanKind
+from worker.errors import Reason
+from worker.store.tables import Image, Scan, ScanKind, ScanState
 
 LIVE_QUEUE = "scan.live"
 BULK_QUEUE = "scan.bulk"
@@ -14,7 +17,10 @@ BULK_QUEUE = "scan.bulk"
 
 @dataclass(frozen=True)
 class NewImage:
-    """An object version about to be known; fields as in :class:`~worker.store.tables.Image`."""
+    """An object version about to be known; fields as in :class:`~worker.store.tables.Image`.
+
+    ``stored_at`` is None where nobody can tell; the row then says when it was made.
+    """
 
     image_id: str
     source: str
@@ -23,20 +29,31 @@ class NewImage:
     version: str
     versioned: bool
     size_bytes: int | None
+    stored_at: datetime | None = None
 
 
 def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_QUEUE) -> tuple[int, int, bool]:
     """Make the image row and its one live scan unless they exist.
 
+    A state that was stored again (the same bytes after others, or a deleted
+    object that is back) becomes the newest again, and its scan is queued again if
+    it ended because the object was gone.
+
     Returns:
         Primary keys of image and scan, and whether the scan is new.
     """
-    statement = upsert(Image).values(**vars(image)).on_conflict_do_nothing().returning(Image.id)
-    image_pk = session.scalar(statement)
+    stored_at = literal(image.stored_at, DateTime(timezone=True))
+    insert = upsert(Image).values({**vars(image), "stored_at": func.coalesce(stored_at, func.now())})
+    came_again = Image.erased_at.is_(None) & (Image.stored_at < stored_at)
+    statement = insert.on_conflict_do_update(
+        constraint="uq_image_bucket_key_version", set_={"stored_at": stored_at}, where=came_again
+    )
+    image_pk = session.scalar(statement.returning(Image.id))
     if image_pk is None:
-        image_pk = session.scalars(
-            select(Image.id).filter_by(bucket=image.bucket, key=image.key, version=image.version)
-        ).one()
+        known_image = select(Image.id).filter_by(bucket=image.bucket, key=image.key, version=image.version)
+        image_pk = session.scalars(known_image).one()
+    else:
+        _queue_what_was_gone(session, image_pk)
     scan = (
         upsert(Scan)
         .values(image_pk=image_pk, kind=ScanKind.LIVE, queue=queue)
@@ -50,8 +67,20 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
     return image_pk, session.scalars(known).one(), False
 
 
-def unknown_versions(session: Session, bucket: str, versions: list[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those (key, version) pairs of a bucket that have no image row yet."""
-    keys = {key for key, _ in versions}
-    rows = session.execute(select(Image.key, Image.version).where(Image.bucket == bucket, Image.key.in_(keys)))
-    return set(versions) - {(key, version) for key, version in rows}
+def _queue_what_was_gone(session: Session, image_pk: int) -> None:
+    gone = update(Scan).where(Scan.image_pk == image_pk, Scan.kind == ScanKind.LIVE, Scan.reason == Reason.GONE)
+    again = {"state": ScanState.QUEUED, "due_at": func.now(), "reason": None, "detail": None, "finished_at": None}
+    session.execute(gone.values(**again))
+
+
+def news(session: Session, bucket: str, listed: Mapping[tuple[str, str], datetime]) -> set[tuple[str, str]]:
+    """Return those (key, version) pairs of a bucket that have no image row yet, or were stored again since."""
+    keys = {key for key, _ in listed}
+    seen = select(Image.key, Image.version, Image.stored_at, Image.erased_at)
+    rows = session.execute(seen.where(Image.bucket == bucket, Image.key.in_(keys)))
+    known = {
+        (key, version)
+        for key, version, stored_at, erased_at in rows
+        if erased_at or (key, version) not in listed or stored_at >= listed[key, version]
+    }
+    return set(listed) - known

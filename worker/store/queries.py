@@ -39,7 +39,7 @@ class Queries:
         """Return what is served for an image, or None when it is unknown or erased.
 
         Args:
-            image_id: the platform's own id; its newest version counts.
+            image_id: the platform's own id; the version stored last counts.
             as_of: what was served at this time; the scan is then None, since
                 states of the past are not kept.
         """
@@ -155,10 +155,14 @@ def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Sele
 
 
 def _newest(image_id: Any, as_of: Any = None) -> Select[Image]:
+    stored_at: ColumnElement[datetime] = Image.stored_at.expression
+    if as_of is not None:
+        # A state that came back later counts from its first coming until then.
+        stored_at = case((Image.stored_at > as_of, Image.created_at), else_=Image.stored_at)
     return (
         select(Image)
         .where(Image.image_id == image_id, _not_erased, _by(Image.created_at, as_of))
-        .order_by(Image.id.desc())
+        .order_by(stored_at.desc(), Image.id.desc())
         .limit(1)
     )
 

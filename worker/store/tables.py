@@ -102,7 +102,7 @@ class Image(Base):
     __tablename__ = "image"
     __table_args__ = (
         UniqueConstraint("bucket", "key", "version"),
-        Index("ix_image_image_id_id", "image_id", "id"),
+        Index("ix_image_image_id_stored_at_id", "image_id", "stored_at", "id"),
         Index("ix_image_sha256", "sha256"),
     )
 
@@ -117,6 +117,8 @@ class Image(Base):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     width: Mapped[int | None]
     height: Mapped[int | None]
+    # When the store took it in; of the versions of an image the one stored last is served.
+    stored_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     erased_at: Mapped[datetime | None]
 

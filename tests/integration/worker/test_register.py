@@ -1,22 +1,30 @@
 """However an object is told of, it becomes one image row and one live scan, on a real store and a real Postgres."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from tests.conftest import Buckets
-from worker.fetch import ObjectStoreDownError
+from worker.errors import Reason
+from worker.fetch import ObjectHead, ObjectStoreDownError
 from worker.fetch import object_store as connect_store
 from worker.ingest.register import VANISHED, Register
 from worker.ingest.s3_events import ObjectCreated
 from worker.ingest.sweep import Sweep
 from worker.settings import Settings
+from worker.store.queries import Queries
 from worker.store.session import Database
-from worker.store.tables import Image, Scan
+from worker.store.tables import Image, Scan, ScanState
 
 pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+Age = Callable[[timedelta], None]
 
 KEY = "dir/a b+ü%.jpg"
 FORM_ENCODED = "dir/a+b%2B%C3%BC%25.jpg"
@@ -37,6 +45,19 @@ def register(database: Database, object_store: Buckets) -> Register:
 @pytest.fixture
 def sweep(database: Database, object_store: Buckets, register: Register) -> Sweep:
     return Sweep(database, object_store.objects, register, [object_store.uploads, object_store.plain])
+
+
+@pytest.fixture
+def age(database: Database) -> Age:
+    """Makes all known images older, so that no test waits for the store's clock, which counts seconds."""
+
+    def make(older: timedelta) -> None:
+        with database.transaction() as session:
+            session.execute(
+                update(Image).values(stored_at=Image.stored_at - older, created_at=Image.created_at - older)
+            )
+
+    return make
 
 
 def images(database: Database) -> list[Image]:
@@ -178,6 +199,98 @@ def test_of_an_object_overwritten_before_it_was_looked_at_the_told_state_is_regi
         (old, KEY, 3),
         (new, "new", 5),
     ]
+
+
+def newest(database: Database, image_id: str) -> Image:
+    served = Queries(database).served(image_id)
+    assert served is not None
+    return served.image
+
+
+def stored(store: Buckets, monkeypatch: pytest.MonkeyPatch, times: Mapping[str, datetime]) -> None:
+    """Let the store say when it took in each state, by ETag; its own clock is too coarse for a test."""
+    head = store.objects.head
+
+    def told(*place: Any) -> ObjectHead | None:
+        found = head(*place)
+        return found and replace(found, stored_at=times[found.version.etag])
+
+    monkeypatch.setattr(store.objects, "head", told)
+
+
+def test_whatever_comes_first_the_version_stored_last_is_served(
+    database: Database, object_store: Buckets, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puts = [object_store.put(object_store.uploads, KEY, body) for body in (b"one", b"two", b"three")]
+    stored(object_store, monkeypatch, {etag_of(put): NOW + number * SECOND for number, put in enumerate(puts)})
+    for put in (puts[1], puts[2], puts[0]):
+        register(ObjectCreated(object_store.uploads, (KEY,), put["VersionId"], etag_of(put), 3))
+    assert newest(database, KEY).version == puts[2]["VersionId"]
+
+
+def test_a_state_overwritten_before_it_was_looked_at_is_never_the_newest(
+    database: Database, object_store: Buckets, register: Register
+) -> None:
+    old = etag_of(object_store.put(object_store.plain, KEY, b"old"))
+    new = object_store.put(object_store.plain, KEY, b"new")
+    told_at = object_store.s3.head_object(Bucket=object_store.plain, Key=KEY)["LastModified"] + 0.9 * SECOND
+    register(ObjectCreated(object_store.plain, (KEY,), None, etag_of(new), 3))
+    register(ObjectCreated(object_store.plain, (KEY,), None, old, 3, told_at))
+    assert newest(database, KEY).version == etag_of(new)
+
+
+@pytest.mark.parametrize("way", ["event", "sweep"])
+def test_a_state_that_comes_back_is_the_newest_again(
+    database: Database, object_store: Buckets, sweep: Sweep, age: Age, way: str
+) -> None:
+    register = make_register(database, object_store)
+
+    def put(body: bytes) -> ObjectCreated:
+        age(HOUR)
+        return ObjectCreated(object_store.plain, (KEY,), None, etag_of(object_store.put(object_store.plain, KEY, body)))
+
+    first = put(b"one")
+    register(first)
+    register(put(b"two"))
+    between = datetime.now(UTC)
+    age(HOUR)
+    assert newest(database, KEY).version != first.etag
+    put(b"one")
+    if way == "event":
+        register(first)
+    assert sweep() == 0
+    assert len(images(database)) == 2
+    assert newest(database, KEY).version == first.etag
+    then = Queries(database).served(KEY, between - 2 * HOUR)
+    assert then is not None
+    assert then.image.version != first.etag
+
+
+@pytest.mark.parametrize("way", ["event", "sweep"])
+def test_what_was_gone_and_is_put_again_is_scanned_again(
+    database: Database, object_store: Buckets, sweep: Sweep, age: Age, way: str
+) -> None:
+    register = make_register(database, object_store)
+    created = ObjectCreated(object_store.plain, (KEY,), None, etag_of(object_store.put(object_store.plain, KEY)), 5)
+    assert register(created)
+    with database.transaction() as session:
+        gone = {"state": ScanState.REJECTED, "reason": Reason.GONE, "due_at": None, "finished_at": func.now()}
+        session.execute(update(Scan).values(gone))
+    register(created)
+    assert scan_state(database) == (ScanState.REJECTED, Reason.GONE, False)
+    age(HOUR)
+    object_store.put(object_store.plain, KEY)
+    if way == "event":
+        register(created)
+    else:
+        sweep()
+    assert scan_state(database) == (ScanState.QUEUED, None, True)
+
+
+def scan_state(database: Database) -> tuple[str, str | None, bool]:
+    with database.transaction() as session:
+        scan = session.scalars(select(Scan)).one()
+        return scan.state, scan.reason, scan.due_at is not None
 
 
 def test_a_key_that_only_looks_encoded_is_found_as_it_is(

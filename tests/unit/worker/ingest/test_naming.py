@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 
 from worker.fetch import ObjectHead, ObjectVersion
-from worker.ingest.register import VANISHED, image_id_for, source_for, version_of
+from worker.ingest.register import VANISHED, image_id_for, source_for, stored_at_of, version_of
 from worker.ingest.s3_events import ObjectCreated
 
 KEY = "dir/a.jpg"
@@ -80,3 +81,11 @@ def test_the_source_is_metadata_else_the_first_folder_else_the_bucket(
 
 def test_what_cannot_be_looked_at_is_named_by_its_key() -> None:
     assert (image_id_for(KEY, None, None), source_for("uploads", KEY, None)) == (KEY, "uploads/dir")
+
+
+def test_a_state_was_stored_when_the_store_says_else_just_before_the_event_told_it() -> None:
+    told = ObjectCreated("uploads", (KEY,), None, "e1", None, datetime(2026, 11, 20, 9, 0, 5, 569, tzinfo=UTC))
+    stored_at = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert stored_at_of(told, ObjectHead(ObjectVersion(None, "e1"), 5, {}, stored_at)) == stored_at
+    assert stored_at_of(told, None) == datetime(2026, 11, 20, 9, 0, 4, tzinfo=UTC)
+    assert stored_at_of(created(), None) is None

@@ -186,3 +186,16 @@ def test_any_json_gives_arrivals_or_an_unknown_event(event: object) -> None:
 @given(st.text(min_size=1, max_size=60).filter(lambda key: "\x00" not in key and key.isprintable()))
 def test_every_key_survives_form_encoding(key: str) -> None:
     assert parse_events(record(key=quote_plus(key)))[0].keys[0] == key
+
+
+@pytest.mark.parametrize("name", ARRIVALS)
+def test_every_store_tells_when_the_object_arrived(name: str) -> None:
+    year = {created.told_at and created.told_at.year for created in parse_events(payload(name))}
+    assert year == {2026}
+
+
+@pytest.mark.parametrize("told", [None, 5, "", "yesterday", "2026-11-20T09:00:00", "0001-01-01T00:00:00Z"])
+def test_a_time_that_makes_no_sense_is_none(told: object) -> None:
+    event = json.loads(payload("aws_2_5"))
+    event["Records"][0]["eventTime"] = told
+    assert [created.told_at for created in parse_events(json.dumps(event))] == [None]
