@@ -10,18 +10,18 @@ from typing import Annotated
 import redis
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from infra.cli import doctor_processes
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
 from worker.errors import AssayError
 from worker.fetch import object_store
-from worker.ingest.sqs import sqs_client
 from worker.settings import Settings
 from worker.store.bundles import champion
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
 from worker.store.migrate import require_migrated
 from worker.store.scans import backlog
-from worker.store.session import connect
 
 _OLDEST_IS_FINE_SECONDS = 300.0
 _PROBE_KEY = "doctor/probe"
@@ -47,9 +47,9 @@ def doctor(json_: Annotated[bool, typer.Option("--json", help="One JSON object a
             print(json.dumps(asdict(finding)))
         else:
             mark = "[green]✓[/]" if finding.healthy else "[red]✗[/]"
-            console.print(f"{mark} {finding.part:<14} {finding.found}", soft_wrap=True)
+            console.print(f"{mark} {finding.part:<14} {escape(finding.found)}", soft_wrap=True)
             if finding.advice:
-                console.print(f"  → {finding.advice}", soft_wrap=True, style="yellow")
+                console.print(f"  → {escape(finding.advice)}", soft_wrap=True, style="yellow")
     sys.exit(0 if healthy else 1)
 
 
@@ -58,14 +58,31 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for part, check, advice in (
         ("stack", _stack, "start it with `make up`, or set ASSAY_DATABASE_URL, ASSAY_REDIS_URL, ASSAY_S3_ENDPOINT_URL"),
         ("object store", _object_store, "check ASSAY_S3_ENDPOINT_URL, its keys and the bucket names"),
-        ("queue", _queue, "check ASSAY_SQS_QUEUE_URL and ASSAY_SQS_ENDPOINT_URL"),
+        (
+            "listener",
+            doctor_processes.listener,
+            f"check ASSAY_SQS_QUEUE_URL and ASSAY_SQS_ENDPOINT_URL; {_runs(settings, 'listener')}",
+        ),
         ("database", _database, "check ASSAY_DATABASE_URL; then run `assay migrate`"),
+        ("dispatcher", doctor_processes.dispatcher, _runs(settings, "dispatcher")),
         ("broker", _broker, "check ASSAY_REDIS_URL and that Valkey or Redis runs"),
-        ("backlog", _backlog, "check that dispatcher and workers run; `assay up` shows their logs"),
+        ("worker", doctor_processes.worker, _runs(settings, "worker")),
+        (
+            "backlog",
+            _backlog,
+            f"start more workers, or read their logs, which `assay up` keeps in {settings.data_dir / 'logs'}",
+        ),
         ("champion", _champion, "start a worker once: it registers the shipped bundle"),
         ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
+        ("API", doctor_processes.api, f"check ASSAY_API_HOST and ASSAY_API_PORT; {_runs(settings, 'api')}"),
+        ("Flower", doctor_processes.flower, _runs(settings, "flower")),
     ):
         yield _examine_one(part, check, advice, settings)
+
+
+def _runs(settings: Settings, process: str) -> str:
+    log = settings.data_dir / "logs" / f"{process}.log"
+    return f"see that `assay up` or `assay {process}` runs; `assay up` logs to {log}"
 
 
 def _examine_one(part: str, check: Callable[[Settings], str], advice: str, settings: Settings) -> Finding:
@@ -96,20 +113,11 @@ def _object_store(settings: Settings) -> str:
     return f"buckets {', '.join(settings.upload_buckets)} can be read, {settings.artifact_bucket} can be written"
 
 
-def _queue(settings: Settings) -> str:
-    if not settings.sqs_queue_url:
-        return "no queue is set; events come by webhook and sweep"
-    answer = sqs_client(settings).get_queue_attributes(QueueUrl=settings.sqs_queue_url, AttributeNames=["All"])
-    waiting = answer["Attributes"]["ApproximateNumberOfMessages"]
-    taken = answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"]
-    return f"{waiting} events wait, {taken} are being handled"
-
-
 def _database(settings: Settings) -> str:
-    database = connect(settings.database_url.get_secret_value())
-    require_migrated(database)
-    with database.transaction() as session:
-        version = session.connection().dialect.server_version_info or ()
+    with doctor_processes.opened(settings) as database:
+        require_migrated(database)
+        with database.transaction() as session:
+            version = session.connection().dialect.server_version_info or ()
     return f"PostgreSQL {'.'.join(map(str, version))}, at the newest migration"
 
 
@@ -121,7 +129,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _backlog(settings: Settings) -> str:
-    with connect(settings.database_url.get_secret_value()).transaction() as session:
+    with doctor_processes.opened(settings) as database, database.transaction() as session:
         found = {queue: backlog(session, queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
     said = ", ".join(f"{count} open in {queue}, oldest {age:.0f} s" for queue, (count, age) in found.items())
     if found[LIVE_QUEUE][1] > _OLDEST_IS_FINE_SECONDS:
@@ -130,7 +138,7 @@ def _backlog(settings: Settings) -> str:
 
 
 def _champion(settings: Settings) -> str:
-    with connect(settings.database_url.get_secret_value()).transaction() as session:
+    with doctor_processes.opened(settings) as database, database.transaction() as session:
         serving = champion(session)
     if serving is None:
         raise AssayError("no bundle is champion")

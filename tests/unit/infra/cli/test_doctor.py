@@ -16,11 +16,15 @@ def test_a_machine_where_nothing_runs_gets_advice_for_each_part_and_no_secret(tm
         sqs_queue_url=f"http://{NOWHERE}/queue",
         sqs_endpoint_url=f"http://{NOWHERE}",
         data_dir=tmp_path,
+        api_port=9,
+        flower_port=9,
+        flower_basic_auth="assay:hunter2",
         bundle="no-such-bundle",
     )
     findings = {finding.part: finding for finding in examine(settings)}
     ailing = {part for part, finding in findings.items() if not finding.healthy}
-    assert ailing == {"object store", "queue", "database", "broker", "backlog", "champion", "bundle"}
+    parts_ailing = {"object store", "database", "broker", "backlog", "champion", "bundle"}
+    assert ailing == parts_ailing | {"listener", "dispatcher", "worker", "API", "Flower"}
     for part in ailing:
         assert findings[part].advice
     assert "hunter2" not in repr(findings)
