@@ -61,7 +61,7 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_pixels(opened.size, max_pixels)
             opened.load()
-            return Decoded(_to_rgb(ImageOps.exif_transpose(opened)), opened.format or "")
+            return Decoded(_to_rgb(_upright(opened)), opened.format or "")
     except UnidentifiedImageError as error:
         if _looks_like_image(data):
             raise UndecodableError("the image's header is damaged") from error
@@ -83,6 +83,16 @@ def _looks_like_image(data: bytes) -> bool:
     head = data[:16]
     brand = head[4:12]
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or brand in _BRANDS
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - Pillow's EXIF reader raises anything at all.
+        # A damaged note beside sound pixels: the picture stays as it is stored.
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -131,8 +131,10 @@ def test_pictures_of_phones_are_turned_once_not_twice(container: str) -> None:
 
 
 @fuzz
-def test_damaged_exif_leaves_the_picture_as_it_lies() -> None:
-    image = decoded(file_of(corners(), "JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03"))
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("damage", [b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03", b"no EXIF at all"])
+def test_damaged_exif_leaves_the_picture_as_it_lies(container: str, damage: bytes) -> None:
+    image = decoded(file_of(corners(), container, exif=b"Exif\x00\x00" + damage))
     assert four_corners(image) == UPRIGHT
 
 
