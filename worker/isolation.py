@@ -14,10 +14,16 @@ import sys
 from PIL import Image
 
 from worker.decode import Decoded, decode
-from worker.errors import CrashesDecoderError, PermanentError, Reason
+from worker.errors import CrashesDecoderError, PermanentError, Reason, TransientError
 
 # Exit codes of a child that judged the image and lives, and of one that outgrew its memory.
 _REJECTED, _OUT_OF_MEMORY = 3, 4
+# What processes are told when they shall stop; no image does that.
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
+
+
+class DecodingStoppedError(TransientError):
+    """The process that decoded the image was told to stop."""
 
 
 class ReportedRejectionError(PermanentError):
@@ -34,12 +40,21 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
     Raises:
         CrashesDecoderError: the process died, hung or outgrew its memory.
         PermanentError: what :func:`worker.decode.decode` would have raised.
+        DecodingStoppedError: the process was told to stop.
         RuntimeError: the process failed for reasons that are not the image's.
     """
     limits = [str(max_pixels), str(memory_bytes), str(math.ceil(timeout_seconds) + 1)]
     command = [sys.executable, "-m", "worker.isolation", *limits]
     try:
-        child = subprocess.run(command, input=data, capture_output=True, timeout=timeout_seconds, check=False)
+        child = subprocess.run(
+            # In a session of its own: who stops the worker's group does not mean the child.
+            command,
+            input=data,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+            start_new_session=True,
+        )
     except subprocess.TimeoutExpired as error:
         raise CrashesDecoderError(f"decoding took longer than {timeout_seconds} s in a process of its own") from error
     if child.returncode == _REJECTED:
@@ -47,6 +62,8 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
         raise ReportedRejectionError(Reason(report["reason"]), report["detail"])
     if child.returncode == _OUT_OF_MEMORY:
         raise CrashesDecoderError(f"decoding takes more memory than {memory_bytes} bytes")
+    if child.returncode in _STOPPED:
+        raise DecodingStoppedError
     if child.returncode < 0:
         raise CrashesDecoderError(f"the decoding process was ended by signal {-child.returncode}")
     if child.returncode > 0:

@@ -1,6 +1,7 @@
 """A suspect image is decoded in a process of its own; if that dies, hangs or swells, the image is the culprit."""
 
 import io
+import signal
 import struct
 import sys
 import zlib
@@ -12,6 +13,7 @@ from PIL import Image
 from worker import isolation
 from worker.decode import Decoded, decode
 from worker.errors import CrashesDecoderError, PermanentError, Reason
+from worker.isolation import DecodingStoppedError
 
 MAX_PIXELS = 1_000_000
 
@@ -24,6 +26,8 @@ def chunk_asSb(self, pos, length):
     act = self.fp.read(length)
     if act == b"die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if act.startswith(b"stop"):
+        os.kill(os.getpid(), int(act[4:]))
     if act == b"hang":
         time.sleep(60)
     if act == b"swell":
@@ -76,6 +80,13 @@ def test_a_bad_picture_is_rejected_for_the_reason_it_has_at_home() -> None:
 def test_a_picture_that_kills_its_decoder_is_the_culprit() -> None:
     with pytest.raises(CrashesDecoderError, match="ended by signal 9"):
         decode_isolated(picture(b"die"))
+
+
+@pytest.mark.usefixtures("sabotage")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_child_that_is_told_to_stop_accuses_no_picture(number: signal.Signals) -> None:
+    with pytest.raises(DecodingStoppedError):
+        decode_isolated(picture(b"stop%d" % number))
 
 
 @pytest.mark.usefixtures("sabotage")
