@@ -1,6 +1,8 @@
 """The edge to the object store: everything Assay reads from it or writes to it."""
 
-from collections.abc import Iterator, Mapping
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +12,9 @@ from urllib.parse import quote, unquote
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
-from worker.errors import GoneError, TooLargeError, TransientError
+from worker.errors import AssayError, GoneError, TooLargeError, TransientError
 from worker.ingest.s3_events import clean_etag, clean_version_id
 from worker.settings import Settings
 
@@ -19,10 +22,35 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "PreconditionFailed", "412", "MethodNotAllowed", "405"}
+# Refusals that have nothing to do with the object: our credentials, our pace, our bucket.
+_OUTAGES = {
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "NoSuchBucket",
+}
+_BAD_REQUEST, _TOO_MANY_REQUESTS, _SERVER_ERROR = 400, 429, 500
+# A whole fetch ends well within a worker's lease: answer and body by this time, or one read (8 s) later.
+_FETCH_SECONDS = 25.0
+_CHUNK = 1024 * 1024
 
 
 class ObjectStoreDownError(TransientError):
     """The object store does not answer; check ASSAY_S3_ENDPOINT_URL and its keys."""
+
+
+class RefusedError(AssayError):
+    """The object store refuses this object; check permissions, its encryption key and its storage class."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +83,53 @@ class ListedObject:
 class ObjectStore:
     """An S3-compatible store; safe for many threads."""
 
-    def __init__(self, client: "S3Client", public_client: "S3Client | None" = None) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        public_client: "S3Client | None" = None,
+        *,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """Keep the clients; ``public_client`` only signs addresses that browsers will ask."""
         self._client = client
+        self._monotonic = monotonic
         self._public_client = public_client or client
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
         """Return what is known of an object, or None where there is none.
 
         Raises:
-            ObjectStoreDownError: the store does not answer.
+            RefusedError: the store will not say. AWS answers so as well for
+                what is not there, to those who may not list the bucket.
+            ObjectStoreDownError: the store does not answer, or does not know our credentials.
         """
         pin = {"VersionId": version_id} if version_id else {}
         try:
             answer: Any = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
         except ClientError as error:
-            if _code(error) in _GONE or _code(error) in {"400", "403", "Forbidden", "KeyTooLongError"}:
+            refused = self._spelt_out(error, bucket, key, pin)
+            if refused is None:
                 return None
-            raise ObjectStoreDownError(str(error)) from error
+            raise refused from error
         except BotoCoreError as error:
             raise ObjectStoreDownError(str(error)) from error
         # MinIO writes the names in capitals. Postgres holds no NUL, and no id of a platform has one.
         metadata = {name.lower(): unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
         return ObjectHead(_version(answer), answer["ContentLength"], metadata, _stored_at(answer))
+
+    def _spelt_out(self, error: ClientError, bucket: str, key: str, pin: Mapping[str, str]) -> AssayError | None:
+        """Return what a failed HEAD means, None where the object is not there.
+
+        The answer to a HEAD has no body, so 400 and 403 may be anything; a GET of one byte names the reason.
+        """
+        if _code(error) in {"400", "403", "Forbidden"}:
+            try:
+                self._client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **pin)["Body"].close()  # type: ignore[arg-type]
+            except ClientError as named:
+                error = named
+            except BotoCoreError as down:
+                return ObjectStoreDownError(str(down))
+        return None if _code(error) in _GONE | {"KeyTooLongError"} else _trouble(error)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
         """Return the bytes of exactly this version of an object.
@@ -85,33 +137,54 @@ class ObjectStore:
         Raises:
             GoneError: this version is not there any more.
             TooLargeError: more than ``max_bytes``; no more than that is read.
-            ObjectStoreDownError: the store does not answer.
+            RefusedError: the store refuses this object.
+            ObjectStoreDownError: the store does not answer, or not in time.
         """
+        deadline = self._monotonic() + _FETCH_SECONDS
         pin = {"VersionId": version} if versioned else {"IfMatch": f'"{version}"'}
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
-            # Closed by name: entering a StreamingBody gives the raw stream, whose errors are not botocore's.
             with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > max_bytes:
-                    raise TooLargeError(f"{answer['ContentLength']} bytes, the limit is {max_bytes}")
-                return bytes(body.read())
+                size = answer["ContentLength"]
+                if size > max_bytes:
+                    raise TooLargeError(f"{size} bytes, the limit is {max_bytes}")
+                return self._read(body, size, deadline)
         except ClientError as error:
             if _code(error) in _GONE:
                 raise GoneError(f"{bucket}/{key} at version {version}: {_code(error)}") from error
+            raise _trouble(error) from error
+        except (BotoCoreError, HTTPError) as error:
             raise ObjectStoreDownError(str(error)) from error
-        except BotoCoreError as error:
-            raise ObjectStoreDownError(str(error)) from error
+
+    def _read(self, body: Any, size: int, deadline: float) -> bytes:
+        read = io.BytesIO()
+        # Entering a StreamingBody gives the raw stream, which alone hands out what has come without waiting for more.
+        with body as raw:
+            while chunk := raw.read1(_CHUNK):
+                read.write(chunk)
+                if self._monotonic() > deadline:
+                    raise ObjectStoreDownError(f"only {read.tell()} of {size} bytes came in {_FETCH_SECONDS} s")
+        if read.tell() != size:
+            raise ObjectStoreDownError(f"the connection broke off after {read.tell()} of {size} bytes")
+        return read.getvalue()
 
     def put(
         self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> ObjectVersion:
-        """Write an object; metadata values may be any text, they travel percent-encoded."""
+        """Write an object; metadata values may be any text, they travel percent-encoded.
+
+        Raises:
+            RefusedError: the store refuses to keep it.
+            ObjectStoreDownError: the store does not answer.
+        """
         encoded = {name: quote(value) for name, value in (metadata or {}).items()}
         try:
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=encoded
             )
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
+            raise _trouble(error) from error
+        except BotoCoreError as error:
             raise ObjectStoreDownError(str(error)) from error
         return _version(answer)
 
@@ -178,8 +251,8 @@ def client_arguments(settings: Settings, endpoint_url: str | None) -> dict[str, 
         "aws_secret_access_key": secret.get_secret_value() if secret else None,
         "config": Config(
             connect_timeout=3,
-            read_timeout=25,
-            retries={"mode": "standard", "max_attempts": 3},
+            read_timeout=8,
+            retries={"mode": "standard", "total_max_attempts": 2},
             max_pool_connections=64,
             # Stores addressed by host and port have no wildcard names for buckets.
             s3={"addressing_style": "path" if endpoint_url else "auto"},
@@ -199,6 +272,14 @@ def _stored_at(answer: Any) -> datetime | None:
     # Whole seconds everywhere: a HEAD has no others, so a listing that has must not look newer.
     told = answer.get("LastModified")
     return told.replace(microsecond=0) if isinstance(told, datetime) else None
+
+
+def _trouble(error: ClientError) -> AssayError:
+    """Tell an outage, which ends by itself or by an operator's hand, from the refusal of one object."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
+    if _BAD_REQUEST <= status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS and _code(error) not in _OUTAGES:
+        return RefusedError(str(error))
+    return ObjectStoreDownError(str(error))
 
 
 def _code(error: ClientError) -> str:

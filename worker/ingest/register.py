@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.fetch import ObjectHead, ObjectStore, ObjectVersion
+from worker.fetch import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
 from worker.ingest.s3_events import ObjectCreated, is_name
 from worker.store.images import NewImage, insert_image_and_scan
 from worker.store.session import Database
@@ -75,11 +75,23 @@ class Register:
         return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
 
     def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:
-        """Return the key that exists, and what is known of exactly the state that the event tells of."""
+        """Return the key that exists, and what is known of exactly the state that the event tells of.
+
+        A store that knows our credentials but refuses every key may mean
+        "not there" (AWS, where the bucket may not be listed), so the event is
+        believed where it names the state; where it does not, it comes again.
+        """
+        refused: RefusedError | None = None
         for key in created.keys:
-            head = self._objects.head(created.bucket, key, created.version_id)
+            try:
+                head = self._objects.head(created.bucket, key, created.version_id)
+            except RefusedError as error:
+                refused = error
+                continue
             if head and (created.version_id or created.etag in {None, head.version.etag}):
                 return key, head
+        if refused and not (created.version_id or created.etag):
+            raise ObjectStoreDownError(refused.detail)
         return created.keys[0], None
 
 

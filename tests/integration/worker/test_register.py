@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 
 from tests.conftest import Buckets
 from worker.errors import Reason
-from worker.fetch import ObjectHead, ObjectStoreDownError
+from worker.fetch import ObjectHead, ObjectStoreDownError, RefusedError
 from worker.fetch import object_store as connect_store
 from worker.ingest.register import VANISHED, Register
 from worker.ingest.s3_events import ObjectCreated
@@ -309,6 +309,39 @@ def test_another_object_of_the_other_reading_is_not_mistaken_for_it(
     register(ObjectCreated(object_store.plain, (KEY, FORM_ENCODED), None, "d41d8cd98f00b204e9800998ecf8427e", 0))
     [image] = images(database)
     assert image.key == KEY
+
+
+@pytest.mark.parametrize("etag", ["e9", None])
+def test_of_an_object_that_the_store_refuses_the_event_is_believed_if_it_names_the_state(
+    database: Database, object_store: Buckets, register: Register, monkeypatch: pytest.MonkeyPatch, etag: str | None
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RefusedError
+
+    monkeypatch.setattr(object_store.objects, "head", refuse)
+    created = ObjectCreated(object_store.plain, (KEY, FORM_ENCODED), None, etag, 7)
+    if etag:
+        register(created)
+    else:
+        with pytest.raises(ObjectStoreDownError):
+            register(created)
+    assert [(image.key, image.version) for image in images(database)] == ([(KEY, etag)] if etag else [])
+
+
+def test_of_two_readings_of_a_key_one_may_be_refused(
+    database: Database, object_store: Buckets, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object_store.put(object_store.uploads, FORM_ENCODED)
+    head = object_store.objects.head
+
+    def refuse(bucket: str, key: str, version_id: str | None) -> ObjectHead | None:
+        if key == KEY:
+            raise RefusedError
+        return head(bucket, key, version_id)
+
+    monkeypatch.setattr(object_store.objects, "head", refuse)
+    register(ObjectCreated(object_store.uploads, (KEY, FORM_ENCODED)))
+    assert [image.key for image in images(database)] == [FORM_ENCODED]
 
 
 def test_while_the_store_is_away_nothing_is_registered(

@@ -1,7 +1,7 @@
 """The edge to the object store, against a server that answers what a test tells it to."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -11,8 +11,16 @@ import pytest
 from botocore.config import Config
 
 from worker.errors import GoneError, TooLargeError
-from worker.fetch import ObjectStore, ObjectStoreDownError, ObjectVersion, client_arguments
+from worker.fetch import (
+    _FETCH_SECONDS,
+    ObjectStore,
+    ObjectStoreDownError,
+    ObjectVersion,
+    RefusedError,
+    client_arguments,
+)
 from worker.settings import Settings
+from worker.testing import FakeClock
 
 
 @dataclass
@@ -24,6 +32,11 @@ class Answer:
     body: bytes = b""
     announced: int | None = None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    monotonic: Callable[[], float] = field(default_factory=FakeClock)
+    end: threading.Event = field(default_factory=threading.Event)
+
+    def now(self) -> float:
+        return self.monotonic()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -40,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(self.answer.body)
+        self.answer.end.wait()
         self.close_connection = announced is not None
 
     do_HEAD = do_PUT = do_GET  # noqa: N815 - the base class names them so.
@@ -50,7 +64,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answer() -> Answer:
-    return Answer()
+    answer = Answer()
+    answer.end.set()
+    return answer
 
 
 @pytest.fixture
@@ -63,7 +79,8 @@ def store(answer: Answer) -> Iterator[ObjectStore]:
     arguments = client_arguments(settings, f"http://127.0.0.1:{server.server_port}")
     arguments["config"] = arguments["config"].merge(Config(retries={"max_attempts": 0}))
     client = boto3.client("s3", **arguments)
-    yield ObjectStore(client)
+    yield ObjectStore(client, monotonic=answer.now)
+    answer.end.set()
     client.close()
     server.shutdown()
     server.server_close()
@@ -97,12 +114,49 @@ def test_what_was_deleted_or_overwritten_is_gone(store: ObjectStore, answer: Ans
         fetch(store)
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(503, "SlowDown"), (500, "InternalError"), (403, "AccessDenied"), (404, "NoSuchBucket")]
-)
+OUTAGES = [
+    (503, "SlowDown"),
+    (500, "InternalError"),
+    (429, "Anything"),
+    (403, "InvalidAccessKeyId"),
+    (403, "SignatureDoesNotMatch"),
+    (400, "ExpiredToken"),
+    (400, "InvalidToken"),
+]
+REFUSALS = [(403, "AccessDenied"), (403, "InvalidObjectState"), (400, "KMS.DisabledException"), (403, "")]
+
+
+@pytest.mark.parametrize(("status", "code"), [*OUTAGES, (404, "NoSuchBucket")])
 def test_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
     answer.status, answer.body = status, error_of(code)
     with pytest.raises(ObjectStoreDownError):
+        fetch(store)
+    with pytest.raises(ObjectStoreDownError):
+        store.put("artifacts", "a.png", b"x", "image/png")
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_what_the_store_refuses_is_no_outage(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(RefusedError):
+        fetch(store)
+    with pytest.raises(RefusedError):
+        store.put("artifacts", "a.png", b"x", "image/png")
+
+
+def test_a_fetch_ends_well_within_a_lease() -> None:
+    config: Any = client_arguments(Settings(), None)["config"]
+    silence = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    longest = max(silence, _FETCH_SECONDS) + config.read_timeout
+    assert longest < 0.6 * Settings().lease_seconds
+
+
+def test_a_body_that_drips_is_given_up_without_waiting_for_the_rest(store: ObjectStore, answer: Answer) -> None:
+    answer.body, answer.announced = b"x", 80
+    times = iter([0.0, _FETCH_SECONDS + 1])
+    answer.monotonic = lambda: next(times)
+    answer.end.clear()
+    with pytest.raises(ObjectStoreDownError, match="only 1 of 80 bytes"):
         fetch(store)
 
 
@@ -115,7 +169,7 @@ def test_more_bytes_than_allowed_are_not_read(store: ObjectStore, answer: Answer
 
 def test_a_body_that_breaks_off_is_tried_again_rather_than_called_damaged(store: ObjectStore, answer: Answer) -> None:
     answer.body, answer.announced = b"half", 80
-    with pytest.raises(ObjectStoreDownError):
+    with pytest.raises(ObjectStoreDownError, match="after 4 of 80 bytes"):
         fetch(store)
 
 
@@ -130,10 +184,30 @@ def test_a_head_tells_version_size_and_metadata_however_its_names_are_written(
     assert head.metadata == {"image-id": "Grüße 7"}
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405])
-def test_a_head_of_what_is_not_there_is_none(store: ObjectStore, answer: Answer, status: int) -> None:
-    answer.status = status
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, ""), (405, ""), (400, "KeyTooLongError"), (403, "NoSuchKey"), (400, "NoSuchVersion")],
+)
+def test_a_head_of_what_is_not_there_is_none(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
     assert store.head("uploads", "a.png") is None
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_a_head_that_is_refused_says_so(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(RefusedError):
+        store.head("uploads", "a.png", "v1")
+    head, get = answer.asked[0], answer.asked[-1]
+    assert head[0] == get[0] == "/uploads/a.png?versionId=v1"
+    assert get[1]["Range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize(("status", "code"), OUTAGES)
+def test_a_head_with_bad_credentials_is_an_outage(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(ObjectStoreDownError):
+        store.head("uploads", "a.png")
 
 
 def test_a_head_of_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer) -> None:
