@@ -68,6 +68,8 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
         scans=Scans(database),
         objects=object_store(settings),
         decode=LimitedDecode(settings),
+        # Looking at more images at once than there are cores only costs memory.
+        turns=threading.BoundedSemaphore(max(2, os.cpu_count() or 1)),
         bundles=shelf,
         batcher=batcher,
         overlay=overlay_png,
@@ -86,20 +88,17 @@ class LimitedDecode:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Decoding more images at once than there are cores only costs memory.
-        self._turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
     def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
         """Decode under the limits of the settings."""
-        with self._turns:
-            if not suspect:
-                return decode(data, max_pixels=self._settings.max_image_pixels)
-            return isolation.decode_isolated(
-                data,
-                max_pixels=self._settings.max_image_pixels,
-                timeout_seconds=self._settings.decode_timeout_seconds,
-                memory_bytes=self._settings.decode_memory_bytes,
-            )
+        if not suspect:
+            return decode(data, max_pixels=self._settings.max_image_pixels)
+        return isolation.decode_isolated(
+            data,
+            max_pixels=self._settings.max_image_pixels,
+            timeout_seconds=self._settings.decode_timeout_seconds,
+            memory_bytes=self._settings.decode_memory_bytes,
+        )
 
 
 def ensure_champion(database: Database, name: str) -> str:

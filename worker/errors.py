@@ -25,8 +25,15 @@ class AssayError(Exception):
 
     def __init__(self, detail: str | None = None) -> None:
         """Keep ``detail``, or the first line of the class's docstring."""
-        self.detail = detail or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.detail = detail or public(self)
         super().__init__(self.detail)
+
+
+def public(error: Exception) -> str:
+    """Return what users may read of an error: no addresses, no names of inner parts; the log has the rest."""
+    if isinstance(error, AssayError):
+        return (type(error).__doc__ or "").strip().splitlines()[0]
+    return type(error).__name__
 
 
 class TransientError(AssayError):

@@ -8,7 +8,7 @@ is a call to a collaborator.
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,11 +16,11 @@ from PIL import Image as Pixels
 
 from worker.batching import MicroBatcher
 from worker.decode import Decoded
-from worker.errors import LeaseLostError, PermanentError, Reason, TransientError, WedgedError
+from worker.errors import LeaseLostError, PermanentError, Reason, TransientError, WedgedError, public
 from worker.fetch import ObjectVersion
 from worker.log import get_logger
 from worker.metrics import SCANS, STAGE_SECONDS, VERDICTS
-from worker.provenance import read_provenance
+from worker.provenance import Provenance, read_provenance
 from worker.store.scans import ImageFacts, Lease
 from worker.verdict import Decision, decide, rules_for
 from worker.words import DecidedBy, VerdictValue
@@ -111,6 +111,23 @@ class Stopwatch:
             STAGE_SECONDS.labels(name).observe(seconds)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """All that is kept of an image once it was looked at: neither its file nor its full-size pixels.
+
+    Attributes:
+        facts: what the record says of it.
+        provenance: what the file says of its origin.
+        prepared: what the bundle scores.
+        preview: pixels to lay heatmaps over.
+    """
+
+    facts: ImageFacts
+    provenance: Provenance
+    prepared: Any
+    preview: Pixels.Image
+
+
 class ScanImage:
     """Scans one image for a Celery task."""
 
@@ -120,6 +137,7 @@ class ScanImage:
         scans: Ledger,
         objects: Objects,
         decode: Decode,
+        turns: AbstractContextManager[object],
         bundles: Bundles,
         batcher: MicroBatcher,
         overlay: Callable[[Pixels.Image, Any, float], bytes],
@@ -135,6 +153,7 @@ class ScanImage:
         self._scans = scans
         self._objects = objects
         self._decode = decode
+        self._turns = turns
         self._bundles = bundles
         self._batcher = batcher
         self._overlay = overlay
@@ -179,67 +198,80 @@ class ScanImage:
         except Exception as error:
             # The task's boundary: whatever it was, the scan is tried again.
             log.exception("scan_failed", attempts=lease.attempts + 1)
-            self._fail(lease, error, give_up=lease.attempts + 1 >= self._retries.max_attempts)
+            self._fail(lease, error, give_up=self._last_attempt(lease))
 
     def _scan(self, lease: Lease) -> None:
         watch = Stopwatch(self._monotonic)
         image = lease.image
         bundle = self._bundles.get(lease.bundle_version)
-        with watch.stage("fetch"):
-            data = self._objects.fetch(
-                image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
-            )
-        with watch.stage("decode"):
-            pixels = self._decode(data, suspect=lease.suspect).image
-        with watch.stage("provenance"):
-            provenance = read_provenance(data)
-            facts = ImageFacts(hashlib.sha256(data).hexdigest(), len(data), *pixels.size)
-        with watch.stage("views"):
-            prepared = bundle.prepare(pixels)
+        seen = self._see(lease, bundle, watch)
         with watch.stage("detect"):
-            scores = self._batcher(bundle.score, prepared, alone=lease.suspect)
-        decision = decide(scores.probability, rules_for(vars(lease.policy), image.source), bundle.figures, provenance)
+            scores = self._batcher(bundle.score, seen.prepared, alone=lease.suspect)
+        rules = rules_for(vars(lease.policy), image.source)
+        decision = decide(scores.probability, rules, bundle.figures, seen.provenance)
         with watch.stage("heatmap"):
-            heatmaps = self._heatmaps(lease, bundle, prepared, pixels, decision)
-        verdict = verdict_row(decision, scores, provenance.as_json(), lease)
+            heatmaps = self._heatmaps(lease, bundle, seen, decision)
+        verdict = verdict_row(decision, scores, seen.provenance.as_json(), lease)
         with watch.stage("record"):
-            self._scans.complete(lease, verdict, heatmaps, facts, watch.timings)
+            self._scans.complete(lease, verdict, heatmaps, seen.facts, watch.timings)
         SCANS.labels("completed", "").inc()
         VERDICTS.labels(decision.verdict, image.source).inc()
         log.info("scan_completed", verdict=decision.verdict, probability=decision.probability, ms=watch.timings)
 
-    def _heatmaps(
-        self, lease: Lease, bundle: Any, prepared: Any, pixels: Pixels.Image, decision: Decision
-    ) -> list[dict[str, Any]]:
+    def _see(self, lease: Lease, bundle: Any, watch: Stopwatch) -> Seen:
+        """Fetch, decode and prepare; full-size pixels live only while one of the few turns is held."""
+        image = lease.image
+        with watch.stage("fetch"):
+            data = self._objects.fetch(
+                image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
+            )
+        with ExitStack() as turn:
+            with watch.stage("turn"):
+                turn.enter_context(self._turns)
+            with watch.stage("decode"):
+                pixels = self._decode(data, suspect=lease.suspect).image
+            with watch.stage("provenance"):
+                provenance = read_provenance(data)
+                facts = ImageFacts(hashlib.sha256(data).hexdigest(), len(data), *pixels.size)
+            with watch.stage("views"):
+                prepared = bundle.prepare(pixels)
+                pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
+        return Seen(facts, provenance, prepared, preview=pixels)
+
+    def _heatmaps(self, lease: Lease, bundle: Any, seen: Seen, decision: Decision) -> list[dict[str, Any]]:
         """Make and store the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
         if not self._make_heatmaps or decision.verdict is not VerdictValue.AI_GENERATED:
             return []
         try:
-            return self._stored_heatmaps(lease, bundle, prepared, pixels, decision)
-        except (TransientError, WedgedError):
+            return self._stored_heatmaps(lease, bundle, seen, decision)
+        except WedgedError:
             raise
+        except TransientError as error:
+            if not self._last_attempt(lease):
+                raise
+            log.warning("heatmap_given_up", error=error.detail)
         except Exception:
             # A defect of a picture for people must not cost the verdict, which is known by now.
             log.exception("heatmap_failed")
-            return []
+        return []
 
-    def _stored_heatmaps(
-        self, lease: Lease, bundle: Any, prepared: Any, pixels: Pixels.Image, decision: Decision
-    ) -> list[dict[str, Any]]:
-        maps = self._batcher(bundle.heatmaps, prepared, alone=lease.suspect)
-        pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
+    def _stored_heatmaps(self, lease: Lease, bundle: Any, seen: Seen, decision: Decision) -> list[dict[str, Any]]:
+        maps = self._batcher(bundle.heatmaps, seen.prepared, alone=lease.suspect)
         rows = []
         for detector, heatmap in maps.items():
-            key = f"heatmaps/{lease.image.id}/{lease.bundle_version}/{detector}.png"
-            png = self._overlay(pixels, heatmap, decision.probability)
+            key = f"heatmaps/{lease.image.id}/{lease.scan_id}/{detector}.png"
+            png = self._overlay(seen.preview, heatmap, decision.probability)
             self._objects.put(self._artifact_bucket, key, png, "image/png")
             named = {"detector": detector, "method": heatmap.method, "layer": heatmap.layer}
             rows.append({**named, "bundle_version": lease.bundle_version, "key": key})
         return rows
 
+    def _last_attempt(self, lease: Lease) -> bool:
+        return lease.attempts + 1 >= self._retries.max_attempts
+
     def _fail(self, lease: Lease, error: Exception, *, give_up: bool) -> None:
         delay = self._retries.delay(lease.attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
-        self._scans.fail(lease, repr(error), retry_in=None if give_up else delay)
+        self._scans.fail(lease, public(error), retry_in=None if give_up else delay)
         SCANS.labels("dead" if give_up else "retried", "").inc()
 
 

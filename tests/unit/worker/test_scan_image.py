@@ -1,6 +1,7 @@
 """The story of one image, told with fakes: every way it can end, and that no image pays for another."""
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from PIL import Image
 from worker.batching import MicroBatcher
 from worker.decode import Decoded, decode
 from worker.errors import CrashesDecoderError, Reason, TransientError, WedgedError
-from worker.scan_image import RetryPolicy, ScanImage
+from worker.fetch import ObjectStoreDownError, ObjectVersion, RefusedError
+from worker.scan_image import Decode, RetryPolicy, ScanImage
 from worker.store.scans import Lease
 from worker.store.tables import ScanState
 from worker.testing import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
@@ -60,6 +62,8 @@ class World:
     make_heatmaps: bool = True
     batcher: Any = None
     overlay: Callable[[Image.Image, Any, float], bytes] = overlay
+    decode: Decode = decode_in_process
+    turns: Any = field(default_factory=lambda: threading.BoundedSemaphore(2))
     scans: FakeScans = field(default_factory=FakeScans)
     objects: FakeObjects = field(default_factory=lambda: FakeObjects(versioned=[UPLOADS]))
     bundles: Bundles = field(default_factory=Bundles)
@@ -77,7 +81,8 @@ class World:
         self.scan_image = ScanImage(
             scans=self.scans,
             objects=self.objects,
-            decode=decode_in_process,
+            decode=self.decode,
+            turns=self.turns,
             bundles=self.bundles,
             batcher=self.batcher or self.real_batcher,
             overlay=self.overlay,
@@ -92,6 +97,12 @@ class World:
 
     def upload(self, body: bytes, key: str = "a.png", **options: Any) -> int:
         return self.scans.add(UPLOADS, key, self.objects.put(UPLOADS, key, body), **options)
+
+    def upload_before(self, trouble: Exception) -> int:
+        """Upload, and let the store be in trouble from then on."""
+        scan_id = self.upload(grey(CLEAR))
+        self.objects.trouble = trouble
+        return scan_id
 
     def scan(self, scan_id: int) -> FakeScan:
         self.scan_image(scan_id)
@@ -146,7 +157,8 @@ def test_what_was_learnt_of_the_image_and_where_the_time_went_is_kept(world: Wor
 def test_an_accusation_comes_with_its_evidence(world: World) -> None:
     scan_id = world.upload(grey(FLAGGED))
     scan = world.scan(scan_id)
-    keys = [f"heatmaps/{scan_id}/fake-1/clip.png", f"heatmaps/{scan_id}/fake-1/convnext.png"]
+    image = scan.image.id
+    keys = [f"heatmaps/{image}/{scan_id}/clip.png", f"heatmaps/{image}/{scan_id}/convnext.png"]
     assert world.objects.keys(ARTIFACTS) == keys
     named = {"method": "fake", "layer": "none", "bundle_version": "fake-1"}
     assert scan.heatmaps == [
@@ -289,7 +301,83 @@ def test_a_defect_is_tried_again_and_then_given_up(world: World) -> None:
         states.append((scan.state, scan.attempts, scan.retry_in is None))
         world.scans.dispatch(scan_id)
     assert states == [(ScanState.QUEUED, 1, False), (ScanState.QUEUED, 2, False), (ScanState.DEAD, 3, True)]
-    assert scan.detail == "ValueError('broken')"
+    assert scan.detail == "ValueError"
+
+
+def test_what_users_read_of_an_outage_names_no_address(world: World) -> None:
+    trouble = ObjectStoreDownError('Could not connect to "http://10.0.0.7:9000/uploads"')
+    scan = world.scan(world.upload_before(trouble))
+    assert scan.detail == "The object store does not answer; check ASSAY_S3_ENDPOINT_URL and its keys."
+
+
+def test_an_object_that_the_store_refuses_is_given_up_in_the_end(world: World) -> None:
+    scan_id = world.upload_before(RefusedError("An error occurred (AccessDenied)"))
+    for _ in range(3):
+        scan = world.scan(scan_id)
+        world.scans.dispatch(scan_id)
+    assert (scan.state, scan.attempts) == (ScanState.DEAD, 3)
+
+
+class NoPuts(FakeObjects):
+    """An object store that takes nothing into the artifact bucket."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(versioned=[UPLOADS])
+        self.why = why
+
+    def put(self, bucket: str, *about: Any, **more: Any) -> ObjectVersion:
+        if bucket == ARTIFACTS:
+            raise self.why
+        return super().put(bucket, *about, **more)
+
+
+@pytest.mark.parametrize(("why", "scans"), [(RefusedError(), 1), (ObjectStoreDownError(), 3)], ids=["refused", "down"])
+def test_a_verdict_waits_for_its_heatmaps_no_longer_than_its_attempts(
+    make_world: Callable[..., World], why: Exception, scans: int
+) -> None:
+    world = make_world(objects=NoPuts(why))
+    scan_id = world.upload(grey(FLAGGED))
+    states = []
+    for _ in range(scans):
+        scan = world.scan(scan_id)
+        states.append(scan.state)
+        world.scans.dispatch(scan_id)
+    assert states == [ScanState.QUEUED] * (scans - 1) + [ScanState.COMPLETED]
+    assert scan.verdict is not None
+    assert (scan.verdict["verdict"], scan.heatmaps) == ("ai_generated", [])
+
+
+class Turn:
+    """A turn that knows whether it is held."""
+
+    held = False
+
+    def __enter__(self) -> None:
+        """Take it."""
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.held = False
+
+
+def test_full_size_pixels_live_only_while_a_turn_is_held(make_world: Callable[..., World]) -> None:
+    turn, decoded, sizes = Turn(), [], []
+
+    def decode_it(data: bytes, *, suspect: bool) -> Decoded:
+        assert turn.held
+        decoded.append(decode_in_process(data, suspect=suspect))
+        return decoded[0]
+
+    def batcher(call: Any, item: Any, *, alone: bool) -> Any:
+        sizes.append((turn.held, decoded[0].image.size, alone))
+        return call([item])[0]
+
+    world = make_world(turns=turn, decode=decode_it, batcher=batcher)
+    scan = world.scan(world.upload(grey(FLAGGED, (1200, 600))))
+    assert sizes == [(False, (1024, 512), False)] * 2
+    assert scan.facts is not None
+    assert (scan.facts.width, scan.facts.height) == (1200, 600)
 
 
 @pytest.mark.parametrize("part", ["objects", "bundles"])
