@@ -7,6 +7,7 @@ It also runs the scheduled duties, each under a lock, so there is no beat.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -24,11 +25,19 @@ log = get_logger()
 QUEUES = (LIVE_QUEUE, BULK_QUEUE)
 _PAUSE_AFTER_TROUBLE_SECONDS = 1.0
 
-Publish = Callable[[str, Sequence[int]], None]
-
 
 class BrokerDownError(TransientError):
     """The broker does not answer; check ASSAY_REDIS_URL. Scans wait in Postgres meanwhile."""
+
+
+class Bell(Protocol):
+    """What the dispatcher needs of :class:`~worker.publish.Publisher`; everything raises BrokerDownError."""
+
+    def __call__(self, queue: str, scan_ids: Sequence[int]) -> None:
+        """Send scan ids to a Celery queue."""
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages no worker has taken yet."""
 
 
 class Dispatcher:
@@ -37,7 +46,7 @@ class Dispatcher:
     def __init__(
         self,
         database: Database,
-        publish: Publish,
+        bell: Bell,
         *,
         max_in_flight: int,
         dispatch_seconds: float,
@@ -47,13 +56,14 @@ class Dispatcher:
 
         Args:
             database: where scans are.
-            publish: sends scan ids to a Celery queue; raises BrokerDownError.
-            max_in_flight: most scans dispatched or leased, for each queue.
+            bell: sends scan ids to a Celery queue.
+            max_in_flight: most scans dispatched or leased, for each queue, and
+                messages that wait from which on none are added.
             dispatch_seconds: after which an unleased scan is dispatched again.
             interval_seconds: pause when nothing was due.
         """
         self._database = database
-        self._publish = publish
+        self._bell = bell
         self._max_in_flight = max_in_flight
         self._dispatch_seconds = dispatch_seconds
         self._interval = interval_seconds
@@ -81,6 +91,8 @@ class Dispatcher:
         return sum(self._dispatch_queue(queue) for queue in QUEUES)
 
     def _dispatch_queue(self, queue: str) -> int:
+        if self._bell.waiting(queue) >= self._max_in_flight:
+            return 0  # No worker runs; what comes due again must not pile up in the broker.
         with self._database.transaction() as session:
             scan_ids = take_due(
                 session, queue, max_in_flight=self._max_in_flight, dispatch_seconds=self._dispatch_seconds
@@ -88,7 +100,7 @@ class Dispatcher:
         if not scan_ids:
             return 0
         try:
-            self._publish(queue, scan_ids)
+            self._bell(queue, scan_ids)
         except BrokerDownError:
             with self._database.transaction() as session:
                 hand_back(session, scan_ids, retry_in=_PAUSE_AFTER_TROUBLE_SECONDS)

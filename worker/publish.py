@@ -14,7 +14,7 @@ _RETRY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1}
 
 
 class Publisher:
-    """Sends scan ids to a Celery queue over one connection."""
+    """Sends scan ids to a Celery queue over one connection, and tells how many wait there."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -31,5 +31,14 @@ class Publisher:
                     self._app.send_task(
                         SCAN_TASK, args=(scan_id,), queue=queue, producer=producer, retry=True, retry_policy=_RETRY
                     )
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerDownError(str(error)) from error
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages no worker has taken yet; raises BrokerDownError."""
+        try:
+            with self._app.producer_or_acquire() as producer:
+                # Declaring a queue that exists changes nothing and tells its length, whatever the broker.
+                return int(producer.channel.queue_declare(queue).message_count)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDownError(str(error)) from error

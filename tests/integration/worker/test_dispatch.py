@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Scanned
-from worker.dispatch import BrokerDownError, Dispatcher, Publish
+from worker.dispatch import Bell, BrokerDownError, Dispatcher
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
 from worker.store.tables import ScanState
 from worker.testing import FakeStop
@@ -14,10 +14,12 @@ from worker.testing import FakeStop
 pytestmark = pytest.mark.integration
 
 
-class Bell:
+class FakeBell:
     """A broker that remembers what was published; raises ``trouble`` when it is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: Callable[[str, Sequence[int]], None] = lambda _queue, _scan_ids: None) -> None:
+        self.ring = ring
+        self.length = 0
         self.rung: list[tuple[str, list[int]]] = []
         self.trouble: Exception | None = None
 
@@ -25,13 +27,17 @@ class Bell:
         """Publish."""
         if self.trouble:
             raise self.trouble
+        self.ring(queue, scan_ids)
         self.rung.append((queue, list(scan_ids)))
 
+    def waiting(self, queue: str) -> int:
+        """Tell the length that was set."""
+        del queue
+        return self.length
 
-def make_dispatcher(scanned: Scanned, publish: Publish, max_in_flight: int = 100) -> Dispatcher:
-    return Dispatcher(
-        scanned.database, publish, max_in_flight=max_in_flight, dispatch_seconds=60, interval_seconds=0.001
-    )
+
+def make_dispatcher(scanned: Scanned, bell: Bell, max_in_flight: int = 100) -> Dispatcher:
+    return Dispatcher(scanned.database, bell, max_in_flight=max_in_flight, dispatch_seconds=60, interval_seconds=0.001)
 
 
 def test_what_is_due_is_published_once_committed_live_before_bulk(scanned: Scanned) -> None:
@@ -42,14 +48,14 @@ def test_what_is_due_is_published_once_committed_live_before_bulk(scanned: Scann
         # Read on another connection: only what is committed shows.
         states.extend((queue, scan_id, scanned.scan(scan_id).state) for scan_id in scan_ids)
 
-    dispatcher = make_dispatcher(scanned, publish)
+    dispatcher = make_dispatcher(scanned, FakeBell(publish))
     assert dispatcher.dispatch_once() == 2
     assert states == [(LIVE_QUEUE, live, ScanState.DISPATCHED), (BULK_QUEUE, bulk, ScanState.DISPATCHED)]
     assert dispatcher.dispatch_once() == 0
 
 
 def test_a_full_bulk_queue_does_not_hold_up_live_scans(scanned: Scanned) -> None:
-    bell = Bell()
+    bell = FakeBell()
     dispatcher = make_dispatcher(scanned, bell, max_in_flight=1)
     for number in range(3):
         scanned.arrive(f"bulk-{number}", BULK_QUEUE)
@@ -60,7 +66,7 @@ def test_a_full_bulk_queue_does_not_hold_up_live_scans(scanned: Scanned) -> None
 
 
 def test_while_the_broker_is_down_scans_wait_in_postgres(scanned: Scanned) -> None:
-    bell = Bell()
+    bell = FakeBell()
     bell.trouble = BrokerDownError()
     scan_id = scanned.arrive()
     dispatcher = make_dispatcher(scanned, bell)
@@ -76,7 +82,7 @@ def test_while_the_broker_is_down_scans_wait_in_postgres(scanned: Scanned) -> No
 
 def test_two_dispatchers_publish_everything_once(scanned: Scanned, together: Callable[..., list[Any]]) -> None:
     scan_ids = [scanned.arrive(str(number)) for number in range(40)]
-    bell = Bell()
+    bell = FakeBell()
     dispatchers = [make_dispatcher(scanned, bell) for _ in range(2)]
     together(*[dispatcher.dispatch_once for dispatcher in dispatchers])
     assert sorted(scan_id for _, ids in bell.rung for scan_id in ids) == scan_ids
@@ -92,5 +98,16 @@ def test_a_dispatcher_outlives_its_troubles(scanned: Scanned, trouble: Exception
         if calls == scan_ids:
             raise trouble
 
-    make_dispatcher(scanned, publish).run(FakeStop(3, lambda: scanned.overdue(*scan_ids)))
+    make_dispatcher(scanned, FakeBell(publish)).run(FakeStop(3, lambda: scanned.overdue(*scan_ids)))
     assert calls == scan_ids * 3
+
+
+def test_while_nobody_takes_messages_no_more_are_sent(scanned: Scanned) -> None:
+    bell = FakeBell()
+    dispatcher = make_dispatcher(scanned, bell, max_in_flight=2)
+    scan_id = scanned.arrive()
+    bell.length = 2
+    assert dispatcher.dispatch_once() == 0
+    assert (bell.rung, scanned.scan(scan_id).state) == ([], ScanState.QUEUED)
+    bell.length = 1
+    assert dispatcher.dispatch_once() == 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -51,6 +52,20 @@ def test_a_broker_that_is_away_is_said_to_be_away(stack_settings: Settings) -> N
     nowhere = stack_settings.model_copy(update={"redis_url": type(stack_settings.redis_url)("redis://127.0.0.1:1/0")})
     with pytest.raises(BrokerDownError):
         Publisher(make_celery(nowhere))(LIVE_QUEUE, [1])
+    with pytest.raises(BrokerDownError):
+        Publisher(make_celery(nowhere)).waiting(LIVE_QUEUE)
+
+
+def test_the_length_of_a_queue_is_that_of_its_messages(stack_settings: Settings, valkey: "redis.Redis") -> None:
+    publish = Publisher(make_celery(stack_settings))
+    assert publish.waiting(LIVE_QUEUE) == 0
+    publish(LIVE_QUEUE, [1, 2])
+    assert [publish.waiting(LIVE_QUEUE), publish.waiting(BULK_QUEUE)] == [2, 0]
+    valkey.client_kill_filter(_type="normal", skipme=True)
+    with suppress(BrokerDownError):  # the first to find its connection cut; the next one has a new one
+        publish.waiting(LIVE_QUEUE)
+    valkey.flushdb()
+    assert publish.waiting(LIVE_QUEUE) == 0
 
 
 def test_a_broker_that_takes_no_more_is_as_good_as_away(stack_settings: Settings, valkey: "redis.Redis") -> None:
