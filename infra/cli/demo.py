@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,7 @@ def demo(
 
 def _stack(settings: Settings, *, running: bool, console: Console) -> nullcontext[Doors] | AssayStack:
     if not running:
-        return AssayStack(settings, report=console.print)
+        return AssayStack(settings, report=partial(console.print, markup=False))
     doors = running_doors(settings.data_dir)
     if doors is None:
         raise StackError("a stack is running, but only its parts; stop it and run `make up`")

@@ -6,6 +6,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any, Protocol
 
+from rich.markup import escape
 from rich.table import Table
 
 from infra.demo_images import DemoImage
@@ -42,7 +43,8 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         said = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
         detectors = [_figure(row["detectors"].get(name, {}).get("probability")) for name in ("clip", "convnext")]
         heatmap = next(iter(row["heatmaps"].values()), "")
-        shown = [row["image"][-_LONGEST_NAME:], row["truth"], said, _figure(row["probability"]), *detectors, heatmap]
+        name = escape(row["image"][-_LONGEST_NAME:])
+        shown = [name, row["truth"], said, _figure(row["probability"]), *detectors, heatmap]
         table.add_row(*shown, "" if row["ms"] is None else str(row["ms"]))
     return table
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.environment import load_settings
@@ -32,7 +33,7 @@ def list_() -> None:
     for key in _keys().list():
         times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
         shown = [time.strftime("%Y-%m-%d %H:%M") if time else "" for time in times]
-        table.add_row(str(key.id), key.name, " ".join(key.scopes), *shown)
+        table.add_row(str(key.id), escape(key.name), " ".join(key.scopes), *shown)
     Console().print(table)
 
 

@@ -2,12 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -24,7 +25,7 @@ def scan(
     heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays of flagged images.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Scan files and print their verdicts; exit code 1 if a path does not exist."""
+    """Scan files and print their verdicts; exit code 2 if a path does not exist."""
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise typer.BadParameter(f"there is no {missing[0]}")
@@ -36,7 +37,8 @@ def scan(
         for row in rows:
             print(json.dumps(row))
     else:
-        Console().print(_table(list(rows)))
+        Console().print(result_table(list(rows)))
+        print(f"{len(found)} files", file=sys.stderr)
 
 
 def files_of(paths: list[Path]) -> Iterator[Path]:
@@ -47,6 +49,16 @@ def files_of(paths: list[Path]) -> Iterator[Path]:
             continue
         below = (found for found in path.rglob("*") if found.is_file())
         yield from sorted(found for found in below if not any(p.startswith(".") for p in found.relative_to(path).parts))
+
+
+def result_table(rows: Sequence[Mapping[str, object]]) -> Table:
+    """Return the rows as a table for people."""
+    table = Table("image", "verdict", "probability", "reason")
+    for row in rows:
+        probability = row["probability"]
+        shown = f"{probability:.3f}" if isinstance(probability, float) else ""
+        table.add_row(escape(str(row["path"])), str(row["verdict"] or row["state"]), shown, str(row["reason"] or ""))
+    return table
 
 
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, object]]:
@@ -80,13 +92,3 @@ def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:
         png = overlay_png(result.image, heatmap, result.decision.probability)
         # The hash keeps files of the same name from different folders apart.
         (folder / f"{result.path.stem}-{(result.sha256 or '')[:8]}-{detector}.png").write_bytes(png)
-
-
-def _table(rows: list[dict[str, object]]) -> Table:
-    table = Table("image", "verdict", "probability", "reason")
-    for row in rows:
-        probability = row["probability"]
-        shown = f"{probability:.3f}" if isinstance(probability, float) else ""
-        table.add_row(str(row["path"]), str(row["verdict"] or row["state"]), shown, str(row["reason"] or ""))
-    print(f"{len(rows)} files", file=sys.stderr)
-    return table

@@ -43,7 +43,7 @@ REJECTED = (
     Sent(DemoImage("b.jpg", b"", "no image")),
     outcome(state="rejected", reason="unsupported_type", verdict=None, probability=None, detectors={}, heatmaps={}),
 )
-PENDING = (Sent(DemoImage("c.jpg", b"", "")), None)
+PENDING = (Sent(DemoImage("c [old].jpg", b"", "")), None)
 
 
 def test_a_row_counts_milliseconds_from_the_put_to_the_end() -> None:
@@ -59,6 +59,7 @@ def test_the_table_shows_verdict_detectors_heatmap_and_reason() -> None:
         assert expected in printed
     assert "rejected (unsupported_type)" in printed
     assert "pending" in printed
+    assert "c [old].jpg" in printed
 
 
 def test_the_totals_count_every_kind_of_end() -> None:
