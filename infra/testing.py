@@ -54,8 +54,7 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 
     def __enter__(self) -> Self:
         """Start `assay up` and wait until it serves."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "AWS_"))}
-        environment = {**inherited, "ASSAY_DATA_DIR": str(self.data_dir), **self._variables}
+        environment = process_environment(self.data_dir, **self._variables)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         (self.data_dir / "doors.json").unlink(missing_ok=True)
         with (self.data_dir / "up.log").open("ab") as log:
@@ -132,6 +131,12 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         self.database = connect(addresses.database_url)
         self.s3 = s3_client(self.settings)
         return True
+
+
+def process_environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of an `assay` command on a data folder; the caller's own settings do not count."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "AWS_"))}
+    return {**inherited, "ASSAY_DATA_DIR": str(data_dir), **variables}
 
 
 def children(pid: int) -> set[int]:

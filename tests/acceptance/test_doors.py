@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from sqlalchemy import make_url
 
+from infra.embedded.ports import inodes_of, listeners
 from infra.testing import AssayUp, command_line, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -47,6 +48,14 @@ def test_no_process_shows_a_secret_in_its_arguments(assay: AssayUp) -> None:
     shown = b"\0".join(map(command_line, assay.pids()))
     assert b"infra.cli\0worker\0" in shown
     assert [name for name, secret in secrets.items() if str(secret).encode() in shown] == []
+
+
+def test_nothing_of_the_whole_stack_listens_beyond_the_loopback_address(assay: AssayUp) -> None:
+    inodes = set().union(*map(inodes_of, assay.pids()))
+    found = [listener for listener in listeners() if listener.inode in inodes]
+    # Postgres, Valkey, the object store, the worker's metrics, the API and Flower.
+    assert len({listener.port for listener in found}) == 6
+    assert {listener.address for listener in found} == {"127.0.0.1"}
 
 
 def test_the_api_tells_nothing_without_a_key(assay: AssayUp) -> None:
