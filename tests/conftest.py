@@ -116,8 +116,8 @@ class Scanned:
     def crown(self, version: str = "b1", name: str = "wild") -> str:
         """Make a bundle champion; return the champion's version."""
         with self.database.transaction() as session:
-            register_bundle(session, version=version, name=name, location=SHIPPED + name, card={})
-            return crown_shipped(session, version, SHIPPED + name)
+            new = register_bundle(session, version=version, name=name, location=SHIPPED + name, card={})
+            return crown_shipped(session, version, SHIPPED + name, new=new)
 
     def arrive(self, key: str = "a.png", queue: str = LIVE_QUEUE, version: str = "v1") -> int:
         """Make an image and its live scan; return the scan's id."""

@@ -1,5 +1,6 @@
 """Builds the worker: every collaborator once, from settings, the detectors among them."""
 
+import json
 import os
 import threading
 import time
@@ -44,7 +45,7 @@ def run_worker(settings: Settings) -> None:
     require_migrated(database)
     set_threads(settings.torch_threads)
     load = partial(_load_warm, device=pick_device(settings.device), max_batch=settings.max_batch)
-    shelf = BundleShelf(partial(_locate, database), load)
+    shelf = BundleShelf(partial(_locate, database), _version_of, load)
     shelf.get(ensure_champion(database, settings.bundle))
     batcher = MicroBatcher(
         max_batch=settings.max_batch,
@@ -109,10 +110,10 @@ def ensure_champion(database: Database, name: str) -> str:
     """
     bundle = load_bundle(shipped_bundle(name))
     with database.transaction() as session:
-        register_bundle(
+        new = register_bundle(
             session, version=bundle.version, name=bundle.name, location=SHIPPED + name, card=dict(bundle.card)
         )
-        return crown_shipped(session, bundle.version, SHIPPED + name)
+        return crown_shipped(session, bundle.version, SHIPPED + name, new=new)
 
 
 def _load_warm(folder: Path, *, device: str, max_batch: int) -> Bundle:
@@ -130,6 +131,10 @@ def _locate(database: Database, version: str) -> Path:
     if row is None or not row.location.startswith(SHIPPED):
         raise BundleMissingError(f"bundle {version} is not among those that this release ships")
     return shipped_bundle(row.location.removeprefix(SHIPPED))
+
+
+def _version_of(folder: Path) -> str:
+    return str(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["version"])
 
 
 def _serve(app: Celery, threads: int) -> None:

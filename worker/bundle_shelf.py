@@ -16,16 +16,25 @@ class BundleMissingError(TransientError):
 class BundleShelf:
     """Loads bundles when they are first named and keeps the last few: champion, challenger, a rescan's."""
 
-    def __init__(self, locate: Callable[[str], Path], load: Callable[[Path], Any], *, capacity: int = 3) -> None:
+    def __init__(
+        self,
+        locate: Callable[[str], Path],
+        version_of: Callable[[Path], str],
+        load: Callable[[Path], Any],
+        *,
+        capacity: int = 3,
+    ) -> None:
         """Keep the ways to find and load.
 
         Args:
             locate: version to the bundle's folder on this machine; raises
                 BundleMissingError.
+            version_of: folder to the version it claims to hold; cheap.
             load: folder to a loaded, warmed-up bundle.
             capacity: most bundles held at once.
         """
         self._locate = locate
+        self._version_of = version_of
         self._load = load
         self._capacity = capacity
         self._lock = threading.Lock()
@@ -39,13 +48,15 @@ class BundleShelf:
         """
         with self._lock:
             if version not in self._held:
-                bundle = self._load(self._locate(version))
-                if bundle.version != version:
+                folder = self._locate(version)
+                # Asked before loading, which takes seconds that every scan of another release's champion would pay.
+                held = self._version_of(folder)
+                if held != version:
                     raise BundleMissingError(
-                        f"the scan names bundle {version}, its folder holds {bundle.version}; restart the worker, "
-                        "which makes the shipped one champion"
+                        f"the scan names bundle {version}, its folder holds {held}; run workers of the release "
+                        "that ships it, or promote a bundle that this one ships"
                     )
-                self._held[version] = bundle
+                self._held[version] = self._load(folder)
                 if len(self._held) > self._capacity:
                     self._held.popitem(last=False)
             self._held.move_to_end(version)

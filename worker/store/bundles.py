@@ -12,10 +12,11 @@ from worker.store.tables import Bundle, BundleRole
 SHIPPED = "shipped:"
 
 
-def register_bundle(session: Session, *, version: str, name: str, location: str, card: Mapping[str, Any]) -> None:
-    """Make the bundle known; a version is immutable, so knowing it twice changes nothing."""
+def register_bundle(session: Session, *, version: str, name: str, location: str, card: Mapping[str, Any]) -> bool:
+    """Make the bundle known and tell whether it is new; versions are immutable, so the second time changes nothing."""
     row = {"version": version, "name": name, "location": location, "card": dict(card)}
-    session.execute(upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing())
+    known = upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing()
+    return session.scalar(known.returning(Bundle.version)) is not None
 
 
 def champion(session: Session) -> Bundle | None:
@@ -23,15 +24,16 @@ def champion(session: Session) -> Bundle | None:
     return session.scalar(select(Bundle).where(Bundle.role == BundleRole.CHAMPION))
 
 
-def crown_shipped(session: Session, version: str, location: str) -> str:
+def crown_shipped(session: Session, version: str, location: str, *, new: bool) -> str:
     """Make a shipped bundle champion where there is none, and return the champion's version.
 
-    A champion that came from the same place is replaced as well: an upgrade
-    ships new weights there, and the old ones are gone from every worker.
+    A champion that came from the same place is replaced by one that was not
+    known before (``new``): an upgrade ships new weights there. A worker of an
+    older release that restarts beside it crowns nothing back.
     """
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("assay.champion"))))
     serving = champion(session)
-    if serving is not None and (serving.version == version or serving.location != location):
+    if serving is not None and (not new or serving.location != location):
         return serving.version
     if serving is not None:
         serving.role = BundleRole.REGISTERED

@@ -40,6 +40,12 @@ def test_a_newer_release_of_the_champion_takes_its_place(scanned: Scanned) -> No
     assert serving(scanned.database) == "b2"
 
 
+def test_an_older_release_that_restarts_crowns_nothing_back(scanned: Scanned) -> None:
+    crowned = [scanned.crown(version) for version in ("b1", "b2", "b1", "b2")]
+    assert crowned == ["b1", "b2", "b2", "b2"]
+    assert serving(scanned.database) == "b2"
+
+
 def test_another_shipped_bundle_does_not_depose_the_champion(scanned: Scanned) -> None:
     scanned.crown("b1", "wild")
     assert scanned.crown("b2", "cifake") == "b1"

@@ -16,6 +16,10 @@ def locate(version: str) -> Path:
     return Path(version)
 
 
+def name_of(folder: Path) -> str:
+    return folder.name
+
+
 class Loader:
     def __init__(self) -> None:
         self.loaded: list[str] = []
@@ -27,7 +31,7 @@ class Loader:
 
 def test_a_bundle_is_loaded_once_however_many_ask(together: Callable[..., list[Any]]) -> None:
     load = Loader()
-    shelf = BundleShelf(locate, load)
+    shelf = BundleShelf(locate, name_of, load)
     got = together(*[lambda: shelf.get("b1")] * 8)
     assert load.loaded == ["b1"]
     assert all(bundle is got[0] for bundle in got)
@@ -35,7 +39,7 @@ def test_a_bundle_is_loaded_once_however_many_ask(together: Callable[..., list[A
 
 def test_the_bundle_unused_for_longest_makes_room() -> None:
     load = Loader()
-    shelf = BundleShelf(locate, load, capacity=2)
+    shelf = BundleShelf(locate, name_of, load, capacity=2)
     for version in ("b1", "b2", "b1", "b3", "b1", "b2"):
         assert shelf.get(version).version == version
     assert load.loaded == ["b1", "b2", "b3", "b2"]
@@ -43,10 +47,12 @@ def test_the_bundle_unused_for_longest_makes_room() -> None:
 
 def test_a_bundle_that_is_not_here_is_waited_for() -> None:
     with pytest.raises(BundleMissingError):
-        BundleShelf(locate, Loader()).get("missing")
+        BundleShelf(locate, name_of, Loader()).get("missing")
 
 
 def test_a_folder_that_holds_another_bundle_serves_nobody() -> None:
-    shelf = BundleShelf(lambda _version: Path("b2"), Loader())
+    load = Loader()
+    shelf = BundleShelf(lambda _version: Path("b2"), name_of, load)
     with pytest.raises(BundleMissingError, match="its folder holds b2"):
         shelf.get("b1")
+    assert load.loaded == []
