@@ -26,10 +26,15 @@ def configuration(database: Database) -> Config:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Run what is missing up to ``revision``, one process at a time."""
-    with database.engine.connect() as connection, connection.begin():
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        command.upgrade(configuration(database), revision)
+    """Run what is missing up to ``revision``, one process at a time; a database of a newer release stays as it is.
+
+    Raises:
+        DatabaseDownError: the server is out of reach.
+    """
+    with database.transaction() as session:
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if revision != "head" or pending(database):
+            command.upgrade(configuration(database), revision)
 
 
 class NotMigratedError(AssayError):
@@ -43,7 +48,12 @@ def require_migrated(database: Database) -> None:
 
 
 def pending(database: Database) -> bool:
-    """Tell whether the database lacks a migration of this release."""
-    head = ScriptDirectory.from_config(configuration(database)).get_current_head()
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() != head
+    """Tell whether the database lacks a migration of this release; one that this release does not know is newer.
+
+    Raises:
+        DatabaseDownError: the server is out of reach.
+    """
+    behind = [script.revision for script in ScriptDirectory.from_config(configuration(database)).walk_revisions()][1:]
+    with database.transaction() as session:
+        current = MigrationContext.configure(session.connection()).get_current_revision()
+    return current is None or current in behind

@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, inspect, text
 
 from tests.conftest import Databases
 from worker.store.migrate import NotMigratedError, configuration, pending, require_migrated, upgrade
-from worker.store.session import Database, connect
+from worker.store.session import Database, DatabaseDownError, connect
 from worker.store.tables import Base
 
 pytestmark = pytest.mark.integration
@@ -103,6 +103,22 @@ def test_a_database_that_lacks_a_migration_is_refused(empty: Database, database:
     require_migrated(database)
     with pytest.raises(NotMigratedError):
         require_migrated(empty)
+
+
+def test_a_database_of_a_newer_release_lacks_nothing(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '2999_01_01_of_a_newer_release'"))
+    require_migrated(database)
+    upgrade(database)
+    assert not pending(database)
+
+
+def test_a_database_that_is_away_is_said_to_be_away() -> None:
+    nowhere = connect("postgresql+psycopg://assay@127.0.0.1:1/assay")
+    with pytest.raises(DatabaseDownError):
+        pending(nowhere)
+    with pytest.raises(DatabaseDownError):
+        upgrade(nowhere)
 
 
 def test_there_is_a_policy_from_the_start(database: Database) -> None:
