@@ -42,10 +42,8 @@ def run_dispatcher(settings: Settings) -> None:
     }
     stop = stop_on_signal()
     serve_metrics(settings)
-    chores = threading.Thread(target=Schedule(database, duties).run, args=(stop,), name="schedule")
-    chores.start()
+    Schedule(database, duties).start(stop)
     dispatcher.run(stop)
-    chores.join()
 
 
 def run_listener(settings: Settings) -> None:

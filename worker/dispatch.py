@@ -124,6 +124,15 @@ class Schedule:
         self._database = database
         self._duties = duties
 
+    def start(self, stop: threading.Event) -> None:
+        """Run every duty in a thread of its own until ``stop`` is set or the process ends, whichever is first.
+
+        So a long sweep neither blinds the gauges nor delays the end; what it leaves, the next one finds.
+        """
+        for name, duty in self._duties.items():
+            alone = Schedule(self._database, {name: duty})
+            threading.Thread(target=alone.run, args=(stop,), name=name, daemon=True).start()
+
     def run(self, stop: threading.Event, poll_seconds: float = 1.0) -> None:
         """Run due duties until ``stop`` is set; a duty that fails waits for its next turn."""
         while not stop.is_set():

@@ -115,3 +115,24 @@ def test_a_schedule_outlives_a_defect_of_its_own(database: Database) -> None:
     turns: list[str] = []
     Schedule(database, {"sweep": ScheduledDuty(HOUR, list)}).run(FakeStop(1, lambda: turns.append("turn")))
     assert turns == ["turn"]
+
+
+def test_a_long_duty_holds_up_neither_the_others_nor_the_end(database: Database) -> None:
+    stop, long_began, others_done, let_go = (threading.Event() for _ in range(4))
+
+    def long_duty() -> None:
+        long_began.set()
+        let_go.wait()
+
+    before = set(threading.enumerate())
+    Schedule(database, {"long": ScheduledDuty(HOUR, long_duty), "quick": ScheduledDuty(HOUR, others_done.set)}).start(
+        stop
+    )
+    started = set(threading.enumerate()) - before
+    assert long_began.wait(20)
+    assert others_done.wait(20)
+    assert [thread.daemon for thread in started] == [True, True]
+    stop.set()
+    let_go.set()
+    for thread in started:
+        thread.join()
