@@ -1,6 +1,6 @@
 """Calibration of a run: held-out logits → fusion, calibrations and figures, all fitted out of fold.
 
-Every probability among the figures comes from a fusion and a calibration that never saw its source.
+Every measure on the card comes from a fusion and a calibration that never saw the image's source.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PLATT_FROM = 300
 BETA_FROM = 2000
 _FOLDS = 5
 _NO_PENALTY = 1e6
+_LEAST_SLOPE = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The fitted fusion and calibrations, and each held-out image's probability from a fit without its group."""
+    """What was fitted, and what it gives on held-out images, (N,) each.
+
+    Attributes:
+        fusion: fitted on all of them.
+        calibrations: fitted on all of them, the fused one on out-of-fold logits.
+        held_out_probabilities: from a fusion and a calibration fitted without the image's group: honest measures.
+        threshold_probabilities: from a fusion fitted without the image's group and the calibration that ships, so that
+            thresholds lie on the scale that verdicts are given on.
+    """
 
     fusion: Fusion
     calibrations: dict[str, Calibration]
     held_out_probabilities: Floats
+    threshold_probabilities: Floats
 
 
 def calibrate(measured: Measured) -> Calibrated:
@@ -73,7 +83,8 @@ def calibrate(measured: Measured) -> Calibrated:
     }
     calibrations["fused"] = fit_calibration(fused, measured.labels)
     everything = np.arange(len(fused))
-    return Calibrated(fit_fusion(measured, everything), calibrations, probabilities)
+    on_scale = np.array([calibrations["fused"].probability(logit) for logit in fused.tolist()])
+    return Calibrated(fit_fusion(measured, everything), calibrations, probabilities, on_scale)
 
 
 def _out_of_fold(measured: Measured) -> Floats:
@@ -167,18 +178,10 @@ def _platt(logits: Floats, labels: Labels) -> Calibration:
 
 
 def _beta(logits: Floats, labels: Labels) -> Calibration:
-    # The logistic's ln p and -ln(1 - p); a slope that comes out negative is set to zero and the other fitted alone.
-    ascending, ending = -np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)
-    (a, b), c = _logistic([ascending, ending], labels)
-    if a < 0:
-        (b,), c = _logistic([ending], labels)
-        a = 0.0
-    elif b < 0:
-        (a,), c = _logistic([ascending], labels)
-        b = 0.0
-    if max(a, b) <= 0:
-        return _platt(logits, labels)
-    return Calibration("beta", (max(a, 0.0), max(b, 0.0), c))
+    # The logistic's ln p and -ln(1 - p). Without one of the slopes the map would be flat at one end: no image could
+    # reach a high (or a low) probability however sure its logit, so Platt's is taken then.
+    (a, b), c = _logistic([-np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)], labels)
+    return Calibration("beta", (a, b, c)) if min(a, b) >= _LEAST_SLOPE else _platt(logits, labels)
 
 
 def _logistic(columns: Sequence[Floats], labels: Labels) -> tuple[list[float], float]:

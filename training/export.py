@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 
 from training.calibrate import Calibrated, Measured, calibrate
 from training.data import MADE_SIDE, Rows, recipe_rows, split
@@ -72,10 +73,10 @@ def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
 
 
 def calibrated(parts: BundleParts, found: Calibrated, rows: Rows, recipe: Recipe) -> BundleParts:
-    """Put fusion, calibrations and figures into the bundle, and say on the card what they are worth."""
-    held_out = found.held_out_probabilities
+    """Put fusion, calibrations and figures into the bundle."""
+    on_scale = found.threshold_probabilities
     figures = CalibrationFigures.of(
-        held_out[rows.labels == 0].tolist(), held_out[rows.labels == 1].tolist(), recipe.scope
+        on_scale[rows.labels == 0].tolist(), on_scale[rows.labels == 1].tolist(), recipe.scope
     )
     return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
 
@@ -95,6 +96,10 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
     found = calibrate(measured)
     parts = calibrated(parts, found, held_out, recipe)
     report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities)
+    report["auroc_by_detector"] = {
+        name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
+        for column, name in enumerate(measured.names)
+    }
     card = {**recipe.card, "scope": recipe.scope, **_card(recipe, report), "probe": probe(Bundle(parts, device))}
     return write_bundle(replace(parts, card=card), folder)
 
@@ -115,6 +120,7 @@ def _card(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
         "held_out_sources": list(recipe.held_out_sources),
         "held_out": {key: report["overall"].get(key) for key in kept},
         "intervals_95": report["intervals_95"],
+        "auroc_by_detector": report["auroc_by_detector"],
         "worst_source": report["worst_source"],
         "by_source": {
             name: {key: value for key, value in values.items() if key in kept}

@@ -66,6 +66,7 @@ class Recipe:
     held_out_sources: tuple[str, ...] = ()
     held_out_share: float = 0.0
     made: dict[str, int] = field(default_factory=dict)
+    emphasis: dict[str, float] = field(default_factory=dict)
     scope: str = ""
     card: dict[str, Any] = field(default_factory=dict)
 

@@ -30,6 +30,8 @@ from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
 from worker.detectors.detector import Detector, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -43,20 +45,22 @@ def learning_rate_at(progress: float, fit: Fit) -> float:
     return fit.learning_rate * 0.5 * (1.0 + math.cos(math.pi * along))
 
 
-def sampling_weights(rows: Rows) -> NDArray[np.float64]:
+def sampling_weights(rows: Rows, emphasis: Mapping[str, float]) -> NDArray[np.float64]:
     """Weigh rows so that both classes come equally often, and big sources do not drown small ones.
 
-    Within a class a source's share grows with the square root of its size. Returns (N,), summing to 1.
+    Within a class a source's share grows with the square root of its size, times its emphasis where it has one.
+    Returns (N,), summing to 1.
     """
     weights = np.zeros(len(rows), dtype=np.float64)
     for label in (0, 1):
         of_label = rows.labels == label
         names, counts = np.unique(rows.sources[of_label], return_counts=True)
-        roots = dict(zip(names.tolist(), np.sqrt(counts) / counts, strict=True))
+        shares = np.sqrt(counts) * [emphasis.get(name, 1.0) for name in names.tolist()]
+        roots = dict(zip(names.tolist(), shares / counts, strict=True))
         raw = np.array([roots[source] for source in rows.sources[of_label].tolist()])
         weights[of_label] = raw / raw.sum()
-    shares: NDArray[np.float64] = weights / weights.sum()
-    return shares
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -180,7 +184,7 @@ def fit_detector(run: Run, recipe: Recipe, rows: Rows) -> None:
     """Fit one detector until its epochs or its minutes are over, checkpointing every minute."""
     fit = run.fit
     steps = math.ceil(fit.epochs * len(rows) / fit.batch_size)
-    weights = sampling_weights(rows)
+    weights = sampling_weights(rows, recipe.emphasis)
     augment = AUGMENTATIONS[recipe.augmentation]
     network = run.detector.network.train()
     plan = next(part.views for part in recipe.detectors if part.name == run.detector.name)

@@ -71,4 +71,17 @@ def test_held_out_probabilities_come_from_fits_without_the_source() -> None:
     ]
     seen = np.array([found.calibrations["fused"].probability(logit) for logit in fused])
     assert not np.allclose(seen, found.held_out_probabilities)
+    assert np.corrcoef(seen, found.threshold_probabilities)[0, 1] > 0.99
     assert np.corrcoef(seen, found.held_out_probabilities)[0, 1] > 0.95
+
+
+def test_no_calibration_is_flat_at_an_end() -> None:
+    """Three thousand images whose sure logits are often wrong would make beta's slope for sure images zero."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 3000).astype(np.int8)
+    logits = np.where(labels == 1, 0.3, -0.3) + rng.normal(0, 0.5, 3000)
+    sure = rng.random(3000) < 0.1
+    logits[sure] = 6.0
+    calibration = fit_calibration(logits, labels)
+    assert calibration.method == "platt"
+    assert calibration.probability(60.0) > 0.99

@@ -141,10 +141,13 @@ def rows_of(labels: list[int], sources: list[str]) -> data.Rows:
 
 def test_both_classes_are_drawn_equally_and_big_sources_do_not_drown_small_ones() -> None:
     rows = rows_of([0] * 100 + [1] * 20, ["big"] * 81 + ["small"] * 19 + ["ai"] * 20)
-    weights = train.sampling_weights(rows)
+    weights = train.sampling_weights(rows, {})
     assert weights[rows.labels == 0].sum() == pytest.approx(0.5)
     ratio = weights[rows.sources == "big"].sum() / weights[rows.sources == "small"].sum()
     assert ratio == pytest.approx((81 / 19) ** 0.5)
+    stressed = train.sampling_weights(rows, {"small": 2.0})
+    assert stressed[rows.labels == 0].sum() == pytest.approx(0.5)
+    assert stressed[rows.sources == "small"].sum() > weights[rows.sources == "small"].sum()
 
 
 def test_splits_share_no_source_and_no_content() -> None:
