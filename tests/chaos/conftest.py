@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,9 @@ def start_assay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     """Starts the whole of Assay with short leases, so that what was lost comes back soon."""
     with ExitStack() as running:
 
-        def start(**variables: str) -> AssayUp:
-            data_dir = tmp_path_factory.mktemp("chaos")
+        def start(data_dir: Path | None = None, **variables: str) -> AssayUp:
             short = {"ASSAY_LEASE_SECONDS": "8", "ASSAY_DISPATCH_TIMEOUT_SECONDS": "8"}
-            return running.enter_context(AssayUp(data_dir, **{**short, **variables}))
+            folder = data_dir or tmp_path_factory.mktemp("chaos")
+            return running.enter_context(AssayUp(folder, **{**short, **variables}))
 
         yield start

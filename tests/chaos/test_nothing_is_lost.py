@@ -10,6 +10,7 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from infra.demo_images import as_jpeg
+from infra.embedded.stack import EmbeddedStack
 from infra.testing import AssayUp, wait_until
 from worker.store.tables import Verdict
 
@@ -18,8 +19,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 StartAssay = Callable[..., AssayUp]
 
 
-def put_images(assay: AssayUp, count: int) -> list[str]:
-    keys = [f"chaos/{number:04d}.jpg" for number in range(count)]
+def put_images(assay: AssayUp, count: int, folder: str = "chaos") -> list[str]:
+    keys = [f"{folder}/{number:04d}.jpg" for number in range(count)]
     for number, key in enumerate(keys):
         assay.put(key, as_jpeg(Image.effect_noise((64, 64), 10 + number % 90).convert("RGB")))
     return keys
@@ -72,18 +73,29 @@ def test_a_thousand_images_survive_killed_workers_and_a_flushed_broker(start_ass
 
 
 @pytest.mark.slow
-def test_every_part_may_die_once(start_assay: StartAssay) -> None:
-    assay = start_assay(ASSAY_SWEEP_INTERVAL_SECONDS="15")
-    keys = put_images(assay, 200)
-    for process in ("worker", "dispatcher", "listener", "api"):
-        wait_some_done(assay, keys, 20)
-        os.kill(assay.pid(process), signal.SIGKILL)
-    assert_one_verdict_each(assay, keys, 300)
+def test_every_part_may_die_once_with_images_on_their_way(start_assay: StartAssay) -> None:
+    # An object store that is killed may forget events of its last seconds; then the sweep finds the images.
+    assay = start_assay(ASSAY_SWEEP_INTERVAL_SECONDS="5")
+    keys: list[str] = []
+    for part in ("worker", "dispatcher", "listener", "api", "postgres", "valkey", "object_store"):
+        portion = put_images(assay, 40, part)
+        os.kill(assay.pid(part), signal.SIGKILL)
+        assay.wait_ended(portion, 120)
+        keys += portion
+    assert_one_verdict_each(assay, keys, 10)
 
 
 @pytest.mark.slow
-def test_what_was_put_while_nothing_ran_is_scanned_after_the_start(start_assay: StartAssay) -> None:
+def test_what_no_event_tells_of_is_found_by_the_sweep(start_assay: StartAssay) -> None:
     assay = start_assay(ASSAY_SWEEP_INTERVAL_SECONDS="5")
-    os.kill(assay.pid("listener"), signal.SIGKILL)
-    keys = put_images(assay, 30)
-    assert_one_verdict_each(assay, keys, 120)
+    assay.s3.put_bucket_notification_configuration(Bucket=assay.addresses.upload_bucket, NotificationConfiguration={})
+    assert_one_verdict_each(assay, put_images(assay, 30), 120)
+
+
+@pytest.mark.slow
+def test_what_was_put_while_nothing_of_assay_ran_is_scanned_after_the_start(start_assay: StartAssay) -> None:
+    assay = start_assay()
+    assert assay.end(signal.SIGINT) == 0
+    with EmbeddedStack(assay.data_dir, parts=["object_store"]):
+        keys = put_images(assay, 30)
+    assert_one_verdict_each(start_assay(assay.data_dir), keys, 120)
