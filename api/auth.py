@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 from api.problems import ProblemError
 from worker.store.api_keys import Principal, Scope, fingerprint
 
-# A revoked key works at most this long after; 5 s is what the README promises.
+# A revoked key works at most this long after; the README promises that it is refused within 5 s.
 REMEMBER_SECONDS = 3.0
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
