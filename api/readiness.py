@@ -10,6 +10,7 @@ from worker.log import get_logger
 log = get_logger()
 
 _FRESH_SECONDS = 1.0
+_FIRST_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,28 @@ class Readiness:
         self._checks = checks
         self._clock = clock
         self._lock = Lock()
-        self._report: dict[str, Part] = {}
+        # Until somebody has asked, nothing is ready; the first report is worth a wait, later ones are not.
+        self._report = {name: Part(ok=False, hint=hint) for name, (_, hint) in checks.items()}
+        self._longest_wait = _FIRST_REPORT_SECONDS
         self._until = 0.0
 
     def __call__(self) -> Mapping[str, Part]:
-        """Return the report for every part, at most a second old."""
-        with self._lock:
-            if not self._report or self._clock() >= self._until:
-                self._report = {name: _ask(name, check, hint) for name, (check, hint) in self._checks.items()}
-                self._until = self._clock() + _FRESH_SECONDS
-            return self._report
+        """Return the report for every part, at most a second old, or the last one while another thread asks anew.
+
+        A part that answers slowly so holds one thread and not every thread of the pool.
+        """
+        if self._clock() >= self._until and self._lock.acquire(timeout=self._longest_wait):
+            try:
+                self._renew()
+            finally:
+                self._lock.release()
+        return self._report
+
+    def _renew(self) -> None:
+        if self._clock() >= self._until:  # nobody else has, while we waited
+            self._report = {name: _ask(name, check, hint) for name, (check, hint) in self._checks.items()}
+            self._until = self._clock() + _FRESH_SECONDS
+            self._longest_wait = 0.0
 
 
 def _ask(name: str, check: Callable[[], bool], hint: str) -> Part:

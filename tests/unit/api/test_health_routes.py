@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -50,6 +53,28 @@ def test_parts_are_asked_at_most_once_a_second() -> None:
     clock.seconds += 1
     readiness()
     assert len(asked) == 2
+
+
+def test_while_a_slow_part_is_asked_others_get_the_last_report_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.readiness._FIRST_REPORT_SECONDS", 0.05)
+    asking, answer = Event(), Event()
+
+    def slow() -> bool:
+        asking.set()
+        return answer.wait(10)
+
+    clock = FakeClock()
+    readiness = Readiness({"object_store": (slow, "It does not answer.")}, clock)
+    with ThreadPoolExecutor(1) as pool:
+        for before in (False, True):  # no report yet: not ready; later: what was found last
+            first = pool.submit(readiness)
+            assert asking.wait(10)
+            assert readiness()["object_store"].ok is before
+            answer.set()
+            assert first.result(10)["object_store"].ok
+            clock.seconds += 1
+            asking.clear()
+            answer.clear()
 
 
 @pytest.mark.parametrize(("url", "route"), [("/v1/images/a/b", "/v1/images/{image_id:path}"), ("/x", "unmatched")])
