@@ -87,7 +87,7 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
 
 
 def measure_plain(assay: AssayUp, images: Mapping[str, bytes], bundle: str) -> float:
-    """Send one task an image to forked workers, with Assay's own worker stopped meanwhile, and wait for all rows."""
+    """Send one task an image to forked workers, while Assay's own worker is idle, and wait for all rows."""
     environment = child_environment(ASSAY_BUNDLE=bundle, **assay.addresses.environment())
     with assay.database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE plain_result (key text, probability float)"))
