@@ -130,11 +130,20 @@ def _copied_package(installed: Path) -> Path:
         )
         # The programs look for their libraries beside the package, where the wheel puts them.
         shutil.copytree(installed.with_name(f"{_PACKAGE}.libs"), draft / f"{_PACKAGE}.libs", symlinks=True)
+        _open_to_all(draft)
         try:
             draft.rename(home)
         except OSError:  # another stack was faster
             shutil.rmtree(draft)
     return home / _PACKAGE
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read a folder and run its programs, whatever the umask was, ours or that of the installation."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def _open_shared_home() -> None:
