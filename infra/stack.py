@@ -81,6 +81,7 @@ class AssayStack(AbstractContextManager[Doors]):
         migrate.upgrade(database)
         key = _local_key(self._data_dir / "api_key", ApiKeys(database))
         self.embedded.supervisor.start(*self.processes(settings, api_port, flower_port))
+        write_private(self._data_dir / "api_key.header", f"X-API-Key: {key}\n")
         write_private(self._data_dir / "aws.env", aws_variables(addresses))
         doors = Doors(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{flower_port}", login, key)
         write_private(self._data_dir / "doors.json", json.dumps(vars(doors), indent=2) + "\n")

@@ -16,11 +16,11 @@ def up() -> None:
 
 def describe(doors: Doors, settings: Settings) -> str:
     """Return what a person needs to use the running stack."""
-    user, password = doors.flower_login.split(":", 1)
     return f"""Assay is up.
   API      {doors.api_url}/docs
-  Flower   {doors.flower_url}   user {user}, password {password}
-  API key  {settings.data_dir / "api_key"} holds an admin key of this machine
+  Flower   {doors.flower_url}   user and password: {settings.data_dir / "flower_login"}
+  API key  {settings.data_dir / "api_key"} holds an admin key of this machine;
+           curl -H @{settings.data_dir / "api_key.header"} sends it
   logs     {settings.data_dir / "logs"}
   S3       source {settings.data_dir / "aws.env"}   then: aws s3 cp PICTURE s3://uploads/
 Ctrl-C stops it."""

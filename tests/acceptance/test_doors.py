@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -56,6 +57,21 @@ def test_nothing_of_the_whole_stack_listens_beyond_the_loopback_address(assay: A
     # Postgres, Valkey, the object store, the worker's metrics, the API and Flower.
     assert len({listener.port for listener in found}) == 6
     assert {listener.address for listener in found} == {"127.0.0.1"}
+
+
+def test_curl_reads_the_key_from_a_file_that_is_for_its_owner_alone(assay: AssayUp) -> None:
+    header = assay.data_dir / "api_key.header"
+    assert stat.S_IMODE(header.stat().st_mode) == 0o600
+    name, value = header.read_text().strip().split(": ")
+    answer = httpx2.get(f"{assay.doors.api_url}/v1/scans?state=dead", headers={name: value}, timeout=10)
+    assert answer.status_code == 200
+
+
+def test_what_is_printed_at_the_start_holds_no_secret(assay: AssayUp) -> None:
+    printed = (assay.data_dir / "up.log").read_text()
+    assert "Assay is up." in printed
+    secrets = (assay.doors.api_key, assay.doors.flower_login.split(":", 1)[1], assay.addresses.s3_secret_key)
+    assert [secret for secret in secrets if secret in printed] == []
 
 
 def test_the_api_tells_nothing_without_a_key(assay: AssayUp) -> None:
