@@ -16,7 +16,7 @@ from worker.batching import MicroBatcher
 from worker.bootstrap import serve_metrics
 from worker.bundle_shelf import BundleMissingError, BundleShelf
 from worker.celery_app import make_celery
-from worker.decode import Decoded, decode
+from worker.decode import Decoded, decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import is_out_of_memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png
@@ -40,6 +40,7 @@ _WEDGED_EXIT_CODE = 70
 def run_worker(settings: Settings) -> None:
     """Load the champion, warm it up, and take scans from Celery until told to stop."""
     setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
+    share_freed_memory()
     threads = 2 * settings.max_batch
     database = connect(settings.database_url.get_secret_value(), pool_size=threads)
     require_migrated(database)

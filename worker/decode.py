@@ -5,6 +5,7 @@ Pillow's rarer or program-calling readers. Of an animation the first frame
 counts. What comes out is always upright 8-bit RGB.
 """
 
+import ctypes
 import io
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ _BRANDS = tuple(
     b"ftyp" + brand for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 )
 _TO_8_BIT = 255.0 / 65535.0
+_M_ARENA_MAX, _ARENAS = -8, 2
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
     except Exception as error:
         # What readers of a dozen formats raise on damaged files has no end.
         raise UndecodableError(str(error) or type(error).__name__) from error
+
+
+def share_freed_memory() -> None:
+    """Let threads reuse the memory that others freed; to be called before there are threads, glibc only.
+
+    Otherwise glibc keeps the pixels that a thread freed for that thread: with
+    as many threads as a worker has, some gigabytes that nobody uses (mallopt(3),
+    M_ARENA_MAX).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

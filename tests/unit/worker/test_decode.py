@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -344,3 +346,35 @@ def test_damaged_anywhere_a_picture_decodes_or_is_rejected(container: str, damag
 @given(container=st.sampled_from(sorted(SMALL)), keep=st.integers(4, 40), junk=st.binary(max_size=200))
 def test_junk_behind_a_good_beginning_is_rejected_or_decodes(container: str, keep: int, junk: bytes) -> None:
     _survives(SMALL[container][:keep] + junk)
+
+
+# Eight threads, one after the other, decode 100 MB of pixels each, drop them and stay.
+TURNS = """
+import io, resource, threading
+from PIL import Image
+from worker.decode import decode, share_freed_memory
+
+share_freed_memory()
+buffer = io.BytesIO()
+Image.new("L", (5000, 5000)).save(buffer, "PNG")
+turn, stay = threading.Lock(), threading.Barrier(8)
+
+def run():
+    with turn:
+        decode(buffer.getvalue(), max_pixels=25_000_000)
+    stay.wait()
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+threads = [threading.Thread(target=run) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc keeps freed memory for each thread")
+def test_threads_that_decode_in_turn_use_the_memory_of_one() -> None:
+    said = subprocess.run([sys.executable, "-c", TURNS], capture_output=True, check=True).stdout
+    assert int(said) < 400
