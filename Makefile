@@ -42,7 +42,8 @@ setup: $(READY) ## Install everything; done once, then instant
 
 $(READY): requirements.lock infra/embedded/requirements-ministack.lock pyproject.toml
 	@echo "setting up $(VENV): about 6 GB, some minutes the first time" >&2
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# pip comes last into a new environment: without it, an earlier attempt was interrupted.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m infra.embedded.install
