@@ -35,6 +35,7 @@ def rows_of(printed: str) -> dict[str, dict[str, Any]]:
     return {row["image"]: row for row in map(json.loads, printed.splitlines())}
 
 
+@pytest.mark.slow
 def test_the_demo_starts_all_it_needs_as_an_ordinary_user_and_stops_it_again(tmp_path: Path) -> None:
     root = os.geteuid() == 0
     if root:
