@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,9 @@ def main(command_line: Sequence[str] | None = None) -> None:
 def _chosen_rows(arguments: argparse.Namespace) -> Rows:
     rows = load_rows(arguments.data, arguments.cache)
     if arguments.held_out_of:
-        rows = split(rows, load_recipe(arguments.held_out_of))[1]
+        recipe = load_recipe(arguments.held_out_of)
+        at_hand = tuple(np.intersect1d(recipe.held_out_sources, rows.sources).tolist())  # made pictures are in no file
+        rows = split(rows, replace(recipe, held_out_sources=at_hand))[1]
     if arguments.without:
         seen = content_hashes(pq.read_table(arguments.without, columns=["image"])["image"].to_pylist())
         rows = rows.take(np.flatnonzero(~np.isin(rows.hashes, seen)))
