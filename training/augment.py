@@ -7,6 +7,7 @@ and one that can tell the classes by their compression has learnt the collection
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +27,23 @@ if TYPE_CHECKING:
 
 _SHIFT = 3  # pixels, for small images
 _MIRRORED = 0.5
-# How often an upload has which history; the milder a step, the more often it happens.
-_RESIZED = 0.25
-_BLURRED = 0.1
-_NOISY = 0.1
-_JPEG = 0.4
-_JPEG_AGAIN = 0.25
-_WEBP = 0.2
+
+
+@dataclass(frozen=True)
+class History:
+    """How often an upload has been through what, as probabilities; the milder a step, the more often it happens."""
+
+    resized: float
+    blurred: float
+    noisy: float
+    jpeg: float
+    jpeg_again: float
+    webp: float
+
+
+_STRONG = History(resized=0.25, blurred=0.1, noisy=0.1, jpeg=0.4, jpeg_again=0.25, webp=0.2)
+# For a network that starts from nothing and has an hour: it must see traces before it can learn to see them weakened.
+_MILD = History(resized=0.1, blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -58,18 +69,27 @@ def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
 
 def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
     """Give each image one random view with a random upload history; arguments and result as for `light`."""
-    views = [_strong_view(Image.fromarray(image), plan, rng) for image in pixels]
+    return _with_history(pixels, plan, rng, _STRONG)
+
+
+def mild(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
+    """Do as `strong`, less often."""
+    return _with_history(pixels, plan, rng, _MILD)
+
+
+def _with_history(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator, history: History) -> Tensor:
+    views = [_view(Image.fromarray(image), plan, rng, history) for image in pixels]
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
 
 
-def _strong_view(image: Image.Image, plan: ViewPlan, rng: Generator) -> NDArray[np.uint8]:
+def _view(image: Image.Image, plan: ViewPlan, rng: Generator, history: History) -> NDArray[np.uint8]:
     whole = rng.random() < plan.wholes / plan.count
-    if rng.random() < _RESIZED:
+    if rng.random() < history.resized:
         image = _resized(image, rng.uniform(0.5, 1.3), rng)
     side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)
     left, top = (int(rng.integers(0, room - side + 1)) for room in image.size)
     image = image.crop((left, top, left + side, top + side))
-    image = _uploaded(image, rng)
+    image = _uploaded(image, rng, history)
     if rng.random() < _MIRRORED:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if image.size != (plan.size, plan.size):
@@ -81,17 +101,17 @@ def _strong_view(image: Image.Image, plan: ViewPlan, rng: Generator) -> NDArray[
     return np.asarray(image)
 
 
-def _uploaded(image: Image.Image, rng: Generator) -> Image.Image:
-    if rng.random() < _BLURRED:
+def _uploaded(image: Image.Image, rng: Generator, history: History) -> Image.Image:
+    if rng.random() < history.blurred:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < _NOISY:
+    if rng.random() < history.noisy:
         noise = rng.normal(0.0, rng.uniform(1.0, 6.0), size=(image.height, image.width, 3))
         image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
-    if rng.random() < _JPEG:
+    if rng.random() < history.jpeg:
         image = compressed(image, "JPEG", int(rng.integers(50, 96)))
-        if rng.random() < _JPEG_AGAIN:
+        if rng.random() < history.jpeg_again:
             image = compressed(image, "JPEG", int(rng.integers(60, 96)))
-    elif rng.random() < _WEBP:
+    elif rng.random() < history.webp:
         image = compressed(image, "WEBP", int(rng.integers(60, 96)))
     return image
 
@@ -109,4 +129,4 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"light": light, "strong": strong}
+AUGMENTATIONS: dict[str, Augmentation] = {"light": light, "mild": mild, "strong": strong}

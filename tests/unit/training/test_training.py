@@ -165,12 +165,14 @@ def test_a_held_out_source_that_the_data_lacks_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("plan", [ViewPlan(48, 0, 3), ViewPlan(48, 1, 0), ViewPlan(48, 1, 1)])
-def test_strong_augmentation_keeps_shape_and_gives_each_draw_its_own_history(plan: ViewPlan) -> None:
+@pytest.mark.parametrize("name", ["mild", "strong"])
+def test_augmentation_keeps_shape_and_gives_each_draw_its_own_history(plan: ViewPlan, name: str) -> None:
+    augmentation = augment.AUGMENTATIONS[name]
     pixels = np.random.default_rng(0).integers(0, 256, (12, 60, 60, 3), dtype=np.uint8)
-    views = augment.strong(pixels, plan, np.random.default_rng(1))
+    views = augmentation(pixels, plan, np.random.default_rng(1))
     assert ((12, 3, 48, 48), torch.uint8) == (tuple(views.shape), views.dtype)
-    assert torch.equal(views, augment.strong(pixels, plan, np.random.default_rng(1)))
-    assert not torch.equal(views, augment.strong(pixels, plan, np.random.default_rng(2)))
+    assert torch.equal(views, augmentation(pixels, plan, np.random.default_rng(1)))
+    assert not torch.equal(views, augmentation(pixels, plan, np.random.default_rng(2)))
 
 
 def test_drawings_are_the_same_for_a_seed_and_take_turns() -> None:
