@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from worker.errors import AssayError
 from worker.settings import Settings
@@ -37,7 +37,7 @@ def scan(
         for row in rows:
             print(json.dumps(row))
     else:
-        Console().print(result_table(list(rows)))
+        Console(width=None if sys.stdout.isatty() else 190).print(result_table(list(rows)))
         print(f"{len(found)} files", file=sys.stderr)
 
 
@@ -53,7 +53,7 @@ def files_of(paths: list[Path]) -> Iterator[Path]:
 
 def result_table(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return the rows as a table for people."""
-    table = Table("image", "verdict", "probability", "reason")
+    table = Table(Column("image", overflow="fold"), "verdict", "probability", "reason")
     for row in rows:
         probability = row["probability"]
         shown = f"{probability:.3f}" if isinstance(probability, float) else ""
