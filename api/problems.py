@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from worker.errors import TransientError
+from worker.fetch import RefusedError
 from worker.log import get_logger
 
 log = get_logger()
@@ -87,6 +88,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(TransientError, _on_transient_error)
+    # The store forbids what we ask of it: for the client no different from a store that is away.
+    app.add_exception_handler(RefusedError, _on_transient_error)
     app.add_exception_handler(DataError, _on_data_error)
 
 

@@ -11,6 +11,7 @@ from api.bodies import MemoryBudget
 from api.main import create_app
 from api.testing import World, image_row, scan_row
 from worker.errors import TransientError
+from worker.fetch import RefusedError
 from worker.ingest.s3_events import ObjectCreated
 from worker.store.tables import ScanState
 
@@ -151,6 +152,13 @@ def test_a_store_or_database_out_of_reach_is_503(world: World, client: TestClien
     assert client.post("/v1/images", content=PNG, headers=RAW).status_code == 503
     world.objects.failure = TransientError()
     assert client.post("/v1/images", content=PNG, headers=RAW).status_code == 503
+
+
+def test_a_store_that_forbids_the_upload_is_503_too(world: World, client: TestClient) -> None:
+    world.objects.failure = RefusedError("AccessDenied on http://10.0.0.7:9000")
+    response = client.post("/v1/images", content=PNG, headers=RAW)
+    assert response.status_code == 503
+    assert "10.0.0.7" not in response.text
 
 
 def test_an_upload_bucket_that_ingest_refuses_is_our_defect(world: World) -> None:
