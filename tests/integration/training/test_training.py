@@ -20,6 +20,8 @@ from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
 from worker.detectors.bundle import load_bundle
 from worker.detectors.views import ViewPlan
 
+pytestmark = pytest.mark.integration
+
 FIT = Fit(batch_size=16, learning_rate=3e-3, weight_decay=0.01, epochs=6, minutes=10)
 TOWER = {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
 NETWORK = {
