@@ -79,6 +79,8 @@ def main() -> None:
     max_pixels, memory_bytes, seconds = (int(argument) for argument in sys.argv[1:])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # a worker started under nohup hands down that it ignores some
     signal.alarm(seconds)  # a parent that died cannot kill a child that hangs
     try:
         decoded = decode(sys.stdin.buffer.read(), max_pixels=max_pixels)
