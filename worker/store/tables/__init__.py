@@ -1,0 +1,39 @@
+"""The tables: what Assay knows, one class a table, one file a noun.
+
+Words are those of the README. Times are timestamps with time zone, UTC.
+Verdicts and policies are append-only; triggers in the first migration hold
+that even against our own code.
+"""
+
+from worker.store.tables.api_keys import ApiKey
+from worker.store.tables.bundles import Bundle, BundleRole
+from worker.store.tables.declaration import Base, Json
+from worker.store.tables.images import Image
+from worker.store.tables.labels import Label
+from worker.store.tables.policies import Policy
+from worker.store.tables.scans import Scan, ScanKind, ScanState
+from worker.store.tables.schedule import Duty
+from worker.store.tables.training_runs import RunState, TrainingRun
+from worker.store.tables.verdicts import Heatmap, Verdict
+from worker.store.tables.webhooks import WebhookDelivery, WebhookEndpoint
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Bundle",
+    "BundleRole",
+    "Duty",
+    "Heatmap",
+    "Image",
+    "Json",
+    "Label",
+    "Policy",
+    "RunState",
+    "Scan",
+    "ScanKind",
+    "ScanState",
+    "TrainingRun",
+    "Verdict",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]

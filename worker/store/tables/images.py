@@ -1,0 +1,35 @@
+"""Images: objects in the store."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Identity, Index, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worker.store.tables.declaration import Base
+
+
+class Image(Base):
+    """An object in the store: bucket, key and version; never a second row for one version."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("bucket", "key", "version"),
+        Index("ix_image_image_id_stored_at_id", "image_id", "stored_at", "id"),
+        Index("ix_image_sha256", "sha256"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    image_id: Mapped[str]  # the platform's own id
+    source: Mapped[str]  # where on the platform it comes from; thresholds may differ
+    bucket: Mapped[str]
+    key: Mapped[str]
+    version: Mapped[str]  # VersionId, else ETag
+    versioned: Mapped[bool]  # whether `version` is a VersionId
+    sha256: Mapped[str | None]  # of the bytes, hex, known once fetched
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    # When the store took it in; of the versions of an image the one stored last is served.
+    stored_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    erased_at: Mapped[datetime | None]

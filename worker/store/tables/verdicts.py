@@ -1,0 +1,70 @@
+"""Verdicts and the heatmaps that belong to them."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worker.store.tables.declaration import Base, Json, one_of
+from worker.words import DecidedBy, VerdictValue
+
+
+class Verdict(Base):
+    """What was decided of an image, by whom, with which bundle and policy; append-only."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (
+        one_of("verdict", VerdictValue),
+        one_of("decided_by", DecidedBy),
+        CheckConstraint("probability >= 0 AND probability <= 1", name="probability"),
+        CheckConstraint(
+            "decided_by = 'human' OR (bundle_version IS NOT NULL AND policy_version IS NOT NULL)",
+            name="machine_named",
+        ),
+        # Exactly one machine verdict for an image, bundle and policy version.
+        Index(
+            "uq_verdict_machine",
+            "image_pk",
+            "bundle_version",
+            "policy_version",
+            unique=True,
+            postgresql_where=text("decided_by <> 'human'"),
+        ),
+        Index("ix_verdict_image_pk_id", "image_pk", "id"),
+        Index("ix_verdict_created_at_id", "created_at", "id"),
+        Index("ix_verdict_verdict_id", "verdict", "id"),
+        Index("ix_verdict_scan_id", "scan_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    image_pk: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    scan_id: Mapped[int | None] = mapped_column(ForeignKey("scan.id"))
+    verdict: Mapped[str]
+    decided_by: Mapped[str]
+    shadow: Mapped[bool] = mapped_column(server_default=text("false"))
+    probability: Mapped[float | None]  # calibrated P(AI-generated), prior shift included
+    lower_threshold: Mapped[float | None]
+    upper_threshold: Mapped[float | None]
+    detectors: Mapped[Json]  # name -> {logit, probability}
+    provenance: Mapped[Json]
+    bundle_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
+    policy_version: Mapped[int | None] = mapped_column(ForeignKey("policy.version"))
+    reviewer: Mapped[str | None]
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Heatmap(Base):
+    """Spatial evidence of one detector for one verdict; the pixels lie in the artifact bucket."""
+
+    __tablename__ = "heatmap"
+    __table_args__ = (UniqueConstraint("verdict_id", "detector"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    verdict_id: Mapped[int] = mapped_column(ForeignKey("verdict.id"))
+    detector: Mapped[str]
+    method: Mapped[str]
+    layer: Mapped[str]
+    bundle_version: Mapped[str] = mapped_column(ForeignKey("bundle.version"))
+    key: Mapped[str]  # in the artifact bucket
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
