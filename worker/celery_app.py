@@ -32,7 +32,6 @@ def make_celery(settings: Settings) -> Celery:
         },
         task_default_queue="scan.live",
         task_queues=[Queue("scan.live"), Queue("scan.bulk"), Queue(TRAINING_QUEUE)],
-        task_send_sent_event=True,
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         accept_content=["json"],

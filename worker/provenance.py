@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 # IPTC digital source types that say a generative model made the picture
 # (https://cv.iptc.org/newscodes/digitalsourcetype/).
-_IPTC_AI = re.compile(rb"digitalsourcetype/(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia)")
-# What generators leave in PNG text, EXIF or XMP.
-_GENERATORS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("stable_diffusion_webui", re.compile(rb"Steps: \d+, Sampler: ")),
-    ("comfyui", re.compile(rb'"class_type"\s*:\s*"KSampler')),
-    ("invokeai", re.compile(rb"invokeai_metadata|sd-metadata")),
-    ("novelai", re.compile(rb"NovelAI")),
-    ("fooocus", re.compile(rb"fooocus_scheme")),
-    ("midjourney", re.compile(rb"Midjourney|\bJob ID: [0-9a-f-]{36}")),
-    ("dall_e", re.compile(rb"DALL[-\xc2\xb7\xe2\x8b\x85]{1,3}E")),
+_IPTC_PREFIX = b"digitalsourcetype/"
+_IPTC_AI = re.compile(_IPTC_PREFIX + rb"(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia)")
+# What generators leave in PNG text, EXIF or XMP, each with the words it cannot do without: bytes are found fifty
+# times faster than a pattern, and a pattern holds up every other thread of the process.
+_GENERATORS: tuple[tuple[str, tuple[bytes, ...], re.Pattern[bytes]], ...] = (
+    ("stable_diffusion_webui", (b"Steps: ",), re.compile(rb"Steps: \d+, Sampler: ")),
+    ("comfyui", (b'"class_type"',), re.compile(rb'"class_type"\s*:\s*"KSampler')),
+    ("invokeai", (b"invokeai_metadata", b"sd-metadata"), re.compile(rb"invokeai_metadata|sd-metadata")),
+    ("novelai", (b"NovelAI",), re.compile(rb"NovelAI")),
+    ("fooocus", (b"fooocus_scheme",), re.compile(rb"fooocus_scheme")),
+    ("midjourney", (b"Midjourney", b"Job ID: "), re.compile(rb"Midjourney|\bJob ID: [0-9a-f-]{36}")),
+    ("dall_e", (b"DALL",), re.compile(rb"DALL[-\xc2\xb7\xe2\x8b\x85]{1,3}E")),
 )
 # Metadata stands at the ends of a file; bounded, so that a large image costs no more than a small one.
 _WINDOW = 256 * 1024
@@ -45,8 +47,10 @@ class Provenance:
 def read_provenance(data: bytes) -> Provenance:
     """Search a file's bytes for declarations of its origin; never raises on junk."""
     window = data if len(data) <= 2 * _WINDOW else data[:_WINDOW] + data[-_WINDOW:]
-    tags = [name for name, pattern in _GENERATORS if pattern.search(window)]
-    found = _IPTC_AI.search(window)
+    tags = [
+        name for name, words, pattern in _GENERATORS if any(word in window for word in words) and pattern.search(window)
+    ]
+    found = _IPTC_AI.search(window) if _IPTC_PREFIX in window else None
     if found:
         tags.append("iptc:" + found.group(1).decode())
     return Provenance(bool(tags), tuple(tags))

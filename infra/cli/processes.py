@@ -2,13 +2,16 @@
 
 import sys
 
-from infra.cli.environment import load_settings
+from infra.cli.environment import adopt, load_settings
 from worker.log import configure_logging
 from worker.settings import Settings
 
 
 def worker() -> None:
     """Take scans from Celery: fetch, decode, detect, record."""
+    # Torch's CPU threads otherwise spin while they wait, and on a machine with other work to do each of them takes
+    # its time from the one it waits for: a batch was seen to take fifty times as long.
+    adopt({"OMP_WAIT_POLICY": "PASSIVE"})
     from worker.bootstrap_worker import run_worker  # torch takes seconds to import; only this command needs it
 
     run_worker(_settings())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
+
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 # Both detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
 PIXEL_MEAN = 0.5
 PIXEL_SPREAD = 0.25
+# On a CPU a pass over more pixels than this is slower: its activations outgrow what malloc keeps at hand, and every
+# one of them is mapped and cleared anew. Measured with the wild ConvNeXt: 17.2 ms an image in one pass of 80 views
+# of 64x64, 13.5 ms in passes of 20.
+_CPU_PASS_PIXELS = 20 * 64 * 64
+_SMALLEST_CPU_PASS = 8
 
 
 @runtime_checkable
@@ -48,5 +55,13 @@ def normalise(views: Tensor) -> Tensor:
 def mean_over_views(detector: Detector, views: Tensor) -> Tensor:
     """Average the logits of an image's views: (B, V, 3, H, W) uint8 → (B,) float32."""
     batch, count = views.shape[:2]
-    pixels = normalise(views.flatten(0, 1))  # (B·V, 3, H, W)
-    return detector.view_logits(pixels).float().view(batch, count).mean(dim=1)  # (B,)
+    passes = torch.split(views.flatten(0, 1), _views_in_a_pass(views))  # of (N, 3, H, W)
+    logits = [detector.view_logits(normalise(part)).float() for part in passes]
+    return torch.cat(logits).view(batch, count).mean(dim=1)  # (B,)
+
+
+def _views_in_a_pass(views: Tensor) -> int:
+    batch, count, _, height, width = views.shape
+    if views.device.type != "cpu":
+        return batch * count
+    return max(_SMALLEST_CPU_PASS, _CPU_PASS_PIXELS // (height * width))

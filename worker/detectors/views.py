@@ -57,7 +57,8 @@ def cut_views(image: Image.Image, plan: ViewPlan) -> Tensor:
     views = [reduced_whole(image, plan.size)] * plan.wholes
     views += [native_crop(image, plan.size, across, down) for across, down in CROP_POSITIONS[: plan.crops]]
     stacked = np.stack(views)  # (V, H, W, 3)
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()  # (V, 3, H, W)
+    # NumPy moves the axes: torch would start threads for it, in each of a worker's many threads.
+    return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))  # (V, 3, H, W)
 
 
 def reduced_whole(image: Image.Image, size: int) -> NDArray[np.uint8]:

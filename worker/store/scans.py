@@ -72,25 +72,29 @@ class Scans:
                 due_at=_in(seconds),
                 bundle_version=case((Scan.kind == ScanKind.LIVE, champion), else_=Scan.bundle_version),
             )
-            .returning(Scan)
+            .returning(Scan.image_pk, Scan.bundle_version, Scan.kind, Scan.attempts, Scan.lease_expiries)
+            .cte("taken")
+        )
+        newest = select(func.max(Policy.version)).scalar_subquery()
+        # One round trip: every image pays for this.
+        taken = (
+            select(take, Image, Policy).join(Image, Image.id == take.c.image_pk).join(Policy, Policy.version == newest)
         )
         with self._database.transaction() as session:
-            scan = session.scalar(take)
-            if scan is None:
+            row = session.execute(taken).one_or_none()
+            if row is None:
                 return None
-            if scan.bundle_version is None:
+            if row.bundle_version is None:
                 raise TransientError("there is no champion bundle; start a worker once or promote one")
-            image = session.get_one(Image, scan.image_pk)
-            policy = session.scalars(select(Policy).order_by(Policy.version.desc()).limit(1)).one()
         return Lease(
             scan_id=scan_id,
             token=token,
-            image=image,
-            policy=policy,
-            bundle_version=scan.bundle_version,
-            shadow=scan.kind == ScanKind.SHADOW,
-            attempts=scan.attempts,
-            suspect=scan.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
+            image=row.Image,
+            policy=row.Policy,
+            bundle_version=row.bundle_version,
+            shadow=row.kind == ScanKind.SHADOW,
+            attempts=row.attempts,
+            suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
         )
 
     def complete(
