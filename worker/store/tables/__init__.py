@@ -6,11 +6,13 @@ that even against our own code.
 """
 
 from worker.store.tables.api_keys import ApiKey
-from worker.store.tables.bundles import Bundle, BundleRole
+from worker.store.tables.audit import AuditEntry, IdempotentRequest
+from worker.store.tables.bundles import Bundle, BundleRole, Promotion
 from worker.store.tables.declaration import Base, Json
 from worker.store.tables.images import Image
 from worker.store.tables.labels import Label
 from worker.store.tables.policies import Policy
+from worker.store.tables.retention import DoomedObject, Retention
 from worker.store.tables.scans import Scan, ScanKind, ScanState
 from worker.store.tables.schedule import Duty
 from worker.store.tables.training_runs import RunState, TrainingRun
@@ -19,15 +21,20 @@ from worker.store.tables.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "Base",
     "Bundle",
     "BundleRole",
+    "DoomedObject",
     "Duty",
     "Heatmap",
+    "IdempotentRequest",
     "Image",
     "Json",
     "Label",
     "Policy",
+    "Promotion",
+    "Retention",
     "RunState",
     "Scan",
     "ScanKind",

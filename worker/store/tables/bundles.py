@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables.declaration import Base, Json, one_of
@@ -33,3 +33,17 @@ class Bundle(Base):
     card: Mapped[Json]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     promoted_at: Mapped[datetime | None]
+
+
+class Promotion(Base):
+    """When which bundle became champion, by whom and why; append-only."""
+
+    __tablename__ = "promotion"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    bundle_version: Mapped[str] = mapped_column(ForeignKey("bundle.version"))
+    previous_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
+    rollback: Mapped[bool]
+    reason: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

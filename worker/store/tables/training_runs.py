@@ -36,5 +36,6 @@ class TrainingRun(Base):
     bundle_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
     detail: Mapped[str | None]
     requested_by: Mapped[str]
+    cancel_requested_at: Mapped[datetime | None]  # the run ends at its next heartbeat
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]

@@ -2,11 +2,30 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    FetchedValue,
+    ForeignKey,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables.declaration import Base, Json, one_of
 from worker.words import DecidedBy, VerdictValue
+
+# Spelt as Postgres spells it, so that models and migrations can be compared.
+_PERCENT = "(LEAST(floor((probability * (100)::double precision)), (99)::double precision))::smallint"
+
+
+def _search(name: str, *columns: str) -> Index:
+    return Index(name, *columns, "created_at", "id", postgresql_where=text("NOT shadow"))
 
 
 class Verdict(Base):
@@ -32,7 +51,11 @@ class Verdict(Base):
         ),
         Index("ix_verdict_image_pk_id", "image_pk", "id"),
         Index("ix_verdict_created_at_id", "created_at", "id"),
-        Index("ix_verdict_verdict_id", "verdict", "id"),
+        # Every search is read from one of these in the order it is shown; see worker/store/search.py.
+        _search("ix_verdict_search", "verdict"),
+        _search("ix_verdict_search_percent", "verdict", "percent"),
+        _search("ix_verdict_search_source", "source", "verdict"),
+        _search("ix_verdict_search_source_percent", "source", "verdict", "percent"),
         Index("ix_verdict_scan_id", "scan_id"),
     )
 
@@ -51,6 +74,9 @@ class Verdict(Base):
     policy_version: Mapped[int | None] = mapped_column(ForeignKey("policy.version"))
     reviewer: Mapped[str | None]
     reason: Mapped[str | None]
+    source: Mapped[str] = mapped_column(server_default=FetchedValue())  # the image's; a trigger fills it when left out
+    # Whole percent of the probability, 0 to 99, so that a range of probabilities is a few equalities for an index.
+    percent: Mapped[int | None] = mapped_column(SmallInteger, Computed(_PERCENT, persisted=True))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -17,12 +17,21 @@ class WebhookEndpoint(Base):
     url: Mapped[str]
     secret: Mapped[str]  # signs what is sent, so it cannot be a hash
     events: Mapped[list[str]]
+    description: Mapped[str] = mapped_column(server_default="")
+    # Signs beside the new one for a while after a rotation, so that receivers can change over.
+    previous_secret: Mapped[str | None]
+    previous_secret_until: Mapped[datetime | None]
+    failing_since: Mapped[datetime | None]  # the first failure since the last success
     disabled_at: Mapped[datetime | None]
+    disabled_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class WebhookDelivery(Base):
-    """The outbox: one message for one endpoint, written with what it tells of."""
+    """The outbox: one message for one endpoint, written by triggers in the transaction of what it tells of.
+
+    The payload holds ids alone; what is sent is put together when it is sent.
+    """
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (
@@ -35,7 +44,10 @@ class WebhookDelivery(Base):
     event: Mapped[str]
     payload: Mapped[Json]
     attempts: Mapped[int] = mapped_column(server_default="0")
+    # When to try next; null once delivered or given up.
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
     delivered_at: Mapped[datetime | None]
+    attempted_at: Mapped[datetime | None]
     last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
