@@ -12,6 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.problems import ProblemError
 from worker.store.api_keys import Principal, Scope, fingerprint
+from worker.store.audit import Actor
 
 # A revoked key works at most this long after; the README promises that it is refused within 5 s.
 REMEMBER_SECONDS = 3.0
@@ -85,6 +86,28 @@ class Needs:
                 HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
             )
         return principal
+
+
+class Acts:
+    """A dependency: as :class:`Needs`, and gives who acts, for the audit trail."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._needs = Needs(scope)
+
+    async def __call__(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        header: Annotated[str | None, Depends(_header)],
+    ) -> Actor:
+        """Return who acts; raises as :meth:`Needs.__call__`."""
+        principal = await self._needs(request, bearer, header)
+        return Actor(principal.name, principal.key_id, request.state.request_id)
+
+
+Reviewer = Annotated[Actor, Depends(Acts(Scope.REVIEW))]
+Admin = Annotated[Actor, Depends(Acts(Scope.ADMIN))]
+Ingester = Annotated[Actor, Depends(Acts(Scope.INGEST))]
 
 
 def _unauthorized(detail: str) -> ProblemError:

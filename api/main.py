@@ -21,7 +21,7 @@ from api.problems import install
 from api.readiness import Readiness
 from api.request_context import RequestContext
 from api.routes import events, health, images, scans
-from api.services import Services
+from api.services import Services, stores_over
 from worker.fetch import ObjectStore, object_store
 from worker.ingest.register import Register
 from worker.log import configure_logging
@@ -63,6 +63,7 @@ def services_from(settings: Settings) -> Services:
     PlatformCollector(registry=registry)
     return Services(
         queries=Queries(database),
+        stores=stores_over(database, settings.artifact_bucket),
         keys=KeyRing(ApiKeys(database)),
         objects=objects,
         register=Register(

@@ -13,8 +13,21 @@ from api.bodies import MemoryBudget
 from api.readiness import Readiness
 from worker.fetch import ObjectVersion
 from worker.ingest.sqs import Registers
+from worker.store.audit import Audit
+from worker.store.erasure import Erasure
+from worker.store.idempotency import Idempotency
+from worker.store.labels import Labels
+from worker.store.policies import Policies
+from worker.store.promotion import Bundles
 from worker.store.queries import Served
+from worker.store.rescans import Rescans
+from worker.store.retention import Retentions
+from worker.store.search import Search
+from worker.store.session import Database
+from worker.store.stats import Figures
 from worker.store.tables import Heatmap, Image, Scan, ScanState, Verdict
+from worker.store.training_runs import TrainingRuns
+from worker.store.webhook_endpoints import WebhookEndpoints
 
 
 class Objects(Protocol):
@@ -36,7 +49,14 @@ class Reads(Protocol):
         """Return what is served for an image."""
 
     def history(
-        self, image_id: str, *, limit: int, before: int | None = None, as_of: datetime | None = None, shadow: bool
+        self,
+        image_id: str,
+        *,
+        limit: int,
+        before: int | None = None,
+        as_of: datetime | None = None,
+        shadow: bool,
+        bundle: str | None = None,
     ) -> Sequence[tuple[Verdict, Image]] | None:
         """Return verdicts of an image, newest first."""
 
@@ -49,8 +69,41 @@ class Reads(Protocol):
     def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
         """Return one scan with its image."""
 
-    def replay(self, scan_id: int) -> bool:
-        """Queue a dead scan again."""
+
+@dataclass(frozen=True)
+class Stores:
+    """The nouns that routes change or list, each with its table."""
+
+    audit: Audit
+    bundles: Bundles
+    erasure: Erasure
+    figures: Figures
+    idempotency: Idempotency
+    labels: Labels
+    policies: Policies
+    rescans: Rescans
+    retentions: Retentions
+    search: Search
+    training_runs: TrainingRuns
+    webhook_endpoints: WebhookEndpoints
+
+
+def stores_over(database: Database, artifact_bucket: str) -> Stores:
+    """Return the stores over a database; nothing is contacted."""
+    return Stores(
+        audit=Audit(database),
+        bundles=Bundles(database),
+        erasure=Erasure(database, artifact_bucket),
+        figures=Figures(database),
+        idempotency=Idempotency(database),
+        labels=Labels(database),
+        policies=Policies(database),
+        rescans=Rescans(database),
+        retentions=Retentions(database, artifact_bucket),
+        search=Search(database),
+        training_runs=TrainingRuns(database),
+        webhook_endpoints=WebhookEndpoints(database),
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +111,8 @@ class Services:
     """The API's collaborators and limits.
 
     Attributes:
-        queries: what is read from Postgres.
+        queries: what is read from Postgres most.
+        stores: what else is read or changed there.
         keys: who may do what.
         objects: the object store.
         register: ingest, the same that the listener uses.
@@ -73,6 +127,7 @@ class Services:
     """
 
     queries: Reads
+    stores: Stores
     keys: KeyRing
     objects: Objects
     register: Registers

@@ -10,15 +10,17 @@ from prometheus_client import CollectorRegistry
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
 from api.readiness import Readiness
-from api.services import Services
+from api.services import Services, stores_over
 from worker.fetch import ObjectVersion
 from worker.ingest.register import Registered
 from worker.ingest.s3_events import ObjectCreated
 from worker.store.api_keys import Principal, Scope
 from worker.store.queries import Served
+from worker.store.session import connect
 from worker.store.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
 from worker.words import DecidedBy, VerdictValue
 
+_NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -125,11 +127,18 @@ class FakeQueries(Failing):
         return self.images.get(image_id)
 
     def history(
-        self, image_id: str, *, limit: int, before: int | None = None, as_of: datetime | None = None, shadow: bool
+        self,
+        image_id: str,
+        *,
+        limit: int,
+        before: int | None = None,
+        as_of: datetime | None = None,
+        shadow: bool,
+        bundle: str | None = None,
     ) -> Sequence[tuple[Verdict, Image]] | None:
         """Return verdicts of an image, newest first."""
         self.fail_if_told()
-        self.asked.append((as_of, shadow))
+        self.asked.append((as_of, shadow, bundle))
         rows = self.verdicts.get(image_id)
         return None if rows is None else [row for row in rows if before is None or row[0].id < before][:limit]
 
@@ -146,14 +155,6 @@ class FakeQueries(Failing):
     def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
         """Return one scan with its image."""
         return self.known_scans.get(scan_id)
-
-    def replay(self, scan_id: int) -> bool:
-        """Queue a dead scan again."""
-        scan, _ = self.known_scans.get(scan_id, (None, None))
-        if scan is None or scan.state != ScanState.DEAD:
-            return False
-        scan.state, scan.attempts = ScanState.QUEUED, 0
-        return True
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,8 @@ def fake_world() -> World:
     register = FakeRegister(objects)
     services = Services(
         queries=queries,
+        # Out of reach: what these do is SQL, and is tested on a real Postgres.
+        stores=stores_over(connect(_NOWHERE), "artifacts"),
         keys=KeyRing(keys, clock=clock),
         objects=objects,
         register=register,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from api.auth import Needs
+from api.auth import Admin, Needs
 from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.problems import RESPONSES, ProblemError
 from api.schemas import ListedScan, Scans
@@ -28,10 +28,10 @@ def list_scans(state: ScanState, services: FromApp, limit: Limit = 50, cursor: C
     )
 
 
-@router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED, dependencies=[Depends(Needs(Scope.ADMIN))])
-def replay_scan(scan_id: ScanId, services: FromApp) -> ListedScan:
+@router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED)
+def replay_scan(scan_id: ScanId, services: FromApp, actor: Admin) -> ListedScan:
     """Queue a dead scan again, with all its attempts."""
-    replayed = services.queries.replay(scan_id)
+    replayed = services.stores.rescans.replay(actor, scan_id)
     found = services.queries.scan(scan_id)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no scan of this id.")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from worker.fetch import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
 from worker.ingest.s3_events import ObjectCreated, is_name
-from worker.store.images import NewImage, insert_image_and_scan
+from worker.store.images import ErasedImageError, NewImage, insert_image_and_scan
 from worker.store.session import Database
 
 # Stands for the version of an object that vanished before anything could name it.
@@ -51,7 +51,7 @@ class Register:
         """Register one object and commit.
 
         Returns:
-            What was registered, or None for a bucket that is refused.
+            What was registered, or None for a bucket that is refused and for an image that was erased.
 
         Raises:
             TransientError: database or object store out of reach; nothing was
@@ -70,8 +70,11 @@ class Register:
             size_bytes=head.size if head else created.size,
             stored_at=stored_at_of(created, head),
         )
-        with self._database.transaction() as session:
-            image_pk, scan_id, new = insert_image_and_scan(session, image)
+        try:
+            with self._database.transaction() as session:
+                image_pk, scan_id, new = insert_image_and_scan(session, image)
+        except ErasedImageError:
+            return None
         return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
 
     def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:

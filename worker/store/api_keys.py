@@ -14,6 +14,7 @@ from secrets import token_urlsafe
 
 from sqlalchemy import func, or_, select, update
 
+from worker.store.audit import Actor, record
 from worker.store.session import Database
 from worker.store.tables import ApiKey
 
@@ -21,6 +22,7 @@ PREFIX = "assay_"
 _RANDOM_BYTES = 32
 # How far behind `last_used_at` may be, so that reading verdicts does not write to the key's row each time.
 _LAST_USED_EVERY = timedelta(minutes=1)
+_ITSELF = Actor("assay")
 
 
 class Scope(StrEnum):
@@ -59,13 +61,16 @@ class ApiKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str, scopes: Collection[Scope], expires_at: datetime | None = None) -> NewKey:
+    def create(
+        self, name: str, scopes: Collection[Scope], expires_at: datetime | None = None, *, actor: Actor = _ITSELF
+    ) -> NewKey:
         """Make a key.
 
         Args:
             name: for people, to tell keys apart.
             scopes: at least one.
             expires_at: aware time from which the key is refused; None for never.
+            actor: who makes it, for the audit trail.
 
         Raises:
             ValueError: no scope, or one that does not exist.
@@ -78,6 +83,7 @@ class ApiKeys:
         with self._database.transaction() as session:
             session.add(row)
             session.flush()
+            record(session, actor, "key.create", f"key:{row.id}", scopes=names)
             return NewKey(row.id, key)
 
     def verify(self, key: str) -> Principal | None:
@@ -107,7 +113,31 @@ class ApiKeys:
                 session.execute(update(ApiKey).where(ApiKey.id == row.id, stale).values(last_used_at=func.now()))
         return principal
 
-    def revoke(self, key_id: int) -> bool:
+    def rotate(self, key_id: int, *, keep: timedelta, actor: Actor = _ITSELF) -> NewKey | None:
+        """Make a key with name, scopes and expiry of another, which is refused after ``keep``.
+
+        Returns:
+            The new key, or None when there is no such key that still works.
+        """
+        works = select(ApiKey).where(
+            ApiKey.id == key_id,
+            ApiKey.revoked_at.is_(None),
+            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
+        )
+        key = PREFIX + token_urlsafe(_RANDOM_BYTES)
+        with self._database.transaction() as session:
+            former = session.scalar(works.with_for_update())
+            if former is None:
+                return None
+            row = ApiKey(name=former.name, hash=fingerprint(key), scopes=former.scopes, expires_at=former.expires_at)
+            session.add(row)
+            session.flush()
+            # LEAST leaves out what is null: a key without an end gets one.
+            former.expires_at = func.least(former.expires_at, func.now() + keep)
+            record(session, actor, "key.rotate", f"key:{key_id}", new_key=row.id)
+            return NewKey(row.id, key)
+
+    def revoke(self, key_id: int, *, actor: Actor = _ITSELF) -> bool:
         """Refuse a key from now on; False when there is none of that id that still works."""
         revoked = (
             update(ApiKey)
@@ -116,7 +146,10 @@ class ApiKeys:
             .returning(ApiKey.id)
         )
         with self._database.transaction() as session:
-            return session.scalar(revoked) is not None
+            done = session.scalar(revoked) is not None
+            if done:
+                record(session, actor, "key.revoke", f"key:{key_id}")
+        return done
 
     def list(self) -> Sequence[ApiKey]:
         """Return all keys, oldest first, the revoked ones included."""

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.store.tables import Bundle, BundleRole
+from worker.store.tables import Bundle, BundleRole, Promotion
 
 SHIPPED = "shipped:"
 
@@ -35,10 +35,25 @@ def crown_shipped(session: Session, version: str, location: str, *, new: bool) -
     serving = champion(session)
     if serving is not None and (not new or serving.location != location):
         return serving.version
+    crown(session, session.get_one(Bundle, version), created_by="assay", reason="shipped with this release")
+    return version
+
+
+def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rollback: bool = False) -> Promotion:
+    """Make a bundle champion in place of the one that is; the caller holds the lock on the champion."""
+    serving = champion(session)
     if serving is not None:
         serving.role = BundleRole.REGISTERED
         session.flush()
-    bundle = session.get_one(Bundle, version)
     bundle.role = BundleRole.CHAMPION
     bundle.promoted_at = session.scalar(select(func.now()))
-    return version
+    promotion = Promotion(
+        bundle_version=bundle.version,
+        previous_version=serving and serving.version,
+        rollback=rollback,
+        reason=reason,
+        created_by=created_by,
+    )
+    session.add(promotion)
+    session.flush()
+    return promotion

@@ -3,16 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import DateTime, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.errors import Reason
+from worker.errors import AssayError, Reason
 from worker.store.tables import Image, Scan, ScanKind, ScanState
 
 LIVE_QUEUE = "scan.live"
 BULK_QUEUE = "scan.bulk"
+# What an erased image has for a version.
+ERASED = "erased"
+
+
+class ErasedImageError(AssayError):
+    """This image was erased; it is not taken in again."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,14 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
 
     Returns:
         Primary keys of image and scan, and whether the scan is new.
+
+    Raises:
+        ErasedImageError: the image was erased.
     """
     stored_at = literal(image.stored_at, DateTime(timezone=True))
-    insert = upsert(Image).values({**vars(image), "stored_at": func.coalesce(stored_at, func.now())})
+    values = {**vars(image), "stored_at": func.coalesce(stored_at, func.now())}
+    tomb = select(Image.id).filter_by(bucket=image.bucket, key=_tomb(image), version=ERASED)
+    insert = upsert(Image).from_select(list(values), select(*_literals(values)).where(~tomb.exists()))
     came_again = Image.erased_at.is_(None) & (Image.stored_at < stored_at)
     statement = insert.on_conflict_do_update(
         constraint="uq_image_bucket_key_version", set_={"stored_at": stored_at}, where=came_again
@@ -51,7 +64,9 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
     image_pk = session.scalar(statement.returning(Image.id))
     if image_pk is None:
         known_image = select(Image.id).filter_by(bucket=image.bucket, key=image.key, version=image.version)
-        image_pk = session.scalars(known_image).one()
+        image_pk = session.scalar(known_image)
+        if image_pk is None:
+            raise ErasedImageError
     else:
         _queue_what_was_gone(session, image_pk)
     scan = (
@@ -83,4 +98,24 @@ def news(session: Session, bucket: str, listed: Mapping[tuple[str, str], datetim
         for key, version, stored_at, erased_at in rows
         if erased_at or (key, version) not in listed or stored_at >= listed[key, version]
     }
-    return set(listed) - known
+    new = set(listed) - known
+    tombs = {tombstone_key(bucket, *pair): pair for pair in new}
+    erased = session.scalars(select(Image.key).where(Image.bucket == bucket, Image.key.in_(tombs)))
+    return new - {tombs[key] for key in erased}
+
+
+def tombstone_key(bucket: str, key: str, version: str) -> str:
+    """Return what an erased image's row has for a key."""
+    named = f"{bucket}\x00{key}\x00{version}"
+    return f"{ERASED}:{sha256(named.encode('utf-8', 'surrogateescape')).hexdigest()}"
+
+
+def _tomb(image: NewImage) -> str:
+    return tombstone_key(image.bucket, image.key, image.version)
+
+
+def _literals(values: Mapping[str, Any]) -> list[Any]:
+    return [
+        value if hasattr(value, "compile") else literal(value, Image.__table__.c[name].type)
+        for name, value in values.items()
+    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, case, func, literal, select, true, update
+from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
@@ -53,7 +53,14 @@ class Queries:
         return Served(image, verdict, None if as_of else scan, heatmaps)
 
     def history(
-        self, image_id: str, *, limit: int, before: int | None = None, as_of: datetime | None = None, shadow: bool
+        self,
+        image_id: str,
+        *,
+        limit: int,
+        before: int | None = None,
+        as_of: datetime | None = None,
+        shadow: bool,
+        bundle: str | None = None,
     ) -> Sequence[tuple[Verdict, Image]] | None:
         """Return verdicts of all versions of an image with the version each is for, newest first.
 
@@ -63,19 +70,20 @@ class Queries:
             before: only verdicts with a smaller id.
             as_of: only verdicts that were there at this time.
             shadow: whether a challenger's verdicts, never served, are included.
+            bundle: only verdicts of this bundle version.
 
         Returns:
             At most ``limit`` rows, or None when the image is unknown or erased.
         """
-        statement = history_statement(image_id, limit=limit, before=before, as_of=as_of, shadow=shadow)
+        statement = history_statement(image_id, limit=limit, before=before, as_of=as_of, shadow=shadow, bundle=bundle)
         with self._database.transaction() as session:
             rows = [(verdict, image) for verdict, image in session.execute(statement)]
-            known = rows or session.scalar(select(_newest(image_id).subquery().c.id))
+            known = rows or session.scalar(select(newest_image(image_id).subquery().c.id))
         return rows if known else None
 
     def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
         """Return the newest heatmap of one detector for the newest version of an image."""
-        newest = _newest(image_id).with_only_columns(Image.id).scalar_subquery()
+        newest = newest_image(image_id).with_only_columns(Image.id).scalar_subquery()
         with self._database.transaction() as session:
             return session.scalar(
                 _heatmaps(newest).where(Heatmap.detector == detector).order_by(Heatmap.id.desc()).limit(1)
@@ -94,29 +102,18 @@ class Queries:
             found = session.execute(statement).one_or_none()
         return (found[0], found[1]) if found else None
 
-    def replay(self, scan_id: int) -> bool:
-        """Queue a dead scan again with all its attempts; False when it is not dead.
-
-        Expired leases stay counted: an image that took two workers down still
-        runs alone.
-        """
-        queued = (
-            update(Scan)
-            .where(Scan.id == scan_id, Scan.state == ScanState.DEAD)
-            .where(select(Image.id).where(Image.id == Scan.image_pk, _not_erased).exists())
-            .values(state=ScanState.QUEUED, attempts=0, due_at=func.now(), lease_token=None)
-            .values(reason=None, detail=None, finished_at=None)
-            .returning(Scan.id)
-        )
-        with self._database.transaction() as session:
-            return session.scalar(queued) is not None
-
 
 _not_erased = Image.erased_at.is_(None)
 
 
 def history_statement(
-    image_id: str, *, limit: int, before: int | None, as_of: datetime | None, shadow: bool
+    image_id: str,
+    *,
+    limit: int,
+    before: int | None,
+    as_of: datetime | None,
+    shadow: bool,
+    bundle: str | None = None,
 ) -> Select[Verdict, Image]:
     """Return the statement behind a page of history.
 
@@ -128,6 +125,7 @@ def history_statement(
         .where(Verdict.image_pk == Image.id, _by(Verdict.created_at, as_of))
         .where(true() if shadow else Verdict.shadow.is_(False))
         .where(true() if before is None else Verdict.id < before)
+        .where(true() if bundle is None else Verdict.bundle_version == bundle)
         .order_by(Verdict.id.desc())
         .limit(limit)
     )
@@ -154,7 +152,8 @@ def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Sele
     )
 
 
-def _newest(image_id: Any, as_of: Any = None) -> Select[Image]:
+def newest_image(image_id: Any, as_of: Any = None) -> Select[Image]:
+    """Return the statement for the version of an image that counts: of those not erased, the one stored last."""
     stored_at: ColumnElement[datetime] = Image.stored_at.expression
     if as_of is not None:
         # A state that came back later counts from its first coming until then.
@@ -181,7 +180,7 @@ def _by(created_at: Any, as_of: Any) -> ColumnElement[bool]:
 
 
 def _served(as_of: Any = None) -> Select[Any]:
-    image = aliased(Image, _newest(bindparam("image_id", type_=Text), as_of).subquery())
+    image = aliased(Image, newest_image(bindparam("image_id", type_=Text), as_of).subquery())
     # A person outranks a signed origin, which outranks the detectors; the newest of the highest rank is served.
     rank = case((Verdict.decided_by == DecidedBy.HUMAN, 0), (Verdict.decided_by == DecidedBy.PROVENANCE, 1), else_=2)
     verdicts = (

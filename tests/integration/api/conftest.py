@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from api.auth import KeyRing
 from api.main import readiness_of
-from api.services import Services
+from api.services import Services, stores_over
 from api.testing import fake_world
 from worker.fetch import ObjectStore, s3_client
 from worker.ingest.register import Register
@@ -112,6 +112,7 @@ def services(database: Database, object_store: Any, stack_settings: Settings) ->
     return replace(
         fake_world().services,
         queries=Queries(database),
+        stores=stores_over(database, artifacts),
         keys=KeyRing(ApiKeys(database)),
         objects=objects,
         register=Register(database, objects, upload_buckets=[uploads, plain], artifact_bucket=artifacts),

@@ -4,7 +4,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from worker.store.audit import Actor
 from worker.store.queries import SERVED, SERVED_AS_OF, Queries, history_statement, scans_statement
+from worker.store.rescans import Rescans
 from worker.store.session import Database
 from worker.store.tables import ScanKind, ScanState
 from worker.words import DecidedBy
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.integration
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+ACTOR = Actor("tests")
 
 
 class Rows(Protocol):
@@ -21,6 +24,11 @@ class Rows(Protocol):
     def verdict(self, image_pk: int, decided_by: DecidedBy = ..., **columns: Any) -> int: ...
     def heatmap(self, verdict_id: int, detector: str, **columns: Any) -> int: ...
     def policy(self) -> int: ...
+
+
+@pytest.fixture
+def rescans(database: Database) -> Rescans:
+    return Rescans(database)
 
 
 @pytest.fixture
@@ -157,13 +165,13 @@ def test_history_pages_go_on_where_the_last_one_ended(queries: Queries, rows: Ro
     assert queries.history(image_id, limit=2, before=made[-1], shadow=False) == []
 
 
-def test_a_dead_scan_is_listed_and_replayed_once(queries: Queries, rows: Rows, image_id: str) -> None:
+def test_a_dead_scan_is_listed_and_replayed_once(queries: Queries, rescans: Rescans, rows: Rows, image_id: str) -> None:
     scan = rows.scan(
         rows.image(image_id), ScanState.DEAD, attempts=5, lease_expiries=2, reason="attempts_exhausted", detail="x"
     )
     (listed,) = queries.scans(ScanState.DEAD, limit=1)
     assert (scan, image_id) == (listed[0].id, listed[1].image_id)
-    assert queries.replay(scan)
+    assert rescans.replay(ACTOR, scan)
     replayed = queries.scan(scan)
     assert replayed is not None
     found = replayed[0]
@@ -175,15 +183,15 @@ def test_a_dead_scan_is_listed_and_replayed_once(queries: Queries, rows: Rows, i
         found.finished_at,
     ) == (ScanState.QUEUED, 0, 2, None, None)
     assert found.due_at is not None
-    assert not queries.replay(scan)
+    assert not rescans.replay(ACTOR, scan)
 
 
 def test_scans_that_are_not_dead_or_of_erased_images_are_not_replayed(
-    queries: Queries, rows: Rows, image_id: str
+    queries: Queries, rescans: Rescans, rows: Rows, image_id: str
 ) -> None:
     completed = rows.scan(rows.image(image_id))
     erased = rows.scan(rows.image(image_id, erased_at=EARLY), ScanState.DEAD)
-    assert [queries.replay(scan) for scan in (completed, erased)] == [False, False]
+    assert [rescans.replay(ACTOR, scan) for scan in (completed, erased)] == [False, False]
     assert queries.scan(erased) is None
     assert erased not in [scan.id for scan, _ in queries.scans(ScanState.DEAD, limit=200)]
 

@@ -65,7 +65,7 @@ def test_as_of_is_handed_on_as_an_aware_time(world: World, client: TestClient) -
     client.get("/v1/images/cat?as_of=2026-11-01T10:00:00%2B02:00")
     client.get("/v1/images/cat/verdicts?as_of=2026-11-01T08:00:00Z&shadow=true")
     then = datetime(2026, 11, 1, 8, tzinfo=UTC)
-    assert [then, (then, True)] == world.queries.asked
+    assert [then, (then, True, None)] == world.queries.asked
 
 
 def test_history_comes_in_pages_newest_first(world: World, client: TestClient) -> None:

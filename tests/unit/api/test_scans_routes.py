@@ -18,20 +18,3 @@ def test_dead_scans_are_listed_in_pages_with_their_images(world: World, client: 
     assert second["next_cursor"] is None
     told = [first["items"][0][name] for name in ("image_id", "key", "reason", "attempts")]
     assert told == ["cat", "cat.jpg", "attempts_exhausted", 5]
-
-
-def test_a_dead_scan_is_replayed_with_all_its_attempts(world: World, client: TestClient) -> None:
-    world.queries.known_scans[1] = dead(1)
-    response = client.post("/v1/scans/1/replay")
-    assert (response.status_code, response.json()["state"], response.json()["attempts"]) == (202, "queued", 0)
-
-
-def test_a_scan_that_is_not_dead_is_not_replayed(world: World, client: TestClient) -> None:
-    world.queries.known_scans[1] = (scan_row(id=1, state=ScanState.LEASED), image_row())
-    response = client.post("/v1/scans/1/replay")
-    assert response.status_code == 409
-    assert "leased" in response.json()["detail"]
-
-
-def test_an_unknown_scan_is_404(client: TestClient) -> None:
-    assert client.post("/v1/scans/1/replay").status_code == 404

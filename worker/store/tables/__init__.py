@@ -10,7 +10,7 @@ from worker.store.tables.audit import AuditEntry, IdempotentRequest
 from worker.store.tables.bundles import Bundle, BundleRole, Promotion
 from worker.store.tables.declaration import Base, Json
 from worker.store.tables.images import Image
-from worker.store.tables.labels import Label
+from worker.store.tables.labels import Label, LabelValue
 from worker.store.tables.policies import Policy
 from worker.store.tables.retention import DoomedObject, Retention
 from worker.store.tables.scans import Scan, ScanKind, ScanState
@@ -32,6 +32,7 @@ __all__ = [
     "Image",
     "Json",
     "Label",
+    "LabelValue",
     "Policy",
     "Promotion",
     "Retention",

@@ -1,11 +1,20 @@
 """Labels: human ground truth."""
 
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.store.tables.declaration import Base
+from worker.store.tables.declaration import Base, one_of
+from worker.words import VerdictValue
+
+
+class LabelValue(StrEnum):
+    """What people say of an image; who cannot tell gives no label."""
+
+    AI_GENERATED = VerdictValue.AI_GENERATED
+    NOT_AI_GENERATED = VerdictValue.NOT_AI_GENERATED
 
 
 class Label(Base):
@@ -13,7 +22,7 @@ class Label(Base):
 
     __tablename__ = "label"
     __table_args__ = (
-        CheckConstraint("label IN ('ai_generated', 'not_ai_generated')", name="label"),
+        one_of("label", LabelValue),
         Index("ix_label_image_pk_id", "image_pk", "id"),
     )
 

@@ -22,6 +22,8 @@ class WebhookEndpoint(Base):
     previous_secret: Mapped[str | None]
     previous_secret_until: Mapped[datetime | None]
     failing_since: Mapped[datetime | None]  # the first failure since the last success
+    failures: Mapped[int] = mapped_column(server_default="0")  # in a row
+    retry_at: Mapped[datetime | None]  # nothing is sent before; null unless it fails
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -36,7 +38,12 @@ class WebhookDelivery(Base):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),
-        Index("ix_webhook_delivery_due", "due_at", postgresql_where=text("delivered_at IS NULL")),
+        Index(
+            "ix_webhook_delivery_open",
+            "endpoint_id",
+            "due_at",
+            postgresql_where=text("delivered_at IS NULL AND due_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
