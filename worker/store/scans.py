@@ -118,6 +118,7 @@ class Scans:
             LeaseLostError: another worker holds the scan; nothing was written.
         """
         row = {**verdict, "image_pk": lease.image.id, "scan_id": lease.scan_id, "shadow": lease.shadow}
+        row["source"] = lease.image.source
         with self._database.transaction() as session:
             self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
             verdict_id = session.scalar(upsert(Verdict).values(**row).on_conflict_do_nothing().returning(Verdict.id))
