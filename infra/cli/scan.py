@@ -63,11 +63,13 @@ def result_table(rows: Sequence[Mapping[str, object]]) -> Table:
 
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, object]]:
     # torch takes seconds to import; usage errors should not.
+    from worker.decode import share_freed_memory
     from worker.detectors.bundle import load_bundle, shipped_bundle
     from worker.detectors.device import pick_device, set_threads
     from worker.scan_files import scan_files
     from worker.verdict import Rules
 
+    share_freed_memory()
     set_threads(settings.torch_threads)
     try:
         folder = Path(name) if Path(name).is_dir() else shipped_bundle(name)

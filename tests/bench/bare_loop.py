@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from worker.decode import share_freed_memory
 from worker.detectors.bundle import load_bundle, shipped_bundle
 from worker.detectors.device import pick_device, set_threads
 from worker.scan_files import scan_files
@@ -15,6 +16,7 @@ from worker.verdict import Rules
 def main() -> None:
     """Scan a folder once warm, and print a JSON line: images, seconds."""
     settings = Settings()
+    share_freed_memory()
     set_threads(settings.torch_threads)
     bundle = load_bundle(shipped_bundle(settings.bundle), pick_device(settings.device))
     bundle.warm_up(settings.max_batch)

@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 from sqlalchemy import Engine, create_engine, text
 
-from worker.decode import decode
+from worker.decode import decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import pick_device, set_threads
 from worker.fetch import s3_client
@@ -38,6 +38,7 @@ def scan(bucket: str, key: str) -> None:
 @cache
 def detectors() -> Bundle:
     """Load the bundle once a process, with the one thread that a forked worker on a shared machine gets."""
+    share_freed_memory()
     set_threads(1)
     return load_bundle(shipped_bundle(settings.bundle), pick_device(settings.device))
 

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 # Both detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
 PIXEL_MEAN = 0.5
 PIXEL_SPREAD = 0.25
-# On a CPU a pass over more pixels than this is slower: its activations outgrow what malloc keeps at hand, and every
-# one of them is mapped and cleared anew. Measured with the wild ConvNeXt: 17.2 ms an image in one pass of 80 views
-# of 64x64, 13.5 ms in passes of 20.
-_CPU_PASS_PIXELS = 20 * 64 * 64
+# On a CPU a pass over more pixels than this is slower: its activations outgrow the caches and what malloc keeps at
+# hand. Smaller passes cost more turns at the interpreter's lock, which a worker's other threads want too.
+_CPU_PASS_PIXELS = 40 * 64 * 64
 _SMALLEST_CPU_PASS = 8
 
 
