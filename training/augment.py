@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from worker.detectors.views import reduced_whole
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,6 +67,14 @@ def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
         cut = padded[i, top : top + plan.size, left : left + plan.size]
         out[i] = cut[:, ::-1] if mirrored[i] else cut
     return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def flips(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
+    """Reduce (or enlarge) each whole picture to the plan's size and mirror half of them, as for `light`."""
+    views = np.stack([reduced_whole(Image.fromarray(image), plan.size) for image in pixels])  # (N, H, W, 3)
+    mirrored = rng.random(len(pixels)) < _MIRRORED
+    views[mirrored] = views[mirrored, :, ::-1]
+    return torch.from_numpy(views).permute(0, 3, 1, 2)
 
 
 def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -129,4 +139,4 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"light": light, "mild": mild, "strong": strong}
+AUGMENTATIONS: dict[str, Augmentation] = {"flips": flips, "light": light, "mild": mild, "strong": strong}

@@ -1,25 +1,24 @@
-"""Data: Parquet files → one array of pixels, with labels, sources and content hashes beside it.
+"""Data: collections → one array of pixels, and a manifest of what is known of each picture.
 
-Decoding is done once: the arrays are cached as `.npy` beside the run and memory-mapped afterwards. The cache's name
-holds a hash of the files' names, sizes and times, so changed files are decoded anew.
+Decoding is done once: pixels are kept as `.npy` in the cache and memory-mapped afterwards, the manifest beside them as
+Parquet. Their name holds a hash of the collections' listings, so changed data is decoded anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 from tqdm import tqdm
 
 from training.drawings import draw_picture
 from training.generator import generate
+from training.pixels import Shape, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +44,7 @@ class Rows:
         sources: text, (N,).
         generators: text, (N,).
         hashes: text, (N,), sha256 of the encoded image.
+        parts: text, (N,), `training`, `validation` or `test` where the collection is split already, else empty.
     """
 
     pixels: NDArray[np.uint8]
@@ -52,6 +52,12 @@ class Rows:
     sources: NDArray[np.str_]
     generators: NDArray[np.str_]
     hashes: NDArray[np.str_]
+    parts: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_))
+
+    def __post_init__(self) -> None:
+        """Fill in that no row belongs to a part, where nothing is said."""
+        if not len(self.parts):
+            object.__setattr__(self, "parts", np.full(len(self.labels), "", dtype=np.str_))
 
     def __len__(self) -> int:
         """Count the images."""
@@ -60,15 +66,31 @@ class Rows:
     def take(self, which: NDArray[Any]) -> Rows:
         """Select rows by index or mask."""
         return Rows(
-            self.pixels[which], self.labels[which], self.sources[which], self.generators[which], self.hashes[which]
+            self.pixels[which],
+            self.labels[which],
+            self.sources[which],
+            self.generators[which],
+            self.hashes[which],
+            self.parts[which],
         )
 
 
 def recipe_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
-    """Load everything a recipe trains on: the data's files, and the pictures we make ourselves."""
+    """Load everything a recipe trains on and holds out; what a collection calls its test part stays untouched."""
+    rows = all_rows(recipe, data, cache)
+    return rows.take(np.flatnonzero(rows.parts != "test")) if (rows.parts == "test").any() else rows
+
+
+def all_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
+    """Load everything there is, test parts included."""
+    return load_rows(recipe_places(recipe, data, cache), cache, recipe.shape)
+
+
+def recipe_places(recipe: Recipe, data: Path, cache: Path) -> list[Path]:
+    """Name the recipe's own files where `data` is a folder that has them, else `data` itself; then what we make."""
     files = [data / file for file in recipe.files]
-    files += [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
-    return load_rows(files, cache)
+    places = files if files and all(file.exists() for file in files) else [data]
+    return places + [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
 
 
 def made_pictures(kind: str, count: int, cache: Path) -> Path:
@@ -100,42 +122,32 @@ def made_pictures(kind: str, count: int, cache: Path) -> Path:
     return file
 
 
-def load_rows(files: Sequence[Path], cache: Path) -> Rows:
-    """Decode every row of the files, or map the arrays decoded earlier.
+def load_rows(files: Sequence[Path], cache: Path, shape: Shape | None = None) -> Rows:
+    """Decode every picture of the collections, or map the arrays decoded earlier.
 
     Args:
-        files: Parquet files with `image` and `label`, and perhaps `source` and `generator`; images of one size.
+        files: Parquet files, folders of pictures or CSV files; see `training.image_folder`.
         cache: a folder that may be written to.
+        shape: how pictures become arrays of one size; without it they must be of one size.
+
+    Raises:
+        DataError: a collection cannot be read, or its pictures differ in size and no side is given.
     """
-    stamp = json.dumps([[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files])
-    stem = cache / hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    pixels_file, facts_file = stem.with_suffix(".npy"), stem.with_suffix(".json")
-    if not facts_file.exists():
-        _decode(files, pixels_file, facts_file)
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))
+    pixels_file, manifest_file = decoded(files, cache, shape or Shape())
+    facts = pq.read_table(manifest_file, columns=["label", "source", "generator", "sha256", "part"]).to_pydict()
     return Rows(
-        pixels=np.load(pixels_file, mmap_mode="r"),
+        pixels=np.load(pixels_file, mmap_mode="r")[: len(facts["label"])],
         labels=np.array(facts["label"], dtype=np.int8),
-        sources=np.array(facts["source"]),
-        generators=np.array(facts["generator"]),
-        hashes=np.array(facts["sha256"]),
+        sources=np.array(facts["source"], dtype=np.str_),
+        generators=np.array(facts["generator"], dtype=np.str_),
+        hashes=np.array(facts["sha256"], dtype=np.str_),
+        parts=np.array(facts["part"], dtype=np.str_),
     )
 
 
-def _decode(files: Sequence[Path], pixels_file: Path, facts_file: Path) -> None:
-    pixels: list[NDArray[np.uint8]] = []
-    facts: dict[str, list[Any]] = {"label": [], "source": [], "generator": [], "sha256": []}
-    for file in files:
-        table = pq.read_table(file)
-        for row in tqdm(table.to_pylist(), desc=f"decode {file.name}", mininterval=5):
-            pixels.append(np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB")))
-            facts["label"].append(int(row["label"]))
-            facts["source"].append(row.get("source") or file.stem.split("-")[0])
-            facts["generator"].append(row.get("generator") or ("unknown" if row["label"] else "real"))
-            facts["sha256"].append(hashlib.sha256(row["image"]).hexdigest())
-    pixels_file.parent.mkdir(parents=True, exist_ok=True)
-    np.save(pixels_file, np.stack(pixels))
-    facts_file.write_text(json.dumps(facts), encoding="utf-8")
+def load_manifest(files: Sequence[Path], cache: Path, shape: Shape | None = None) -> pa.Table:
+    """Give what is known of each picture, in the order of `load_rows`: `Entry` and `training.picture_facts`."""
+    return pq.read_table(decoded(files, cache, shape or Shape())[1])
 
 
 def content_hashes(images: Sequence[bytes]) -> list[str]:
@@ -146,15 +158,23 @@ def content_hashes(images: Sequence[bytes]) -> list[str]:
 def split(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
     """Part the rows into (training, held out), by source where the recipe names sources, else by content hash.
 
-    Either way no source, or no content, is on both sides.
+    Either way no source, and no content, is on both sides: what occurs among the held-out rows is not trained on.
     """
     if recipe.held_out_sources:
         missing = set(recipe.held_out_sources) - set(rows.sources.tolist())
         if missing:
-            message = f"held-out sources that the data lacks: {sorted(missing)}"
+            message = (
+                f"held-out sources that the data lacks: {sorted(missing)}; name others in held_out_sources, "
+                "or leave it empty and give a held_out_share"
+            )
             raise ValueError(message)
         out = np.isin(rows.sources, recipe.held_out_sources)
     else:
-        places = np.array([int(h[:8], 16) for h in rows.hashes.tolist()], dtype=np.float64) / 2.0**32
-        out = places < recipe.held_out_share
-    return rows.take(np.flatnonzero(~out)), rows.take(np.flatnonzero(out))
+        out = content_places(rows) < recipe.held_out_share
+    kept = ~out & ~np.isin(rows.hashes, rows.hashes[out])
+    return rows.take(np.flatnonzero(kept)), rows.take(np.flatnonzero(out))
+
+
+def content_places(rows: Rows) -> NDArray[np.float64]:
+    """Give each content a fixed place in [0, 1), (N,); shares of a data set are cut along it."""
+    return np.array([int(text[:8], 16) for text in rows.hashes.tolist()], dtype=np.float64) / 2.0**32

@@ -1,17 +1,39 @@
-"""Recipes: what a training run is to do, read from a TOML file in `training/recipes`."""
+"""Recipes: what a training run is to do, read from a TOML file in `training/recipes`.
+
+Two kinds. A `bundle` fits a CLIP and a ConvNeXt detector, fuses, calibrates and exports them. A `classifier` recipe
+fits single networks beside each other and measures them on a test part: the student systems this project grew from.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from training.classifier import Classifier, architecture_of
+from training.pixels import Shape
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector
 from worker.detectors.views import ViewPlan
+from worker.errors import AssayError
 
 RECIPES = Path(__file__).parent / "recipes"
+_FOR_EVERY_DETECTOR = ("fit", "views", "architecture", "pretrained")
+# A smoke run shows that everything works, in minutes and on any machine; what it gives is worth nothing.
+_SMOKE_ROWS, _SMOKE_CLASSIFIER_ROWS, _SMOKE_MINUTES, _SMOKE_BATCH, _SMOKE_MADE, _SMOKE_SHARE = (
+    1600,
+    400,
+    0.25,
+    16,
+    64,
+    0.3,
+)
+
+
+class RecipeError(AssayError):
+    """The recipe cannot be read; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -19,44 +41,82 @@ class Fit:
     """How one detector is fitted.
 
     Attributes:
-        batch_size: views in one step.
+        batch_size: views in one step, over all processes.
         learning_rate: the peak, reached after `warm_up`.
         weight_decay: AdamW's, on matrices only.
         epochs: passes over the training rows, at most.
-        minutes: wall clock, at most; the schedule follows whichever of the two ends first, so both end well.
+        minutes: wall clock, at most, 0 for no limit; the schedule follows whichever of the two ends first, so both end
+            well. Only a run without a limit, or one that never feels it, is repeated exactly.
         warm_up: share of the schedule spent rising to the peak.
-        ema_half_life: share of the schedule after which an old weight counts half in the averaged weights.
+        ema_half_life: share of the schedule after which an old weight counts half in the averaged weights; 0 for no
+            averaging.
         label_smoothing: pulls the targets 0 and 1 together by this much in total.
+        clip_norm: the gradient's norm is bounded by this; 0 for no bound.
+        patience: epochs without a better validation loss after which it ends; the best weights are kept; 0 for never.
+        precision: `bf16` (mixed), `fp32`, or `auto`: bf16 on a GPU, fp32 on a CPU, where bf16 is slow without AMX.
+        head: `gradient` fits everything that is not frozen with AdamW; `logistic` caches a frozen CLIP tower's
+            features and fits the head by regularised logistic regression.
+        draws: augmented views of each image whose features `logistic` caches.
     """
 
     batch_size: int
     learning_rate: float
     weight_decay: float
     epochs: float
-    minutes: float
+    minutes: float = 0.0
     warm_up: float = 0.05
     ema_half_life: float = 0.01
     label_smoothing: float = 0.0
+    clip_norm: float = 1.0
+    patience: int = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    head: Literal["gradient", "logistic"] = "gradient"
+    draws: int = 2
 
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """One detector: its architecture, its views, its fit and where pretrained weights lie, if any."""
+    """One detector or classifier: its architecture, its views, its fit.
+
+    Attributes:
+        name: of the detector, or what the classifier is called.
+        pretrained: false for fresh weights; true for the library's own for the named model; else an open_clip tag, or
+            a local safetensors file.
+        kind: `clip`, `convnext` or `classifier`; the name where it says nothing else.
+    """
 
     name: str
     architecture: dict[str, Any]
     views: ViewPlan
     fit: Fit
-    pretrained: str | None = None
+    pretrained: str | bool | None = None
+    kind: str = ""
 
     def build(self) -> Detector:
         """Make the detector with fresh weights."""
-        return build_detector(self.name, self.architecture, self.views)
+        if self.kind == "classifier":
+            return Classifier(self.name, architecture_of(self.architecture), self.views)
+        return build_detector(self.kind or self.name, self.architecture, self.views)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run needs besides the data's place."""
+    """Everything a run needs besides the data's place.
+
+    Attributes:
+        files: names within the data folder; data of any other form is taken as it is.
+        held_out_sources: never trained on (bundles).
+        held_out_share: by content hash, where no sources are named (bundles).
+        validation_share: of the rows, for early stopping.
+        test_share: of the rows, for measuring, where the collection has no test part (classifiers).
+        pool: take the collection's own parts as one and cut the shares out of it (classifiers).
+        disjoint: `content` or `source`: what the shares are cut by.
+        side, squeeze, limit: see `training.pixels.Shape`.
+        made: pictures we make ourselves, and how many of each.
+        emphasis: by source, how much more often it is drawn.
+        checkpoint_seconds: between checkpoints.
+        claim: what a student system's authors reported, in words.
+    """
 
     name: str
     seed: int
@@ -69,27 +129,111 @@ class Recipe:
     emphasis: dict[str, float] = field(default_factory=dict)
     scope: str = ""
     card: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["bundle", "classifier"] = "bundle"
+    validation_share: float = 0.0
+    test_share: float = 0.0
+    pool: bool = False
+    disjoint: Literal["content", "source"] = "content"
+    side: int | None = None
+    squeeze: bool = False
+    limit: int = 0
+    checkpoint_seconds: float = 60.0
+    claim: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """Say how pictures become arrays."""
+        return Shape(self.side, self.squeeze, self.limit)
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe by name (a file in `training/recipes`) or by path."""
+def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name (a file in `training/recipes`) or by path.
+
+    Args:
+        name_or_path: such as `cifake`, `seeds/resnet18-frozen`, or a TOML file.
+        changes: `key=value` each, the value as in TOML (a bare word is text). `limit=500` sets the recipe's own,
+            `detectors.clip.fit.epochs=3` one detector's, `fit.epochs=3` every detector's.
+
+    Raises:
+        RecipeError: there is none, or it or a change cannot be read.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = RECIPES / f"{name_or_path}.toml"
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    if not path.is_file():
+        known = sorted(file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.toml"))
+        raise RecipeError(f"there is no recipe {name_or_path!r}; there are {', '.join(known)}, or name a TOML file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(table, change)
+        return _recipe(table)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"recipe {path.name} cannot be read: {error}") from error
+
+
+def _recipe(table: dict[str, Any]) -> Recipe:
+    pretrained = table.pop("pretrained", None)
     detectors = tuple(
         DetectorRecipe(
             name=name,
             architecture=part["architecture"],
             views=ViewPlan(**part["views"]),
             fit=Fit(**part["fit"]),
-            pretrained=part.get("pretrained"),
+            pretrained=part.get("pretrained", pretrained),
+            kind=part.get("kind", "classifier" if table.get("kind") == "classifier" else name),
         )
         for name, part in table.pop("detectors").items()
     )
     return Recipe(
         detectors=detectors,
-        files=tuple(table.pop("files")),
+        files=tuple(table.pop("files", ())),
         held_out_sources=tuple(table.pop("held_out_sources", ())),
         **table,
+    )
+
+
+def _change(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is no key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    first, *inner = key.split(".")
+    owners = [table]
+    if first in _FOR_EVERY_DETECTOR:
+        owners = list(table["detectors"].values())
+    elif first == "detectors" and inner and inner[0] not in table["detectors"]:
+        raise ValueError(f"there is no detector {inner[0]!r}; there are {', '.join(table['detectors'])}")
+    for owner in owners:
+        place = owner
+        for name in (first, *inner)[:-1]:
+            place = place.setdefault(name, {})
+        place[(first, *inner)[-1]] = value
+
+
+def with_minutes(recipe: Recipe, minutes: float) -> Recipe:
+    """Give every detector this much wall clock instead of the recipe's."""
+    return _refit(recipe, minutes=minutes)
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Shrink a recipe until it ends in minutes on any machine: few pictures, few steps, no pretrained weights."""
+    rows = _SMOKE_ROWS if recipe.kind == "bundle" else _SMOKE_CLASSIFIER_ROWS
+    short = _refit(recipe, minutes=_SMOKE_MINUTES, batch_size=_SMOKE_BATCH, draws=1)
+    return replace(
+        short,
+        detectors=tuple(replace(part, pretrained=False) for part in short.detectors),
+        limit=min(recipe.limit or rows, rows),
+        made={kind: min(count, _SMOKE_MADE) for kind, count in recipe.made.items()},
+        # Enough to calibrate on.
+        held_out_share=max(recipe.held_out_share, _SMOKE_SHARE) if recipe.held_out_share else 0.0,
+    )
+
+
+def _refit(recipe: Recipe, **changes: Any) -> Recipe:
+    return replace(
+        recipe, detectors=tuple(replace(part, fit=replace(part.fit, **changes)) for part in recipe.detectors)
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 from pydantic import ValidationError
 
-from infra.cli import demo, doctor, keys, processes, scan, up
+from infra.cli import demo, doctor, keys, processes, scan, train, up
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
 
@@ -25,6 +25,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("demo", demo.demo),
     ("up", up.up),
     ("scan", scan.scan),
+    ("train", train.train),
     ("doctor", doctor.doctor),
     ("worker", processes.worker),
     ("dispatcher", processes.dispatcher),

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from training import augment, data, drawings, train
+from training import augment, data, drawings, fit, schedule
 from training.evaluate import evaluate, main
 from training.export import export
 from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
+from training.run import Run
 from worker.detectors.bundle import load_bundle
 from worker.detectors.views import ViewPlan
 
@@ -70,9 +71,9 @@ def fitted(recipe: Recipe, data_folder: Path, out: Path) -> None:
     rows = data.recipe_rows(recipe, data_folder, out / "cache")
     for part in recipe.detectors:
         torch.manual_seed(recipe.seed)
-        run = train.Run(part, out / part.name, "cpu")
+        run = Run(part, out / part.name, "cpu")
         run.resume()
-        train.fit_detector(run, recipe, data.split(rows, recipe)[0])
+        fit.fit_detector(run, recipe, data.split(rows, recipe)[0])
 
 
 def test_a_run_ends_in_a_bundle_that_tells_the_classes_apart(data_folder: Path, tmp_path: Path) -> None:
@@ -88,38 +89,6 @@ def test_a_run_ends_in_a_bundle_that_tells_the_classes_apart(data_folder: Path, 
     assert {"tiny"} == set(report["by_source"])
 
 
-def test_a_killed_run_goes_on_to_where_it_would_have_ended(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = dataclasses.replace(RECIPE, detectors=RECIPE.detectors[:1])
-    fitted(recipe, data_folder, tmp_path / "whole")
-    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 0.0)
-    calls = iter(range(100))
-
-    def dies_at_the_fifth(*arguments: object) -> torch.Tensor:
-        if next(calls) == 5:
-            raise KeyboardInterrupt
-        return augment.light(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setitem(augment.AUGMENTATIONS, "light", dies_at_the_fifth)
-    with pytest.raises(KeyboardInterrupt):
-        fitted(recipe, data_folder, tmp_path / "killed")
-    monkeypatch.setitem(augment.AUGMENTATIONS, "light", augment.light)
-    fitted(recipe, data_folder, tmp_path / "killed")
-    # Attention's key biases have no gradient but rounding, so what they end at is noise; the judgement is not.
-    views = torch.randint(0, 256, (8, 1, 3, 16, 16), dtype=torch.uint8)
-    logits, steps = [], set()
-    for name in ("whole", "killed"):
-        run = train.Run(recipe.detectors[0], tmp_path / name / "clip", "cpu")
-        assert run.resume()
-        steps.add(run.step)
-        run.detector.network.load_state_dict(run.averaged.values)
-        logits.append(run.detector.logits(views).detach())
-    assert len(steps) == 1
-    assert logits[0].std() > 1e-3
-    torch.testing.assert_close(logits[0], logits[1], atol=1e-4, rtol=1e-4)
-
-
 def test_the_wall_clock_ends_a_run(data_folder: Path, tmp_path: Path) -> None:
     hurried = dataclasses.replace(FIT, epochs=1e9, minutes=0.01)
     recipe = dataclasses.replace(RECIPE, detectors=(dataclasses.replace(RECIPE.detectors[0], fit=hurried),))
@@ -128,7 +97,7 @@ def test_the_wall_clock_ends_a_run(data_folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
-    rates = [train.learning_rate_at(progress, FIT) for progress in (0.0, 0.025, 0.05, 0.5, 1.0)]
+    rates = [schedule.learning_rate_at(progress, FIT) for progress in (0.0, 0.025, 0.05, 0.5, 1.0)]
     assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4]
     assert (0.0, FIT.learning_rate) == (rates[0], rates[2])
     assert rates[4] == pytest.approx(0.0)
@@ -143,11 +112,11 @@ def rows_of(labels: list[int], sources: list[str]) -> data.Rows:
 
 def test_both_classes_are_drawn_equally_and_big_sources_do_not_drown_small_ones() -> None:
     rows = rows_of([0] * 100 + [1] * 20, ["big"] * 81 + ["small"] * 19 + ["ai"] * 20)
-    weights = train.sampling_weights(rows, {})
+    weights = schedule.sampling_weights(rows, {})
     assert weights[rows.labels == 0].sum() == pytest.approx(0.5)
     ratio = weights[rows.sources == "big"].sum() / weights[rows.sources == "small"].sum()
     assert ratio == pytest.approx((81 / 19) ** 0.5)
-    stressed = train.sampling_weights(rows, {"small": 2.0})
+    stressed = schedule.sampling_weights(rows, {"small": 2.0})
     assert stressed[rows.labels == 0].sum() == pytest.approx(0.5)
     assert stressed[rows.sources == "small"].sum() > weights[rows.sources == "small"].sum()
 
@@ -202,7 +171,7 @@ def test_pretrained_towers_are_loaded_from_a_local_file(tmp_path: Path) -> None:
     frozen = dataclasses.replace(
         part, architecture={**part.architecture, "frozen": True}, pretrained=str(tmp_path / "tower.safetensors")
     )
-    run = train.Run(frozen, tmp_path, "cpu")
+    run = Run(frozen, tmp_path, "cpu")
     loaded = run.detector.network.get_submodule("tower")
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in tower.state_dict().items())
     trained = {name for name, value in run.detector.network.named_parameters() if value.requires_grad}
@@ -214,7 +183,7 @@ def test_a_pretrained_convnext_brings_everything_but_its_head(tmp_path: Path) ->
     other = part.build().network
     published = {**other.state_dict(), "head.fc.weight": torch.zeros(1000, 8), "head.fc.bias": torch.zeros(1000)}
     save_file({name: value.contiguous() for name, value in published.items()}, tmp_path / "convnext.safetensors")
-    run = train.Run(dataclasses.replace(part, pretrained=str(tmp_path / "convnext.safetensors")), tmp_path, "cpu")
+    run = Run(dataclasses.replace(part, pretrained=str(tmp_path / "convnext.safetensors")), tmp_path, "cpu")
     loaded = run.detector.network.state_dict()
     assert tuple(loaded["head.fc.weight"].shape) == (1, 8)
     assert all(torch.equal(value, loaded[name]) for name, value in published.items() if "head.fc" not in name)

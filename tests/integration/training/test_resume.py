@@ -1,0 +1,79 @@
+"""Training as its own process: killed, resumed, and on two processes at once."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.integration
+
+
+def training(recipe: Path, data: Path, out: Path, *options: str, launcher: Sequence[str] = ()) -> list[str]:
+    order = ["--recipe", str(recipe), "--data", str(data), "--out", str(out), "--threads", "1", "--device", "cpu"]
+    return [sys.executable, *launcher, "-m", "training.train", *order, "--detector", "clip", *options]
+
+
+def steps(checkpoint: Path) -> int:
+    with safe_open(checkpoint, framework="pt") as opened:
+        return int(opened.metadata()["step"])
+
+
+def kill_after_first_checkpoint(command: list[str], checkpoint: Path) -> None:
+    """Kill -9 as soon as there is a checkpoint: the run writes one after every step."""
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not checkpoint.exists():
+            pass
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_run_killed_with_kill_9_ends_with_the_weights_of_one_that_was_not(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    data = plant()
+    subprocess.run(training(bundle_recipe, data, tmp_path / "whole"), check=True, capture_output=True)
+    whole = tmp_path / "whole" / "clip" / "checkpoint.safetensors"
+    killed = tmp_path / "killed" / "clip" / "checkpoint.safetensors"
+    command = training(bundle_recipe, data, tmp_path / "killed")
+    kill_after_first_checkpoint(command, killed)
+    assert 0 < steps(killed) < steps(whole)
+    subprocess.run(command, check=True, capture_output=True)
+    assert steps(whole) == steps(killed)
+    expected, found = load_file(whole), load_file(killed)
+    assert expected.keys() == found.keys()
+    # Network, averaged weights and the optimizer's moments: every bit.
+    assert not [name for name, value in expected.items() if not torch.equal(value, found[name])]
+
+
+def test_a_folder_of_another_run_is_refused(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:
+    data = plant()
+    short = ["--set", "fit.epochs=1"]
+    subprocess.run(training(bundle_recipe, data, tmp_path / "run", *short), check=True, capture_output=True)
+    other = subprocess.run(
+        training(bundle_recipe, data, tmp_path / "run", *short, "--set", "seed=6"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert other.returncode != 0
+    assert "holds a run of another recipe" in other.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:
+    launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    command = training(bundle_recipe, plant(), tmp_path / "two", launcher=launcher)
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(training(bundle_recipe, plant(), tmp_path / "one"), check=True, capture_output=True)
+    files = [tmp_path / name / "clip" / "checkpoint.safetensors" for name in ("one", "two")]
+    assert steps(files[0]) == steps(files[1])
+    one, two = (load_file(file)["averaged.head.1.weight"] for file in files)
+    # Each process draws dropout of its own, so they agree on where to go, not on every bit.
+    assert torch.nn.functional.cosine_similarity(one, two).item() > 0.8

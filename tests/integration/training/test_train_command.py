@@ -1,0 +1,102 @@
+"""`assay train` from data to bundle or report."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
+
+from infra.cli.main import app
+from training.recipe import RecipeError
+from worker.detectors.bundle import load_bundle
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
+def assay_train(recipe: Path, data: Path, out: Path, *options: str) -> tuple[dict[str, object], str]:
+    """Run `assay train --json`; give its result and what it said to people."""
+    order = [
+        "train",
+        "--recipe",
+        str(recipe),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    done = CliRunner().invoke(app, [*order, "--json", *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_folder_of_pictures_becomes_a_bundle_and_a_leak_is_told_before_training(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    result, said = assay_train(bundle_recipe, plant(leaky=True), tmp_path / "run")
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert result == {"bundle": bundle.version, "folder": str(tmp_path / "run" / "bundle")}
+    assert {"clip", "convnext"} == set(bundle.detector_names)
+    assert said.index("WARNING: the data leaks its classes here") < said.index("clip:")
+    described = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert described["leaks"]["format"] > 0.99
+    assert {"training", "held_out"} == set(described["by_split"])
+
+
+def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:
+    _, said = assay_train(bundle_recipe, plant(), tmp_path / "run", "--detector", "clip", "--set", "fit.epochs=1")
+    assert "leak audit" in said
+    assert "WARNING" not in said
+
+
+def test_classifiers_are_measured_beside_each_other(
+    plant: Callable[..., Path], classifier_recipe: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    report, _ = assay_train(classifier_recipe, plant(240), out)
+    networks = report["networks"]
+    assert isinstance(networks, dict)
+    assert list(networks) == ["cnn", "resnet"]
+    assert networks["cnn"]["accuracy"] > 0.9
+    # Stripes are learnt long before thirty epochs are over.
+    assert networks["cnn"]["epochs"] < 30
+    for name in networks:
+        assert {"weights.safetensors", "gradcam.png", "tensorboard"} <= {f.name for f in (out / name).iterdir()}
+    assert json.loads((out / "report.json").read_text()) == report
+    with Image.open(out / "curves.png") as curves, Image.open(out / "cnn" / "gradcam.png") as sheet:
+        assert min(curves.size) > 400
+        assert sheet.size == (480, 8 * 160)
+    events = EventAccumulator(str(out / "cnn" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"training/loss", "training/learning_rate", "validation/auroc"} <= set(tags["scalars"])
+    assert tags["images"]
+    assert len(events.Scalars("training/loss")) > 1
+
+
+def test_a_smoke_run_of_a_named_recipe_ends_in_a_bundle(plant: Callable[..., Path], tmp_path: Path) -> None:
+    result, _ = assay_train(
+        Path("cifake"), plant(240), tmp_path / "run", "--smoke", "--minutes", "0.03", "--set", "side=32"
+    )
+    assert result["bundle"] == load_bundle(tmp_path / "run" / "bundle").version
+
+
+def test_a_detector_that_the_recipe_lacks_is_an_error(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="has no detector 'vit'; it has clip, convnext"):
+        assay_train(bundle_recipe, plant(), tmp_path / "run", "--detector", "vit")

@@ -1,0 +1,84 @@
+"""Pictures to arrays and a manifest."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from training.collection import DataError, Entry, open_parquet, sample
+from training.data import load_manifest, load_rows
+from training.pixels import Shape
+
+Picture = Callable[..., bytes]
+
+
+def parquet(file: Path, images: Sequence[bytes], **columns: object) -> Path:
+    pq.write_table(pa.table({"image": images, "label": [i % 2 for i in range(len(images))], **columns}), file)
+    return file
+
+
+def test_a_parquet_file_tells_what_it_knows_and_the_rest_is_filled_in(tmp_path: Path, picture: Picture) -> None:
+    images = [picture(0), picture(1)]
+    plain = open_parquet(parquet(tmp_path / "cifake-test.parquet", images))
+    assert plain.entries == (
+        Entry("cifake-test.parquet#0", 0, "cifake", "real", "test"),
+        Entry("cifake-test.parquet#1", 1, "cifake", "unknown", "test"),
+    )
+    told = open_parquet(parquet(tmp_path / "wild-0.parquet", images, source=["a", "b"], generator=["real", "sdxl"]))
+    assert tuple(vars(told.entries[1]).values()) == ("wild-0.parquet#1", 1, "b", "sdxl", "")
+    assert [images[1]] == list(told.read([1]))
+
+
+def test_a_parquet_file_without_labels_is_an_error(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b""]}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="needs the columns image"):
+        open_parquet(tmp_path / "x.parquet")
+
+
+def test_rows_and_manifest_agree_and_come_from_the_cache_the_second_time(tmp_path: Path, picture: Picture) -> None:
+    file = parquet(tmp_path / "x-train.parquet", [picture(0), picture(1), picture(0)])
+    rows, manifest = load_rows([file], tmp_path / "c"), load_manifest([file], tmp_path / "c")
+    assert (rows.pixels.shape, rows.pixels.dtype.name) == ((3, 16, 16, 3), "uint8")
+    assert rows.hashes.tolist() == manifest["sha256"].to_pylist()
+    assert rows.hashes[0] == rows.hashes[2] != rows.hashes[1]
+    assert {"training"} == set(rows.parts)
+    made = {f: f.stat().st_mtime_ns for f in (tmp_path / "c").iterdir()}
+    again = load_rows([file], tmp_path / "c")
+    assert np.array_equal(again.pixels, rows.pixels)
+    assert made == {f: f.stat().st_mtime_ns for f in (tmp_path / "c").iterdir()}
+
+
+def test_pictures_of_several_sizes_want_a_side(tmp_path: Path, picture: Picture) -> None:
+    file = parquet(tmp_path / "x.parquet", [picture(0, 16, "PNG"), picture(1, 40, "PNG")])
+    with pytest.raises(DataError, match="side=224"):
+        load_rows([file], tmp_path / "c")
+    native = load_rows([file], tmp_path / "c", Shape(side=32)).pixels
+    squeezed = load_rows([file], tmp_path / "c", Shape(side=32, squeeze=True)).pixels
+    assert (2, 32, 32, 3) == native.shape == squeezed.shape
+    whole = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    assert np.array_equal(native[1], whole[4:36, 4:36])  # the native middle
+    assert not np.array_equal(squeezed[1], native[1])
+
+
+def test_what_is_no_sound_picture_is_left_out_and_counted(
+    tmp_path: Path, picture: Picture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = parquet(tmp_path / "x.parquet", [picture(0), b"text", picture(2), picture(3)[:200]])
+    rows = load_rows([file], tmp_path / "c")
+    assert rows.labels.tolist() == [0, 0]
+    assert "left out 2 files that are no sound pictures, such as x.parquet#1" in capsys.readouterr().err
+
+
+def test_a_sample_is_even_over_sources_and_classes() -> None:
+    entries = [Entry(str(i), i % 2, "big" if i < 900 else "small", "") for i in range(1000)]
+    chosen = sample(entries, 100)
+    counts = {
+        (s, k): sum(entries[i].source == s and entries[i].label == k for i in chosen)
+        for s in ("big", "small")
+        for k in (0, 1)
+    }
+    assert counts == {("big", 0): 45, ("big", 1): 45, ("small", 0): 8, ("small", 1): 8}
+    assert list(range(1000)) == sample(entries, 0) == sample(entries, 5000)

@@ -1,0 +1,117 @@
+"""Parting rows, and what the manifest says of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from training import manifest
+from training.collection import DataError
+from training.data import Rows
+from training.parts import Parts, parts_of
+from training.recipe import Recipe
+
+BUNDLE = Recipe(name="x", seed=0, augmentation="light", files=(), detectors=(), held_out_share=0.3)
+CLASSIFIER = replace(BUNDLE, kind="classifier", held_out_share=0.0, validation_share=0.2, test_share=0.1)
+COUNT = 400
+
+
+def rows(**columns: Any) -> Rows:
+    """Make rows of contents spread evenly, every tenth of which occurs twice."""
+    contents = np.arange(COUNT) - (np.arange(COUNT) % 10 == 9)
+    known = {
+        "pixels": np.zeros((COUNT, 2, 2, 3), np.uint8),
+        "labels": (np.arange(COUNT) % 2).astype(np.int8),
+        "sources": np.full(COUNT, "s"),
+        "generators": np.full(COUNT, "g"),
+        "hashes": np.array([f"{int(c) * 2654435761 % 2**32:08x}" for c in contents]),
+    }
+    return Rows(**{**known, **columns})
+
+
+def disjoint(parts: Parts, what: str) -> bool:
+    sides = [set(getattr(side, what).tolist()) for side in vars(parts).values()]
+    return not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+def test_shares_are_of_the_whole_and_share_no_content() -> None:
+    parts = parts_of(rows(), CLASSIFIER)
+    assert pytest.approx([len(side) for side in vars(parts).values()], abs=8) == [280, 80, 40]
+    assert disjoint(parts, "hashes")
+
+
+def test_a_collections_own_test_part_is_what_is_measured_on_and_its_copies_are_not_trained_on() -> None:
+    own = np.array(["test" if i >= 309 else "training" for i in range(COUNT)])  # 308 and 309 are of one content
+    parts = parts_of(rows(parts=own), CLASSIFIER)
+    assert len(parts.test) == COUNT - 309
+    assert disjoint(parts, "hashes")
+    assert 308 not in np.flatnonzero(np.isin(rows().hashes, parts.training.hashes))
+
+
+def test_a_recipe_that_pools_cuts_its_shares_out_of_everything() -> None:
+    own = np.array(["test" if i >= 300 else "training" for i in range(COUNT)])
+    parts = parts_of(rows(parts=own), replace(CLASSIFIER, pool=True))
+    assert pytest.approx(len(parts.test), abs=8) == 40
+    assert {"test", "training"} == set(parts.test.parts)
+
+
+def test_whole_sources_go_to_one_side() -> None:
+    sources = np.array([f"s{i // 2 % 10}" for i in range(COUNT)])
+    parts = parts_of(rows(sources=sources), replace(CLASSIFIER, disjoint="source"))
+    assert disjoint(parts, "sources")
+    assert disjoint(parts, "hashes")
+    with pytest.raises(DataError, match="at least 4 sources"):
+        parts_of(rows(), replace(CLASSIFIER, disjoint="source"))
+
+
+def test_a_bundles_run_never_sees_a_test_part() -> None:
+    own = np.array(["test" if i >= 300 else "" for i in range(COUNT)])
+    parts = parts_of(rows(parts=own), BUNDLE)
+    assert not len(parts.validation)
+    assert {""} == set(parts.training.parts) | set(parts.test.parts)
+    assert disjoint(parts, "hashes")
+
+
+def test_held_out_sources_take_their_copies_out_of_training() -> None:
+    sources = np.array(["kept"] * 200 + ["out"] * 200)
+    hashes = rows().hashes.copy()
+    hashes[:4] = hashes[200:204]
+    parts = parts_of(rows(sources=sources, hashes=hashes), replace(BUNDLE, held_out_sources=("out",)))
+    assert [len(parts.training), len(parts.test)] == [196, 200]
+
+
+def test_a_side_without_both_classes_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"training rows hold only label 1.*both classes"):
+        parts_of(rows(labels=np.ones(COUNT, np.int8)), CLASSIFIER)
+
+
+def test_the_manifest_says_where_each_content_went_and_what_occurs_twice() -> None:
+    own = np.array(["test" if i >= 309 else "training" for i in range(COUNT)])
+    found = rows(parts=own)
+    labels = found.labels.copy()
+    labels[9] = labels[8] = 0  # elsewhere a copy has the other label
+    table = pa.table(
+        {
+            "name": [str(i) for i in range(COUNT)],
+            "sha256": found.hashes,
+            "label": labels,
+            "source": found.sources,
+            "part": own,
+        }
+    )
+    splits = manifest.splits_of(table, parts_of(found, CLASSIFIER))
+    assert splits[308:310].tolist() == ["test", "test"]
+    assert "unused" not in splits
+    described = manifest.describe(table, splits, [])
+    assert tuple(described["duplicates"][k] for k in ("groups", "groups_across_parts", "groups_with_both_labels")) == (
+        40,
+        1,
+        39,
+    )
+    assert "WARNING: the same bytes carry both labels" in manifest.as_text(described)
+    assert sum(described["by_split"].values()) == COUNT
+    shuffled = table.take(np.random.default_rng(0).permutation(COUNT))
+    assert described["fingerprint"] == manifest.describe(shuffled, splits, [])["fingerprint"]
+    assert described["fingerprint"] != manifest.describe(table.slice(1), splits[1:], [])["fingerprint"]

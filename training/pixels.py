@@ -1,0 +1,137 @@
+"""Pixels: a collection's bytes → one array, and its manifest, kept in a cache.
+
+Files that are no sound pictures are left out and counted. The cache's names hold a hash of the collections' listings,
+so changed data is decoded anew.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from tqdm import tqdm
+
+from training.collection import Collection, DataError, sample, stamp
+from training.image_folder import open_collection
+from training.picture_facts import picture_facts
+from worker.decode import decode
+from worker.detectors.views import native_crop, reduced_whole
+from worker.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_MAX_PIXELS = 200_000_000
+_PICTURES_AT_ONCE = 256
+_FORMAT = 2  # of the cache; older ones have no manifest
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How pictures become arrays of one size.
+
+    Attributes:
+        side: of the square in pixels; None where all pictures are of one size and stay as they are.
+        squeeze: reduce or enlarge the whole picture to the square; otherwise its native middle is cut out.
+        limit: about this many pictures, evenly out of every source and class; 0 for all.
+    """
+
+    side: int | None = None
+    squeeze: bool = False
+    limit: int = 0
+
+
+def decoded(files: Sequence[Path], cache: Path, shape: Shape) -> tuple[Path, Path]:
+    """Decode collections, unless it was done before.
+
+    Args:
+        files: what `training.image_folder.open_collection` opens.
+        cache: a folder that may be written to.
+        shape: what to make of the pictures.
+
+    Returns:
+        The pixels, uint8 (at least N, H, W, 3) as `.npy`, and the manifest, a Parquet file of N rows.
+
+    Raises:
+        DataError: a collection cannot be read, or its pictures differ in size and no side is given.
+    """
+    collections = [open_collection(file) for file in files]
+    listing = [_FORMAT, shape.side, shape.squeeze, shape.limit, [collection.stamp for collection in collections]]
+    stem = cache / stamp(listing)[:16]
+    pixels_file, manifest_file = stem.with_suffix(".npy"), stem.with_suffix(".parquet")
+    if not manifest_file.exists():  # written last
+        cache.mkdir(parents=True, exist_ok=True)
+        _decode(collections, shape, pixels_file, manifest_file)
+    return pixels_file, manifest_file
+
+
+def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, manifest_file: Path) -> None:
+    total = sum(len(collection.entries) for collection in collections)
+    share = shape.limit / max(total, 1)
+    chosen = [sample(collection.entries, math.ceil(share * len(collection.entries))) for collection in collections]
+    facts: list[dict[str, Any]] = []
+    pixels: Any = None  # uint8 (N, H, W, 3), a map of the file once the size is known
+    unreadable = []
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=sum(map(len, chosen)), desc="decode", mininterval=2, file=sys.stderr) as bar,
+    ):
+        for collection, indices in zip(collections, chosen, strict=True):
+            entries = [collection.entries[index] for index in indices]
+            for entry, found in zip(entries, _mapped(pool, collection.read(indices), shape), strict=True):
+                bar.update()
+                if found is None:
+                    unreadable.append(entry.name)
+                    continue
+                picture, about = found
+                if pixels is None:
+                    size = (bar.total, *picture.shape)
+                    pixels = np.lib.format.open_memmap(pixels_file, mode="w+", dtype=np.uint8, shape=size)
+                if picture.shape != pixels.shape[1:]:
+                    raise DataError(
+                        f"{entry.name} is {picture.shape[1]}x{picture.shape[0]}, those before it are "
+                        f"{pixels.shape[2]}x{pixels.shape[1]}: give the recipe a side (--set side=224)"
+                    )
+                pixels[len(facts)] = picture
+                facts.append({**vars(entry), **about})
+    if pixels is None:
+        raise DataError(f"none of {len(unreadable)} pictures could be read")
+    if unreadable:
+        tqdm.write(f"left out {len(unreadable)} files that are no sound pictures, such as {unreadable[0]}", sys.stderr)
+    pixels.flush()
+    pq.write_table(pa.Table.from_pylist(facts), manifest_file)
+
+
+def _mapped(pool: ThreadPoolExecutor, pictures: Any, shape: Shape) -> Any:
+    """Decode in threads, in order, without reading the whole collection ahead."""
+    waiting: list[bytes] = []
+    for picture in pictures:
+        waiting.append(picture)
+        if len(waiting) == _PICTURES_AT_ONCE:
+            yield from pool.map(lambda data: _picture(data, shape), waiting)
+            waiting = []
+    yield from pool.map(lambda data: _picture(data, shape), waiting)
+
+
+def _picture(data: bytes, shape: Shape) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
+    try:
+        about = picture_facts(data)
+        image: Image.Image = decode(data, max_pixels=_MAX_PIXELS).image
+    except (PermanentError, OSError):
+        return None
+    if shape.side is None or image.size == (shape.side, shape.side):
+        return np.asarray(image), about
+    if shape.squeeze:
+        return reduced_whole(image, shape.side), about
+    return native_crop(image, shape.side, 0.5, 0.5), about

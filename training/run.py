@@ -1,0 +1,164 @@
+"""A run: the state of one detector's fitting, what a checkpoint holds and a resumed run continues from."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from training.pretrained import give_weights
+from training.recipe import DetectorRecipe, RecipeError
+from training.schedule import AveragedWeights, parameter_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from worker.detectors.detector import Detector
+
+CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
+
+
+@dataclass
+class Counters:
+    """Where a run stands.
+
+    Attributes:
+        step: steps done.
+        seconds: of wall clock spent, over all its lives.
+        best_loss: lowest validation loss seen, infinite before the first look.
+        waited: looks since then.
+        stopped: whether it has ended before its schedule did.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_loss: float = math.inf
+    waited: int = 0
+    stopped: bool = False
+
+
+class Run:
+    """Detector, optimizer, averaged weights and counters, on a device, with a folder."""
+
+    def __init__(self, recipe: DetectorRecipe, folder: Path, device: str) -> None:
+        """Build everything with fresh weights, or pretrained ones where the recipe names some.
+
+        Raises:
+            RecipeError: the pretrained weights cannot be loaded.
+        """
+        self.recipe = recipe
+        self.fit = recipe.fit
+        self.detector: Detector = recipe.build()
+        give_weights(self.detector, recipe)
+        # Under `accelerate launch` each process gets a device of its own; alone it is the one asked for.
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        self.device = str(self.accelerator.device)
+        self.detector.network.to(self.device)
+        groups = parameter_groups(self.detector.network, self.fit.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.fit.learning_rate, betas=(0.9, 0.98))
+        self.averaged = AveragedWeights(self.detector.network)
+        self.folder = folder
+        self.at = Counters()
+        self._saved = 0.0  # seconds of the run at the last checkpoint
+
+    @property
+    def mixed(self) -> bool:
+        """Tell whether the forward pass runs in bf16."""
+        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and self.device != "cpu")
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether this process is the one that writes."""
+        return bool(self.accelerator.is_main_process)
+
+    def save(self) -> None:
+        """Write the checkpoint, counters in its header, and put it into place in one move."""
+        if not self.leads:
+            return
+        state = self.optimizer.state_dict()
+        tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
+        tensors |= {f"averaged.{k}": v for k, v in self.averaged.values.items()}
+        for index, slots in state["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
+        header = {name: repr(value) for name, value in asdict(self.at).items()}
+        _write(tensors, self.folder / CHECKPOINT, header)
+
+    def save_if_due(self, every: float) -> None:
+        """Write the checkpoint if the last one is so many seconds old."""
+        if self.at.seconds - self._saved >= every:
+            self._saved = self.at.seconds
+            self.save()
+
+    def save_best(self) -> None:
+        """Keep the averaged weights as the best so far."""
+        if self.leads:
+            _write(self.averaged.values, self.folder / BEST, {})
+
+    def claim_folder(self, order: str) -> None:
+        """Note what the folder's run is of; a folder of another run is refused.
+
+        Args:
+            order: everything that decides the weights, as text.
+
+        Raises:
+            RecipeError: the folder holds another run.
+        """
+        note = self.folder / "order.json"
+        if (self.folder / CHECKPOINT).exists() and note.exists() and note.read_text(encoding="utf-8") != order:
+            raise RecipeError(
+                f"{self.folder} holds a run of another recipe or other data; give another --out, or delete it"
+            )
+        if self.leads:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            note.write_text(order, encoding="utf-8")
+
+    def take_best(self) -> None:
+        """Make the best weights seen the averaged ones, if any were kept."""
+        self.accelerator.wait_for_everyone()
+        if (self.folder / BEST).exists():
+            self.averaged.values = load_file(self.folder / BEST, device=self.device)
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint, if there is one; tell whether there was."""
+        file = self.folder / CHECKPOINT
+        if not file.exists():
+            return False
+        tensors = load_file(file, device=self.device)
+        self.detector.network.load_state_dict(_under("network.", tensors))
+        self.averaged.values = _under("averaged.", tensors)
+        state = self.optimizer.state_dict()
+        for key, value in _under("optimizer.", tensors).items():
+            index, slot = key.split(".")
+            state["state"].setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict(state)
+        with safe_open(file, framework="pt") as opened:
+            header = opened.metadata()
+        self.at = Counters(
+            step=int(header["step"]),
+            seconds=float(header["seconds"]),
+            best_loss=float(header.get("best_loss", "inf")),
+            waited=int(header.get("waited", "0")),
+            stopped=header.get("stopped") == "True",
+        )
+        self._saved = self.at.seconds
+        return True
+
+
+def _write(tensors: dict[str, Tensor], file: Path, header: dict[str, str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_suffix(".tmp")
+    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, half, metadata=header)
+    os.replace(half, file)  # noqa: PTH105 (one atomic move)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
