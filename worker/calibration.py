@@ -1,4 +1,4 @@
-"""Calibration: logits → fused logit → probability → thresholds; pure arithmetic, no torch, no files.
+"""Calibration: logits → fused logit → probability → thresholds; pure arithmetic, no numpy, no torch, no files.
 
 A bundle brings the fusion, the calibrations and the figures; a policy brings budgets and the prior shift. What they
 make of each other is decided here and nowhere else.
@@ -7,14 +7,10 @@ make of each other is decided here and nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
 
 # Probabilities stay this far from 0 and 1, so that every one has a finite logit.
 EDGE = 1e-7
@@ -215,8 +211,12 @@ def certified_errors(n: int, budget: float, alpha: float = CONFIDENCE_ALPHA) -> 
     if budget >= 1.0:
         return n
     # The bound of k errors is within the budget exactly when k or fewer are improbable at the budget's rate.
-    within = int(np.searchsorted(_binomial_cdf(n, n, budget), alpha, side="right"))
-    return within - 1 if within else None
+    within = None
+    for errors, cumulated in enumerate(_binomial_cdf(n, budget)):
+        if cumulated > alpha:
+            break
+        within = errors
+    return within
 
 
 def clopper_pearson_upper(errors: int, n: int, alpha: float = CONFIDENCE_ALPHA) -> float:
@@ -229,23 +229,24 @@ def clopper_pearson_upper(errors: int, n: int, alpha: float = CONFIDENCE_ALPHA) 
     low, high = errors / n, 1.0
     for _ in range(60):  # halving 60 times reaches the resolution of a double
         middle = 0.5 * (low + high)
-        if _binomial_cdf(errors, n, middle)[-1] > alpha:
+        if next(islice(_binomial_cdf(n, middle), errors, None)) > alpha:
             low = middle
         else:
             high = middle
     return high
 
 
-def _binomial_cdf(errors: int, n: int, rate: float) -> Floats:
-    """P(K <= k) for k = 0 … errors, K binomial(n, rate), by logs so that nothing underflows early."""
-    k = np.arange(1, errors + 1, dtype=np.float64)
-    log_odds = math.log(rate) - math.log1p(-rate) if rate < 1.0 else math.inf
-    steps = np.log((n - k + 1) / k) + log_odds
-    log_mass = (
-        n * math.log1p(-rate) + np.concatenate([[0.0], np.cumsum(steps)])
-        if rate < 1.0
-        else np.full(errors + 1, -np.inf)
-    )
-    peak = max(float(log_mass.max()), -700.0)
-    cdf: Floats = np.cumsum(np.exp(log_mass - peak)) * math.exp(peak)
-    return np.minimum(cdf, 1.0)
+def _binomial_cdf(n: int, rate: float) -> Iterator[float]:
+    """P(K <= k) for k = 0 … n, K binomial(n, rate) with rate in (0, 1], by logs so that nothing underflows early."""
+    if rate >= 1.0:
+        yield from [0.0] * n
+        yield 1.0
+        return
+    log_odds = math.log(rate) - math.log1p(-rate)
+    log_mass = n * math.log1p(-rate)
+    cumulated = math.exp(log_mass)
+    yield min(cumulated, 1.0)
+    for k in range(1, n + 1):
+        log_mass += math.log((n - k + 1) / k) + log_odds
+        cumulated += math.exp(log_mass)
+        yield min(cumulated, 1.0)
