@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
@@ -63,7 +64,7 @@ def labelled_images(session: Session, bucket: str, prefix: str) -> list[Labelled
     """List the labelled images below a prefix by key, each with its newest label."""
     newest = (
         select(Label.image_pk, Label.label)
-        .distinct(Label.image_pk)
+        .ext(distinct_on(Label.image_pk))
         .order_by(Label.image_pk, Label.id.desc())
         .subquery()
     )
