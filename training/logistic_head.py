@@ -67,6 +67,7 @@ def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) 
 
     The cache is a memory-mapped file; a second file says how many rows of it are done.
     """
+    network.eval()  # a fresh tower would drop patches
     run.folder.mkdir(parents=True, exist_ok=True)
     file, mark = run.folder / "features.npy", run.folder / "features.done"
     total, width = run.fit.draws * len(rows), network.get_parameter("head.0.weight").numel()

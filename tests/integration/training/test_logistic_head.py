@@ -1,0 +1,70 @@
+"""The production CLIP recipe's way, on a tiny frozen tower."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.logistic_head import cached_features, fit_head
+from training.parts import Parts
+from training.recipe import Recipe, RecipeError, load_recipe
+from training.run import Run
+from training.train import Order, look_at_data, train
+from worker.detectors.bundle import load_bundle
+from worker.detectors.clip import ClipNetwork
+
+pytestmark = pytest.mark.integration
+
+FROZEN = ["detectors.clip.architecture.frozen=true", "detectors.clip.fit.head=logistic"]
+
+
+@pytest.fixture
+def recipe(bundle_recipe: Path) -> Recipe:
+    text = bundle_recipe.read_text()
+    bundle_recipe.write_text(text[: text.index("[detectors.convnext]")])
+    return load_recipe(str(bundle_recipe), FROZEN)
+
+
+@pytest.fixture
+def parts(recipe: Recipe, plant: Callable[..., Path], tmp_path: Path) -> Parts:
+    return look_at_data(recipe, plant(), tmp_path / "run")
+
+
+def fresh(recipe: Recipe, folder: Path) -> tuple[Run, ClipNetwork]:
+    torch.manual_seed(recipe.seed)
+    run = Run(recipe.detectors[0], folder, "cpu")
+    assert isinstance(run.detector.network, ClipNetwork)
+    return run, run.detector.network
+
+
+def test_a_bundle_of_one_frozen_tower_tells_the_classes_apart(
+    recipe: Recipe, plant: Callable[..., Path], tmp_path: Path
+) -> None:
+    order = Order(recipe, plant(), tmp_path / "run")
+    version = train(order)["bundle"]
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert version == bundle.version
+    assert bundle.detector_names == ("clip",)
+    assert bundle.card["held_out"]["auroc"] > 0.95
+    assert version == train(order)["bundle"]  # once more: everything is there already
+
+
+def test_a_killed_extraction_goes_on_where_it_was(recipe: Recipe, parts: Parts, tmp_path: Path) -> None:
+    run, network = fresh(recipe, tmp_path / "clip")
+    whole = cached_features(run, network, recipe, parts.training).copy()
+    assert (2 * len(parts.training), network.get_parameter("head.0.weight").numel()) == whole.shape
+    stored = np.lib.format.open_memmap(tmp_path / "clip" / "features.npy", mode="r+")
+    stored[:16], stored[16:] = 7.0, 0.0
+    (tmp_path / "clip" / "features.done").write_text("16")
+    resumed = cached_features(run, network, recipe, parts.training)
+    assert (resumed[:16] == 7.0).all()  # what was done is not done again
+    assert np.array_equal(resumed[16:], whole[16:])
+
+
+def test_only_a_frozen_tower_has_features_to_cache(bundle_recipe: Path, parts: Parts, tmp_path: Path) -> None:
+    recipe = load_recipe(str(bundle_recipe), ["detectors.clip.fit.head=logistic"])
+    run, _ = fresh(recipe, tmp_path / "clip")
+    with pytest.raises(RecipeError, match=r"architecture\.frozen"):
+        fit_head(run, recipe, parts.training)
