@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "file size": ("bytes", "bytes_per_pixel"),
     "metadata": ("exif", "icc"),
 }
-# Chance is 0.5; CIFAKE, whose files were made alike, has 0.62 in its file sizes because its pictures are smoother.
+# Chance is 0.5; CIFAKE, whose files were made alike, has 0.56 in its file sizes.
 LIMIT = 0.65
 _FOLDS, _MOST_ROWS, _FEWEST = 5, 20_000, 10
 

@@ -28,12 +28,15 @@ _SHOWN = 5
 def splits_of(manifest: pa.Table, parts: Parts, measured_on: str = "test") -> NDArray[np.str_]:
     """Tell for each row of the manifest where its content went: `training`, `validation`, `measured_on` or `unused`.
 
-    A content that is in several is told by the last: rows held out decide, their copies are not trained on.
+    Unused are copies of what is held out, and test parts that a bundle's run does not look at.
     """
-    hashes = np.array(manifest["sha256"].to_pylist(), dtype=np.str_)
-    splits = np.full(len(hashes), "unused", dtype="U10")
+    columns = (manifest[name].to_pylist() for name in ("sha256", "source", "part"))
+    keys = np.array([" ".join(values) for values in zip(*columns, strict=True)])
+    splits = np.full(len(keys), "unused", dtype="U10")
     for name, rows in (("training", parts.training), ("validation", parts.validation), (measured_on, parts.test)):
-        splits[np.isin(hashes, rows.hashes)] = name
+        # By source and part as well: a copy elsewhere is not what went there.
+        of_rows = [" ".join(values) for values in zip(rows.hashes, rows.sources, rows.parts, strict=True)]
+        splits[np.isin(keys, of_rows)] = name
     return splits
 
 
