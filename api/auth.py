@@ -10,15 +10,19 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import bind_contextvars
 
+from api.pace import Pace
 from api.problems import ProblemError
 from worker.store.api_keys import Principal, Scope, fingerprint
 from worker.store.audit import Actor
 
 # A revoked key works at most this long after; the README promises that it is refused within 5 s.
 REMEMBER_SECONDS = 3.0
+_MOST_REMEMBERED = 10_000
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer.")
+bearer_scheme = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
+header_scheme = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer."
+)
 
 
 class Verifies(Protocol):
@@ -37,7 +41,7 @@ class KeyRing:
         self._keys = keys
         self._seconds = seconds
         self._clock = clock
-        # Only good keys are in here, so strangers cannot make it grow.
+        # Only good keys are in here, so strangers cannot make it grow; and no more than are in use.
         self._remembered: dict[str, tuple[Principal, float]] = {}
 
     def remembered(self, key: str) -> Principal | None:
@@ -50,6 +54,8 @@ class KeyRing:
         until = self._clock() + self._seconds
         principal = self._keys.verify(key)
         if principal:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
             self._remembered[fingerprint(key)] = (principal, until)
         else:
             self._remembered.pop(fingerprint(key), None)
@@ -65,8 +71,8 @@ class Needs:
     async def __call__(
         self,
         request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-        header: Annotated[str | None, Depends(_header)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
+        header: Annotated[str | None, Depends(header_scheme)],
     ) -> Principal:
         """Return whose request this is.
 
@@ -85,7 +91,19 @@ class Needs:
             raise ProblemError(
                 HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
             )
+        await _paced(request, principal)
         return principal
+
+
+async def _paced(request: Request, principal: Principal) -> None:
+    pace: Pace = request.app.state.services.pace
+    wait = await pace(principal.key_id)
+    if wait is not None:
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"This API key asks too often; wait {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
 
 
 class Acts:
@@ -97,8 +115,8 @@ class Acts:
     async def __call__(
         self,
         request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-        header: Annotated[str | None, Depends(_header)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
+        header: Annotated[str | None, Depends(header_scheme)],
     ) -> Actor:
         """Return who acts; raises as :meth:`Needs.__call__`."""
         principal = await self._needs(request, bearer, header)

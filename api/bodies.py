@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.types import Message
 
+from api.error_catalogue import ErrorCode
 from api.problems import ProblemError
 
 # What multipart adds to the bytes of the file: boundaries, part headers, the short fields.
@@ -38,7 +39,10 @@ class MemoryBudget:
         """Take bytes, or raise the 429 that says to come again."""
         if count > self._left:
             raise ProblemError(
-                HTTPStatus.TOO_MANY_REQUESTS, "Too many uploads at once; try again.", headers={"Retry-After": "1"}
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "Too many uploads at once; try again.",
+                code=ErrorCode.TOO_MANY_UPLOADS,
+                headers={"Retry-After": "1"},
             )
         self._left -= count
 

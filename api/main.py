@@ -13,15 +13,38 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import text
+from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
+from api.body_limits import BodyLimits
+from api.encoded_ids import EncodedIds
+from api.examples import show_examples
+from api.idempotency import install as install_replays
 from api.metrics import HttpMetrics
+from api.pace import Pace, Unlimited, ValkeyPace
 from api.problems import install
 from api.readiness import Readiness
+from api.remembered import Remembered
 from api.request_context import RequestContext
-from api.routes import events, health, images, scans
-from api.services import Services, stores_over
+from api.routes import (
+    audit,
+    bundles,
+    errors,
+    events,
+    health,
+    images,
+    labels,
+    policies,
+    reference,
+    retention,
+    scans,
+    stats,
+    training_runs,
+    verdicts,
+    webhook_endpoints,
+)
+from api.services import FIGURES_SECONDS, Services, stores_over
 from worker.fetch import ObjectStore, object_store
 from worker.ingest.register import Register
 from worker.log import configure_logging
@@ -31,20 +54,56 @@ from worker.store.migrate import pending
 from worker.store.queries import Queries
 from worker.store.session import Database, connect
 
-_DESCRIPTION = "Tells which images are AI-generated. Errors are problem details (RFC 9457) with a request id."
+_DESCRIPTION = (
+    "Tells which images are AI-generated. Errors are problem details (RFC 9457) with a request id; their `type` leads "
+    "to what they mean. Keys carry scopes: `read` looks, `ingest` brings images, `review` labels, `admin` does all, "
+    "changes policies, bundles, webhooks and retention, and reads the audit trail."
+)
 # Uploads of the largest size that are held in memory at once.
 _UPLOADS_HELD = 16
+# These count the bytes of their bodies themselves, under limits of their own.
+_READ_BY_HAND = frozenset({"/v1/images", "/v1/events/s3"})
 
 
 def create_app(services: Services) -> FastAPI:
     """Return the app over these services; nothing is started."""
-    app = FastAPI(title="Assay", version="1", description=_DESCRIPTION, redirect_slashes=False)
+    # Swagger's page loads scripts from elsewhere; `/docs` is ours and loads none.
+    app = FastAPI(
+        title="Assay", version="1", description=_DESCRIPTION, redirect_slashes=False, docs_url=None, redoc_url=None
+    )
     app.state.services = services
+    # The last one added is the outermost.
+    app.add_middleware(EncodedIds)
+    app.add_middleware(BodyLimits, by_hand=_READ_BY_HAND)
+    if services.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Location", "Retry-After", "X-Request-Id"],
+        )
     app.add_middleware(RequestContext, metrics=HttpMetrics(services.registry))
     install(app)
-    for routes in (images, events, scans, health):
+    install_replays(app)
+    show_examples(app)
+    # Routes of images with a suffix stand before the one without.
+    for routes in (labels, images, verdicts, scans, events, *_ABOUT_THE_WHOLE, health):
         app.include_router(routes.router)
     return app
+
+
+_ABOUT_THE_WHOLE = (
+    stats,
+    policies,
+    bundles,
+    training_runs,
+    webhook_endpoints,
+    retention,
+    audit,
+    errors,
+    reference,
+)
 
 
 def app_from_environment() -> FastAPI:
@@ -61,10 +120,13 @@ def services_from(settings: Settings) -> Services:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
+    stores = stores_over(database, settings.artifact_bucket)
     return Services(
         queries=Queries(database),
-        stores=stores_over(database, settings.artifact_bucket),
+        stores=stores,
+        figures=Remembered(stores.figures, seconds=FIGURES_SECONDS),
         keys=KeyRing(ApiKeys(database)),
+        pace=pace_of(settings),
         objects=objects,
         register=Register(
             database,
@@ -81,7 +143,17 @@ def services_from(settings: Settings) -> Services:
         artifact_bucket=settings.artifact_bucket,
         max_image_bytes=settings.max_image_bytes,
         presign_seconds=settings.presign_seconds,
+        webhook_private_addresses=settings.webhook_private_addresses,
+        cors_origins=settings.cors_origins,
     )
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Return what counts requests; raises RateLimitError for a rate that cannot be read."""
+    if not settings.rate_limit:
+        return Unlimited()
+    now = partial(datetime.now, UTC)
+    return ValkeyPace(settings.rate_limit, settings.redis_url.get_secret_value(), wall=lambda: now().timestamp())
 
 
 def readiness_of(database: Database, objects: ObjectStore, buckets: tuple[str, ...]) -> Readiness:

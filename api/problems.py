@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.error_catalogue import CATALOGUE, ErrorCode, code_for, type_of
 from worker.errors import TransientError
 from worker.fetch import RefusedError
 from worker.log import get_logger
@@ -30,7 +31,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
@@ -41,19 +42,27 @@ class ProblemError(Exception):
     """The request cannot be served; becomes a problem response."""
 
     def __init__(
-        self, status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        code: ErrorCode | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
     ) -> None:
         """Keep what the response says.
 
         Args:
             status: HTTP status.
             detail: a sentence for the person who made the request.
+            code: which kind of error; None for the one that the status stands for.
             headers: further response headers.
             members: extension members of the problem.
         """
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.code = code or code_for(status)
         self.headers = headers
         self.members = members
 
@@ -68,11 +77,24 @@ class InvalidError(ProblemError):
 
 
 def problem_response(
-    request_id: str, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+    request_id: str,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    code: ErrorCode | None = None,
+    **members: Any,
 ) -> JSONResponse:
-    """Return the response for a problem."""
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id, **members)
+    """Return the response for a problem; without ``code`` it is of the kind that the status stands for."""
+    kind = code or code_for(status)
+    title = CATALOGUE[kind].title if CATALOGUE[kind].status == status else HTTPStatus(status).phrase
+    problem = Problem(type=type_of(kind), title=title, status=status, detail=detail, request_id=request_id, **members)
     return JSONResponse(problem.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_of(request_id: str, error: ProblemError) -> JSONResponse:
+    """Return the response that an error becomes."""
+    return problem_response(request_id, error.status, error.detail, error.headers, code=error.code, **error.members)
 
 
 def retry_later(request_id: str, detail: str) -> JSONResponse:
@@ -95,7 +117,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - Starlette's handlers are typed for any exception.
-    return problem_response(request.state.request_id, error.status, error.detail, error.headers, **error.members)
+    return problem_of(request.state.request_id, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -125,8 +147,27 @@ async def _on_data_error(request: Request, error: Exception) -> Response:
     )
 
 
-# For the OpenAPI description: which problems a route may answer with.
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "The request is at fault", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}},
-    "5XX": {"description": "Assay is at fault", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}},
-}
+_PROBLEM = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+_ANYWHERE = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return, for the OpenAPI description, these problems beside those that every route with a key may answer with."""
+    meant = sorted({*_ANYWHERE, *map(HTTPStatus, statuses)})
+    return {int(status): {"description": CATALOGUE[code_for(status)].title, **_PROBLEM} for status in meant}
+
+
+def invalid_only() -> dict[int | str, dict[str, Any]]:
+    """Return the same for a route that needs no key and no part of ours."""
+    return {422: {"description": CATALOGUE[ErrorCode.INVALID].title, **_PROBLEM}}
+
+
+# Of routes that take a body.
+WITH_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

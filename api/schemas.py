@@ -10,11 +10,13 @@ from worker.store.tables import Image, Scan, ScanKind, ScanState, Verdict
 from worker.words import DecidedBy, VerdictValue
 
 
-class _FromRow(BaseModel):
+class FromRow(BaseModel):
+    """Reads its fields from a row."""
+
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
-class ScanOut(_FromRow):
+class ScanOut(FromRow):
     """Where a scan stands; `reason` and `detail` say why one was rejected or is dead."""
 
     id: int
@@ -56,7 +58,7 @@ class Thresholds(BaseModel):
     upper: float | None
 
 
-class HeatmapOut(_FromRow):
+class HeatmapOut(FromRow):
     """Spatial evidence of one detector; the pixels are behind `…/heatmap?detector=`."""
 
     detector: str
@@ -118,6 +120,28 @@ class PastVerdict(VerdictOut):
         return cls(**fields, id=verdict.id, image_version=image.version, shadow=verdict.shadow)
 
 
+class FoundVerdict(PastVerdict):
+    """A verdict with the image that it is for."""
+
+    image_id: str
+    source: str
+    bucket: str
+    key: str
+
+    @classmethod
+    def of(cls, verdict: Verdict, image: Image) -> Self:
+        """Join a verdict and its image."""
+        past = PastVerdict.of(verdict, image).model_dump()
+        return cls(**past, image_id=image.image_id, source=verdict.source, bucket=image.bucket, key=image.key)
+
+
+class FoundVerdicts(BaseModel):
+    """A page of verdicts, newest first."""
+
+    items: list[FoundVerdict]
+    next_cursor: str | None
+
+
 class History(BaseModel):
     """A page of an image's verdicts, newest first."""
 
@@ -125,7 +149,7 @@ class History(BaseModel):
     next_cursor: str | None
 
 
-class ImageOut(_FromRow):
+class ImageOut(FromRow):
     """An image's newest version: where it lies, where its scan stands, what is served for it."""
 
     image_id: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
+from api.pace import Pace
 from api.readiness import Readiness
+from api.remembered import Remembered
 from worker.fetch import ObjectVersion
 from worker.ingest.sqs import Registers
 from worker.store.audit import Audit
@@ -24,7 +26,7 @@ from worker.store.rescans import Rescans
 from worker.store.retention import Retentions
 from worker.store.search import Search
 from worker.store.session import Database
-from worker.store.stats import Figures
+from worker.store.stats import Figures, Stats
 from worker.store.tables import Heatmap, Image, Scan, ScanState, Verdict
 from worker.store.training_runs import TrainingRuns
 from worker.store.webhook_endpoints import WebhookEndpoints
@@ -88,6 +90,10 @@ class Stores:
     webhook_endpoints: WebhookEndpoints
 
 
+# Dashboards ask every second or two; the figures need not be younger.
+FIGURES_SECONDS = 5.0
+
+
 def stores_over(database: Database, artifact_bucket: str) -> Stores:
     """Return the stores over a database; nothing is contacted."""
     return Stores(
@@ -113,7 +119,9 @@ class Services:
     Attributes:
         queries: what is read from Postgres most.
         stores: what else is read or changed there.
+        figures: figures of the whole, some seconds old.
         keys: who may do what.
+        pace: how often.
         objects: the object store.
         register: ingest, the same that the listener uses.
         readiness: whether all parts answer.
@@ -124,11 +132,15 @@ class Services:
         artifact_bucket: where heatmaps are.
         max_image_bytes: largest upload.
         presign_seconds: life of a presigned address.
+        webhook_private_addresses: whether webhooks may go where only we can.
+        cors_origins: whose pages may call us from a browser.
     """
 
     queries: Reads
     stores: Stores
+    figures: Remembered[timedelta, Stats]
     keys: KeyRing
+    pace: Pace
     objects: Objects
     register: Registers
     readiness: Readiness
@@ -139,6 +151,8 @@ class Services:
     artifact_bucket: str
     max_image_bytes: int
     presign_seconds: int
+    webhook_private_addresses: bool
+    cors_origins: Sequence[str]
 
 
 async def _services(request: Request) -> Services:

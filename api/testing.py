@@ -9,12 +9,15 @@ from prometheus_client import CollectorRegistry
 
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
+from api.pace import Unlimited
 from api.readiness import Readiness
+from api.remembered import Remembered
 from api.services import Services, stores_over
 from worker.fetch import ObjectVersion
 from worker.ingest.register import Registered
 from worker.ingest.s3_events import ObjectCreated
 from worker.store.api_keys import Principal, Scope
+from worker.store.audit import Actor, Audit
 from worker.store.queries import Served
 from worker.store.session import connect
 from worker.store.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
@@ -110,6 +113,17 @@ class FakeRegister(Failing):
         return Registered(7, image_id, 8, created.version_id or created.etag or "", key, self.created)
 
 
+class FakeAudit(Audit):
+    """A trail in a list."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Actor, str, str]] = []
+
+    def note(self, actor: Actor, action: str, target: str, **detail: Any) -> None:  # noqa: ARG002 - the trail's own.
+        """Write down a change."""
+        self.noted.append((actor, action, target))
+
+
 class FakeQueries(Failing):
     """Reads that answer from lists."""
 
@@ -177,11 +191,15 @@ def fake_world() -> World:
     """Return services that need nothing outside this process."""
     keys, objects, queries, clock = FakeKeys(), FakeObjects(), FakeQueries(), FakeClock()
     register = FakeRegister(objects)
+    # Out of reach: what these do is SQL, and is tested on a real Postgres.
+    stores = stores_over(connect(_NOWHERE), "artifacts")
+    stores = replace(stores, audit=FakeAudit())
     services = Services(
         queries=queries,
-        # Out of reach: what these do is SQL, and is tested on a real Postgres.
-        stores=stores_over(connect(_NOWHERE), "artifacts"),
+        stores=stores,
+        figures=Remembered(stores.figures, seconds=0, clock=clock),
         keys=KeyRing(keys, clock=clock),
+        pace=Unlimited(),
         objects=objects,
         register=register,
         readiness=Readiness({"database": (lambda: True, "")}, clock),
@@ -192,6 +210,8 @@ def fake_world() -> World:
         artifact_bucket="artifacts",
         max_image_bytes=10_000,
         presign_seconds=300,
+        webhook_private_addresses=False,
+        cors_origins=(),
     )
     return World(services, keys, objects, register, queries, clock)
 

@@ -1,6 +1,7 @@
 """An upload's way: read under limits, looked at, stored in the upload bucket, registered as any other image."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from api.problems import InvalidError, ProblemError
 from api.schemas import Accepted, AcceptedScan
 from api.services import Services
 from worker.ingest.s3_events import ObjectCreated
+from worker.store.audit import Actor
 from worker.store.tables import ScanState
 
 IMAGE_ID_HEADER = "Assay-Image-Id"
@@ -22,12 +24,13 @@ SOURCE_HEADER = "Assay-Source"
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as a platform sent it."""
+    """An image as a platform sent it; ``named`` tells whether it came with an id."""
 
     body: bytes
     type: ImageType
     image_id: str
     source: str | None
+    named: bool
 
 
 async def read_upload(request: Request, limit: int, held: Held) -> Upload:
@@ -56,10 +59,17 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
         found,
         checked_image_id(image_id) if image_id else uuid4().hex,
         checked_source(source) if source else None,
+        named=bool(image_id),
     )
 
 
-def accept_upload(services: Services, upload: Upload) -> Accepted:
+def fingerprint_of(upload: Upload) -> bytes:
+    """Return what tells one upload from another, however it was packed."""
+    image_id = upload.image_id if upload.named else ""
+    return sha256(upload.body).digest() + f"{image_id}\x00{upload.source}".encode()
+
+
+def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
     """Store an upload and register it; the event that the store sends of it changes nothing more.
 
     Raises:
@@ -73,6 +83,7 @@ def accept_upload(services: Services, upload: Upload) -> Accepted:
     registered = services.register(ObjectCreated(bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
     if registered is None:
         raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
+    services.stores.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
     # Where the store's own event was faster, the scan may have moved on already.
     known = None if registered.created else services.queries.scan(registered.scan_id)
     return Accepted(

@@ -2,24 +2,33 @@
 
 import signal
 import threading
+from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 
 from prometheus_client import start_http_server
 
 from worker.celery_app import make_celery
+from worker.delete_objects import DeleteObjects
 from worker.dispatch import QUEUES, Dispatcher, Schedule, ScheduledDuty
 from worker.errors import AssayError
-from worker.fetch import object_store
+from worker.fetch import object_store, s3_client
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
 from worker.metrics import BACKLOG, OLDEST
 from worker.publish import Publisher
+from worker.retain import Retain
 from worker.settings import Settings
+from worker.store.doomed import Doomed
+from worker.store.erasure import Erasure
+from worker.store.idempotency import Idempotency
 from worker.store.migrate import require_migrated
+from worker.store.outbox import Outbox
+from worker.store.retention import Retentions
 from worker.store.scans import backlog
 from worker.store.session import Database, connect
+from worker.webhooks import Sender
 
 
 class NoQueueError(AssayError):
@@ -39,6 +48,9 @@ def run_dispatcher(settings: Settings) -> None:
     duties = {
         "sweep": ScheduledDuty(settings.sweep_interval_seconds, build_sweep(settings, database)),
         "backlog": ScheduledDuty(5.0, partial(measure_backlog, database)),
+        "webhooks": ScheduledDuty(1.0, build_sender(settings, database)),
+        "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
+        "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
     stop = stop_on_signal()
     serve_metrics(settings)
@@ -83,6 +95,22 @@ def build_sweep(settings: Settings, database: Database) -> Sweep:
     """Wire the sweep over the upload buckets, the artifact bucket excepted."""
     buckets = [bucket for bucket in settings.upload_buckets if bucket != settings.artifact_bucket]
     return Sweep(database, object_store(settings), build_register(settings, database), buckets)
+
+
+def build_sender(settings: Settings, database: Database) -> Sender:
+    """Wire what sends webhooks."""
+    return Sender(
+        Outbox(database),
+        private=settings.webhook_private_addresses,
+        disable_after_days=settings.webhook_disable_days,
+        wall=lambda: datetime.now(UTC).timestamp(),
+    )
+
+
+def build_retain(settings: Settings, database: Database) -> Retain:
+    """Wire what lets go of what is too old."""
+    bucket = settings.artifact_bucket
+    return Retain(Retentions(database, bucket), Erasure(database, bucket), Idempotency(database))
 
 
 def measure_backlog(database: Database) -> None:

@@ -102,6 +102,19 @@ class Settings(BaseSettings):
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")
+    rate_limit: str | None = Field(
+        default="200/second",
+        description="Most requests of one API key, such as `200/second` or `6000/minute`; empty counts nothing.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call the API from a browser, as a JSON list; none by default."
+    )
+    webhook_private_addresses: bool = Field(
+        default=False, description="Send webhooks to private, loopback and link-local addresses and over http too."
+    )
+    webhook_disable_days: float = Field(
+        default=5.0, gt=0, description="A webhook endpoint that has failed for so many days is disabled."
+    )
     presign_seconds: int = Field(default=300, ge=1, description="Life of a presigned heatmap address, in seconds.")
     flower_port: int = Field(default=5555, ge=0, le=65535, description="Port of Flower.")
     flower_basic_auth: SecretStr | None = Field(

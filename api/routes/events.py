@@ -8,22 +8,21 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Needs
+from api.auth import Ingester
 from api.bodies import read_body
-from api.problems import RESPONSES, ProblemError
+from api.problems import WITH_BODY, ProblemError, problems
 from api.schemas import EventsTaken
-from api.services import FromApp
+from api.services import FromApp, Services
 from worker.ingest.s3_events import UnknownEventError, parse_events
-from worker.ingest.sqs import Registers
 from worker.log import get_logger
-from worker.store.api_keys import Scope
+from worker.store.audit import Actor
 
 log = get_logger()
 
-router = APIRouter(prefix="/v1/events", tags=["events"], responses=RESPONSES)
+router = APIRouter(prefix="/v1/events", tags=["events"], responses=problems(*WITH_BODY))
 
 # A record has about a thousand bytes, and stores send one to a few of them.
 MAX_EVENT_BYTES = 1024 * 1024
@@ -37,17 +36,16 @@ _BODY: dict[str, Any] = {
     response_model=EventsTaken,
     responses={204: {"description": "A test event, or one of no created object"}},
     openapi_extra=_BODY,
-    dependencies=[Depends(Needs(Scope.INGEST))],
 )
-async def post_s3_event(request: Request, services: FromApp) -> EventsTaken | Response:
+async def post_s3_event(request: Request, services: FromApp, actor: Ingester) -> EventsTaken | Response:
     """Take an event of created objects; answered once their images and scans are committed."""
     with services.budget.hold() as held:
         body = await read_body(request, MAX_EVENT_BYTES, held)
-        taken = await run_in_threadpool(_take, body, services.register)
+        taken = await run_in_threadpool(_take, body, services, actor)
     return taken or Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _take(body: bytes, register: Registers) -> EventsTaken | None:
+def _take(body: bytes, services: Services, actor: Actor) -> EventsTaken | None:
     try:
         json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -58,8 +56,10 @@ def _take(body: bytes, register: Registers) -> EventsTaken | None:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"No event that Assay knows: {error}.") from error
     if not arrived:
         return None
-    registered = [register(created) for created in arrived]
+    registered = [services.register(created) for created in arrived]
     refused = registered.count(None)
+    known = len(registered) - refused
+    services.stores.audit.note(actor, "event.take", "images", registered=known, refused=refused)
     if refused:
         log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=refused)
-    return EventsTaken(registered=len(registered) - refused, refused=refused)
+    return EventsTaken(registered=known, refused=refused)

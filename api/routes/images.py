@@ -1,8 +1,8 @@
-"""Images: upload one, ask what is served for one, read its history, see its heatmaps.
+"""Images: upload one, ask what is served for one, read its history, see its heatmaps, erase it.
 
-An image id may hold slashes, so the routes with a suffix stand before the one
-without; an id that itself ends in ``/verdicts`` or ``/heatmap`` is out of
-reach here.
+An image id may hold slashes. Percent-encoded as one segment every id is in
+reach; with slashes as they are, a last segment that names a route is taken for
+that route.
 """
 
 from http import HTTPStatus
@@ -13,19 +13,24 @@ from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from api.auth import Needs
+from api.auth import Admin, Ingester, Needs
 from api.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.etags import NOT_MODIFIED, tagged
+from api.idempotency import Key, OnceRoute, claim
 from api.image_ids import image_path
-from api.problems import RESPONSES, ProblemError
+from api.problems import WITH_BODY, ProblemError, problems
 from api.schemas import Accepted, History, ImageOut, PastVerdict
 from api.services import FromApp
-from api.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, read_upload
+from api.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, fingerprint_of, read_upload
 from worker.store.api_keys import Scope
 
-router = APIRouter(prefix="/v1/images", tags=["images"], responses=RESPONSES)
+router = APIRouter(prefix="/v1/images", tags=["images"], responses=problems(404), route_class=OnceRoute)
 
 _may_read = Depends(Needs(Scope.READ))
-ImageId = Annotated[str, Path(description="The platform's own id, percent-encoded; slashes may stand as they are.")]
+ImageId = Annotated[
+    str,
+    Path(min_length=1, description="The platform's own id, percent-encoded; slashes may stand as they are."),
+]
 AsOf = Annotated[
     AwareDatetime | None, Query(description="What was served at this time (RFC 3339, `2026-11-21T12:00:00Z`).")
 ]
@@ -50,30 +55,37 @@ _UPLOAD: dict[str, Any] = {
 }
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=_UPLOAD, dependencies=[Depends(Needs(Scope.INGEST))])
-async def upload_image(request: Request, response: Response, services: FromApp) -> Accepted:
+@router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=_UPLOAD, responses=problems(404, 409, 415, *WITH_BODY))
+async def upload_image(
+    request: Request, response: Response, services: FromApp, actor: Ingester, key: Key = None
+) -> Accepted:
     """Upload an image, as a form with `file` or as the raw body; its verdict comes by itself."""
     with services.budget.hold() as held:
         upload = await read_upload(request, services.max_image_bytes, held)
-        accepted = await run_in_threadpool(accept_upload, services, upload)
+        if key is not None:
+            await claim(request, actor, key, fingerprint_of(upload))
+        accepted = await run_in_threadpool(accept_upload, services, upload, actor)
     response.headers["Location"] = image_path(accepted.image_id)
     return accepted
 
 
-@router.get("/{image_id:path}/verdicts", dependencies=[_may_read])
-def list_verdicts(
+@router.get("/{image_id:encoded}/verdicts", dependencies=[_may_read])
+def list_image_verdicts(
     image_id: ImageId,
     services: FromApp,
     *,
     as_of: AsOf = None,
+    bundle: Annotated[str | None, Query(description="Only verdicts of this bundle version.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     shadow: Annotated[bool, Query(description="Also a challenger's verdicts, which are never served.")] = False,
 ) -> History:
     """List every verdict there was for an image, newest first, over all its versions."""
-    rows = services.queries.history(image_id, limit=limit + 1, before=decode_cursor(cursor), as_of=as_of, shadow=shadow)
+    rows = services.queries.history(
+        image_id, limit=limit + 1, before=decode_cursor(cursor), as_of=as_of, shadow=shadow, bundle=bundle
+    )
     if rows is None:
-        raise _unknown()
+        raise unknown_image()
     return History(
         items=[PastVerdict.of(verdict, image) for verdict, image in rows[:limit]],
         next_cursor=next_cursor([verdict.id for verdict, _ in rows], limit),
@@ -81,7 +93,7 @@ def list_verdicts(
 
 
 @router.get(
-    "/{image_id:path}/heatmap",
+    "/{image_id:encoded}/heatmap",
     status_code=HTTPStatus.TEMPORARY_REDIRECT,
     response_class=RedirectResponse,
     dependencies=[_may_read],
@@ -95,14 +107,30 @@ def get_heatmap(image_id: ImageId, detector: Literal["clip", "convnext"], servic
     return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
 
 
-@router.get("/{image_id:path}", dependencies=[_may_read])
-def get_image(image_id: ImageId, services: FromApp, as_of: AsOf = None) -> ImageOut:
+@router.get("/{image_id:encoded}", response_model=ImageOut, responses=NOT_MODIFIED, dependencies=[_may_read])
+def get_image(request: Request, image_id: ImageId, services: FromApp, as_of: AsOf = None) -> Response:
     """Return an image's newest version, where its scan stands, and the verdict that is served."""
     served = services.queries.served(image_id, as_of)
     if served is None:
-        raise _unknown()
-    return ImageOut.of(served)
+        raise unknown_image()
+    return tagged(request, ImageOut.of(served))
 
 
-def _unknown() -> ProblemError:
+@router.delete(
+    "/{image_id:encoded}",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses={204: {"description": "Erased; what lies in the object store goes within a minute"}},
+)
+def erase_image(image_id: ImageId, services: FromApp, actor: Admin) -> None:
+    """Erase an image for good: its ids, labels, heatmaps, reasons and provenance; a tombstone stays.
+
+    An object that the platform put into its bucket by itself stays there and
+    is not taken in again; one that was uploaded through the API is deleted.
+    """
+    if not services.stores.erasure.erase(actor, image_id):
+        raise unknown_image()
+
+
+def unknown_image() -> ProblemError:
+    """Return the 404 of an image id that nobody knows."""
     return ProblemError(HTTPStatus.NOT_FOUND, "There is no image of this id.")

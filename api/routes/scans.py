@@ -1,21 +1,64 @@
-"""Scans: list them by state, replay the dead."""
+"""Scans: request them, list them by state, replay the dead."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel, Field, model_validator
 
 from api.auth import Admin, Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
-from api.problems import RESPONSES, ProblemError
+from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
+from api.idempotency import Once, OnceRoute
+from api.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.schemas import ListedScan, Scans
 from api.services import FromApp
+from api.texts import Line, Name
 from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.promotion import UnknownBundleError
+from worker.store.rescans import NoChampionError, Requested
 from worker.store.tables import ScanState
 
-router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=RESPONSES)
+router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), route_class=OnceRoute)
 
 ScanId = Annotated[int, Path(ge=1, le=MAX_ID)]
+_MOST_IMAGES = 1000
+
+
+class Under(BaseModel):
+    """All images whose keys begin so; an empty prefix is the whole bucket."""
+
+    bucket: Name
+    prefix: Annotated[str, Field(max_length=1024)] = ""
+
+
+class ScanRequest(BaseModel):
+    """Which images to scan again: `image_ids`, or all `under` a prefix."""
+
+    image_ids: Annotated[list[Name] | None, Field(min_length=1, max_length=_MOST_IMAGES)] = None
+    under: Under | None = None
+    bundle_version: Annotated[Line | None, Field(description="The champion when left out.")] = None
+    cursor: Annotated[
+        str | None, Field(max_length=64, description="With `under`: `next_cursor` of the answer before.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.image_ids is None) == (self.under is None):
+            raise ValueError("give either image_ids or under")
+        return self
+
+
+class ScansRequested(BaseModel):
+    """What became of a request; an image whose rescan is open already gets no second one."""
+
+    queued: int
+    scan_ids: list[int]
+    bundle_version: str
+    unknown: Annotated[list[str], Field(description="Image ids that nobody knows.")]
+    next_cursor: Annotated[
+        str | None, Field(description="With `under`: there is more; ask again with it until it is null.")
+    ]
 
 
 @router.get("", dependencies=[Depends(Needs(Scope.READ))])
@@ -28,13 +71,56 @@ def list_scans(state: ScanState, services: FromApp, limit: Limit = 50, cursor: C
     )
 
 
-@router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED)
+@router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
+def request_scans(
+    wanted: ScanRequest, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> ScansRequested:
+    """Scan images again on the bulk queue, behind all new ones."""
+    try:
+        requested = _requested(wanted, services, actor)
+    except UnknownBundleError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
+    except NoChampionError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    return ScansRequested(
+        queued=len(requested.scan_ids),
+        scan_ids=list(requested.scan_ids),
+        bundle_version=requested.bundle_version,
+        unknown=list(requested.unknown),
+        next_cursor=encode_cursor(requested.next_after) if requested.next_after else None,
+    )
+
+
+def _requested(wanted: ScanRequest, services: FromApp, actor: Actor) -> Requested:
+    rescans = services.stores.rescans
+    if wanted.under is None:
+        if wanted.cursor is not None:
+            raise InvalidError("body", "cursor", "goes with under only")
+        return rescans.of_images(actor, wanted.image_ids or [], wanted.bundle_version)
+    under, after = wanted.under, decode_cursor(wanted.cursor) or 0
+    return rescans.of_prefix(actor, under.bucket, under.prefix, bundle_version=wanted.bundle_version, after=after)
+
+
+@router.get("/{scan_id}", responses=problems(404), dependencies=[Depends(Needs(Scope.READ))])
+def get_scan(scan_id: ScanId, services: FromApp) -> ListedScan:
+    """Return one scan."""
+    found = services.queries.scan(scan_id)
+    if found is None:
+        raise _unknown()
+    return ListedScan.of(*found)
+
+
+@router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
 def replay_scan(scan_id: ScanId, services: FromApp, actor: Admin) -> ListedScan:
     """Queue a dead scan again, with all its attempts."""
     replayed = services.stores.rescans.replay(actor, scan_id)
     found = services.queries.scan(scan_id)
     if found is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no scan of this id.")
+        raise _unknown()
     if not replayed:
         raise ProblemError(HTTPStatus.CONFLICT, f"Only dead scans are replayed; this one is {found[0].state}.")
     return ListedScan.of(*found)
+
+
+def _unknown() -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, "There is no scan of this id.")

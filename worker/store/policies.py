@@ -8,7 +8,12 @@ from sqlalchemy import select
 
 from worker.store.audit import Actor, record
 from worker.store.session import Database
-from worker.store.tables import Policy
+from worker.store.tables import Image, Policy, Verdict
+from worker.words import DecidedBy, VerdictValue
+
+# Verdicts that a preview judges anew, out of so many newest of all bundles: half a second of work.
+_PREVIEWED = 10_000
+_NEWEST = 50_000
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,27 @@ class PolicyTerms:
     def columns(self) -> dict[str, Any]:
         """Return the terms as columns of a row, and as what :func:`worker.verdict.rules_for` takes."""
         return {**vars(self), "by_source": {source: dict(budgets) for source, budgets in self.by_source.items()}}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A machine verdict as a preview needs it.
+
+    Attributes:
+        image_id: the platform's own id.
+        source: where the image comes from.
+        verdict: what was said.
+        probability: as recorded, with ``prior_shift`` in it.
+        prior_shift: of the policy that it was judged by.
+        lifted: whether a tag in the file lifted it above what its probability says.
+    """
+
+    image_id: str
+    source: str
+    verdict: VerdictValue
+    probability: float
+    prior_shift: float
+    lifted: bool
 
 
 class Policies:
@@ -53,3 +79,34 @@ class Policies:
             session.refresh(policy)
             record(session, actor, "policy.add", f"policy:{policy.version}", **terms.columns())
         return policy
+
+    def judged(self, bundle_version: str) -> Sequence[Judged]:
+        """Return the newest machine verdicts of a bundle, out of the newest of all."""
+        newest = (
+            select(Verdict.id)
+            .where(Verdict.shadow.is_(False))
+            .order_by(Verdict.created_at.desc(), Verdict.id.desc())
+            .limit(_NEWEST)
+            .subquery()
+        )
+        lifted = (Verdict.verdict == VerdictValue.UNCERTAIN) & (Verdict.probability < Verdict.lower_threshold)
+        verdicts = (
+            select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift, lifted)
+            .join(newest, newest.c.id == Verdict.id)
+            .join(Image, Image.id == Verdict.image_pk)
+            .join(Policy, Policy.version == Verdict.policy_version)
+            .where(
+                Verdict.decided_by == DecidedBy.MACHINE,
+                Verdict.bundle_version == bundle_version,
+                Verdict.probability.is_not(None),
+                Image.erased_at.is_(None),
+            )
+            .order_by(Verdict.id.desc())
+            .limit(_PREVIEWED)
+        )
+        with self._database.transaction() as session:
+            rows = session.execute(verdicts).all()
+        return [
+            Judged(image, source, VerdictValue(value), p or 0.0, prior, up)
+            for image, source, value, p, prior, up in rows
+        ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Select, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from worker.errors import AssayError
@@ -55,7 +56,7 @@ class Rescans:
         wanted = list(dict.fromkeys(image_ids))
         newest = (
             select(Image.id, Image.image_id)
-            .distinct(Image.image_id)
+            .ext(distinct_on(Image.image_id))
             .where(Image.image_id.in_(wanted), Image.erased_at.is_(None))
             .order_by(Image.image_id, Image.stored_at.desc(), Image.id.desc())
         )

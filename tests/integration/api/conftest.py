@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from api.auth import KeyRing
 from api.main import readiness_of
+from api.remembered import Remembered
 from api.services import Services, stores_over
 from api.testing import fake_world
 from worker.fetch import ObjectStore, s3_client
@@ -109,10 +110,12 @@ def services(database: Database, object_store: Any, stack_settings: Settings) ->
     """The real thing: Postgres, the object store with buckets of this test's own, and ingest between them."""
     uploads, plain, artifacts = object_store.uploads, object_store.plain, object_store.artifacts
     objects = ObjectStore(s3_client(stack_settings))
+    stores = stores_over(database, artifacts)
     return replace(
         fake_world().services,
         queries=Queries(database),
-        stores=stores_over(database, artifacts),
+        stores=stores,
+        figures=Remembered(stores.figures, seconds=0),
         keys=KeyRing(ApiKeys(database)),
         objects=objects,
         register=Register(database, objects, upload_buckets=[uploads, plain], artifact_bucket=artifacts),

@@ -77,7 +77,7 @@ def test_while_a_slow_part_is_asked_others_get_the_last_report_at_once(monkeypat
             answer.clear()
 
 
-@pytest.mark.parametrize(("url", "route"), [("/v1/images/a/b", "/v1/images/{image_id:path}"), ("/x", "unmatched")])
+@pytest.mark.parametrize(("url", "route"), [("/v1/images/a/b", "/v1/images/{image_id:encoded}"), ("/x", "unmatched")])
 def test_metrics_count_by_route_template_and_never_by_id(client: TestClient, url: str, route: str) -> None:
     client.get(url)
     lines = client.get("/metrics").text.splitlines()

@@ -171,4 +171,8 @@ def test_an_upload_bucket_that_ingest_refuses_is_our_defect(world: World) -> Non
 def test_the_description_tells_of_both_forms(client: TestClient) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/v1/images"]["post"]
     assert {"multipart/form-data", "image/*"} == operation["requestBody"]["content"].keys()
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["Assay-Image-Id", "Assay-Source"]
+    assert {parameter["name"] for parameter in operation["parameters"]} == {
+        "Assay-Image-Id",
+        "Assay-Source",
+        "Idempotency-Key",
+    }

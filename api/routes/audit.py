@@ -1,0 +1,51 @@
+"""The audit trail: who changed what, when, by which request."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from api.auth import Needs
+from api.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.problems import problems
+from api.schemas import FromRow
+from api.services import FromApp
+from worker.store.api_keys import Scope
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=problems())
+
+Exactly = Annotated[str | None, Query(max_length=200)]
+
+
+class EntryOut(FromRow):
+    """A change; images are named by their row, so that an erased one is not named for ever."""
+
+    id: int
+    actor: str
+    api_key_id: int | None
+    action: str
+    target: str
+    detail: dict[str, Any]
+    request_id: str | None
+    created_at: datetime
+
+
+class Trail(BaseModel):
+    """A page of the trail, newest first."""
+
+    items: list[EntryOut]
+    next_cursor: str | None
+
+
+@router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
+def read_audit_trail(
+    services: FromApp, action: Exactly = None, target: Exactly = None, limit: Limit = 50, cursor: Cursor = None
+) -> Trail:
+    """Read the trail, newest first; `action` such as `label.add`, `target` such as `image:7`."""
+    before = decode_cursor(cursor)
+    found = services.stores.audit.page(limit=limit + 1, before=before, action=action, target=target)
+    return Trail(
+        items=[EntryOut.model_validate(entry) for entry in found[:limit]],
+        next_cursor=next_cursor([entry.id for entry in found], limit),
+    )

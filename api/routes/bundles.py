@@ -1,0 +1,124 @@
+"""Bundles: which there are, what is known of them, which one serves."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel
+
+from api.auth import Needs
+from api.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.idempotency import Once, OnceRoute
+from api.problems import WITH_BODY, ProblemError, problems
+from api.schemas import FromRow
+from api.services import FromApp
+from api.texts import Words
+from worker.errors import AssayError
+from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.promotion import AlreadyChampionError, NothingToRollBackError, UnknownBundleError
+from worker.store.tables import BundleRole
+
+router = APIRouter(prefix="/v1/bundles", tags=["bundles"], responses=problems(), route_class=OnceRoute)
+
+Version = Annotated[str, Path(min_length=1, max_length=200)]
+_may_read = Depends(Needs(Scope.READ))
+
+
+class BundleOut(FromRow):
+    """A registered bundle; `champion` serves, `challenger` scans in shadow."""
+
+    version: str
+    name: str
+    role: BundleRole
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+class BundleWithCard(BundleOut):
+    """A bundle and its card: data, measures, weaknesses."""
+
+    card: dict[str, Any]
+
+
+class BundlesOut(BaseModel):
+    """Every bundle, newest first."""
+
+    items: list[BundleOut]
+
+
+class Why(BaseModel):
+    """Why the champion changes; goes into the audit trail."""
+
+    reason: Words
+
+
+class PromotionOut(FromRow):
+    """A promotion or a rollback."""
+
+    id: int
+    bundle_version: str
+    previous_version: str | None
+    rollback: bool
+    reason: str
+    created_by: str
+    created_at: datetime
+
+
+class Promotions(BaseModel):
+    """A page of promotions and rollbacks, newest first."""
+
+    items: list[PromotionOut]
+    next_cursor: str | None
+
+
+@router.get("", dependencies=[_may_read])
+def list_bundles(services: FromApp) -> BundlesOut:
+    """List every bundle."""
+    return BundlesOut(items=[BundleOut.model_validate(bundle) for bundle in services.stores.bundles.all()])
+
+
+@router.get("/promotions", dependencies=[_may_read])
+def list_promotions(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Promotions:
+    """List promotions and rollbacks, newest first."""
+    found = services.stores.bundles.promotions(limit=limit + 1, before=decode_cursor(cursor))
+    return Promotions(
+        items=[PromotionOut.model_validate(promotion) for promotion in found[:limit]],
+        next_cursor=next_cursor([promotion.id for promotion in found], limit),
+    )
+
+
+@router.post("/rollback", responses=problems(409, *WITH_BODY))
+def roll_back(why: Why, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> PromotionOut:
+    """Make champion again what the champion replaced."""
+    try:
+        return PromotionOut.model_validate(services.stores.bundles.roll_back(actor, why.reason))
+    except NothingToRollBackError as error:
+        raise _conflict(error) from error
+
+
+@router.get("/{version}", responses=problems(404), dependencies=[_may_read])
+def get_bundle(version: Version, services: FromApp) -> BundleWithCard:
+    """Return one bundle with its card."""
+    bundle = services.stores.bundles.get(version)
+    if bundle is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no bundle of this version.")
+    return BundleWithCard.model_validate(bundle)
+
+
+@router.post("/{version}/promote", responses=problems(404, 409, *WITH_BODY))
+def promote(
+    version: Version, why: Why, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> PromotionOut:
+    """Make a bundle champion; scans that workers take from now on are judged by it."""
+    try:
+        return PromotionOut.model_validate(services.stores.bundles.promote(actor, version, why.reason))
+    except UnknownBundleError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
+    except AlreadyChampionError as error:
+        raise _conflict(error) from error
+
+
+def _conflict(error: AssayError) -> ProblemError:
+    return ProblemError(HTTPStatus.CONFLICT, error.detail)

@@ -1,0 +1,77 @@
+"""Labels: what a reviewer says of an image, served at once as a human verdict."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from api.auth import Needs
+from api.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.idempotency import Once, OnceRoute
+from api.problems import WITH_BODY, problems
+from api.routes.images import ImageId, unknown_image
+from api.schemas import FromRow
+from api.services import FromApp
+from api.texts import Line, Words
+from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.tables import LabelValue
+
+router = APIRouter(prefix="/v1/images", tags=["labels"], responses=problems(404), route_class=OnceRoute)
+
+
+class NewLabel(BaseModel):
+    """What a reviewer says, and why."""
+
+    label: LabelValue
+    reason: Annotated[Words, Field(description="Why, for whoever looks at the image next.")]
+    reviewer: Annotated[Line | None, Field(description="Who says so; the key's name when left out.")] = None
+
+
+class LabelOut(FromRow):
+    """A label."""
+
+    id: int
+    label: LabelValue
+    reviewer: str
+    reason: str
+    created_at: datetime
+
+
+class GivenLabel(LabelOut):
+    """A label just given, and the verdict that is served since."""
+
+    verdict_id: int
+
+
+class Labels(BaseModel):
+    """A page of labels, newest first."""
+
+    items: list[LabelOut]
+    next_cursor: str | None
+
+
+@router.post("/{image_id:encoded}/labels", status_code=HTTPStatus.CREATED, responses=problems(404, 409, *WITH_BODY))
+def add_label(
+    image_id: ImageId, label: NewLabel, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
+) -> GivenLabel:
+    """Label an image; a human verdict is served from now on."""
+    reviewer = label.reviewer or actor.name
+    given = services.stores.labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
+    if given is None:
+        raise unknown_image()
+    return GivenLabel(**LabelOut.model_validate(given.label).model_dump(), verdict_id=given.verdict.id)
+
+
+@router.get("/{image_id:encoded}/labels", dependencies=[Depends(Needs(Scope.READ))])
+def list_labels(image_id: ImageId, services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Labels:
+    """List the labels of an image, newest first, over all its versions."""
+    found = services.stores.labels.of(image_id, limit=limit + 1, before=decode_cursor(cursor))
+    if found is None:
+        raise unknown_image()
+    return Labels(
+        items=[LabelOut.model_validate(label) for label in found[:limit]],
+        next_cursor=next_cursor([label.id for label in found], limit),
+    )

@@ -1,0 +1,98 @@
+"""Policies: how probabilities become verdicts, by version, and what a new one would change."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import Needs
+from api.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.idempotency import Once, OnceRoute
+from api.policy_preview import NoFiguresError, Preview, figures_of, preview
+from api.problems import WITH_BODY, ProblemError, problems
+from api.schemas import FromRow
+from api.services import FromApp
+from api.texts import Name
+from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.policies import PolicyTerms
+
+router = APIRouter(prefix="/v1/policies", tags=["policies"], responses=problems(), route_class=OnceRoute)
+
+Budget = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+_MOST_SOURCES = 1000
+
+
+class Budgets(BaseModel):
+    """Budgets of one source; what is left out is the policy's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    false_positive_budget: Budget | None = None
+    miss_budget: Budget | None = None
+
+
+class Terms(BaseModel):
+    """What a policy says."""
+
+    prior_shift: Annotated[
+        float, Field(ge=-20, le=20, allow_inf_nan=False, description="Added to the calibrated logit.")
+    ] = 0.0
+    false_positive_budget: Annotated[Budget, Field(description="Share of photographs that may be called AI-generated.")]
+    miss_budget: Annotated[Budget, Field(description="Share of AI-generated images that may be cleared.")]
+    by_source: Annotated[dict[Name, Budgets], Field(max_length=_MOST_SOURCES)] = {}
+
+    def terms(self) -> PolicyTerms:
+        """Return them as the store takes them."""
+        by_source = {source: budgets.model_dump(exclude_none=True) for source, budgets in self.by_source.items()}
+        return PolicyTerms(self.prior_shift, self.false_positive_budget, self.miss_budget, by_source)
+
+
+class PolicyOut(FromRow):
+    """A version of the policy."""
+
+    version: int
+    prior_shift: float
+    false_positive_budget: float
+    miss_budget: float
+    by_source: dict[str, Budgets]
+    created_by: str
+    created_at: datetime
+
+
+class PoliciesOut(BaseModel):
+    """A page of policy versions, newest first."""
+
+    items: list[PolicyOut]
+    next_cursor: str | None
+
+
+@router.get("", dependencies=[Depends(Needs(Scope.READ))])
+def list_policies(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> PoliciesOut:
+    """List the versions of the policy, newest first; the newest counts."""
+    found = services.stores.policies.page(limit=limit + 1, before=decode_cursor(cursor))
+    return PoliciesOut(
+        items=[PolicyOut.model_validate(policy) for policy in found[:limit]],
+        next_cursor=next_cursor([policy.version for policy in found], limit),
+    )
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
+def add_policy(terms: Terms, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> PolicyOut:
+    """Make a new version; scans that workers take from now on are judged by it."""
+    return PolicyOut.model_validate(services.stores.policies.add(actor, terms.terms()))
+
+
+@router.post("/preview", responses=problems(409, *WITH_BODY), dependencies=[Depends(Needs(Scope.READ))])
+def preview_policy(terms: Terms, services: FromApp) -> Preview:
+    """Tell what these terms would change among the champion's newest verdicts; changes nothing."""
+    champion = services.stores.bundles.champion()
+    if champion is None:
+        raise ProblemError(HTTPStatus.CONFLICT, "There is no champion bundle yet, so there is nothing to preview with.")
+    try:
+        figures = figures_of(champion)
+    except NoFiguresError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    return preview(terms.terms(), figures, services.stores.policies.judged(champion.version))

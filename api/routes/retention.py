@@ -1,0 +1,53 @@
+"""Retention: how many days things are kept."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from api.auth import Needs
+from api.idempotency import Once, OnceRoute
+from api.problems import WITH_BODY, problems
+from api.schemas import FromRow
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.retention import RetentionTerms
+
+router = APIRouter(prefix="/v1/retention", tags=["retention"], responses=problems(), route_class=OnceRoute)
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class Terms(BaseModel):
+    """Days that things are kept; null is for ever."""
+
+    image_days: Annotated[Days | None, Field(description="After which an image is erased, as by DELETE.")] = None
+    heatmap_days: Days | None = None
+    delivery_days: Annotated[Days, Field(description="Of webhook deliveries that have ended.")] = 30
+
+
+class RetentionOut(FromRow):
+    """The rules that count."""
+
+    version: int
+    image_days: int | None
+    heatmap_days: int | None
+    delivery_days: int
+    created_by: str
+    created_at: datetime
+
+
+@router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
+def get_retention(services: FromApp) -> RetentionOut:
+    """Return the rules that count."""
+    return RetentionOut.model_validate(services.stores.retentions.newest())
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
+def set_retention(terms: Terms, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> RetentionOut:
+    """Make new rules; the dispatcher keeps them from its next round on, within the hour."""
+    wanted = RetentionTerms(terms.image_days, terms.heatmap_days, terms.delivery_days)
+    return RetentionOut.model_validate(services.stores.retentions.add(actor, wanted))

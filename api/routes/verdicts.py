@@ -1,0 +1,56 @@
+"""Verdicts: one by its id, and search over all of them."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import AwareDatetime
+
+from api.auth import Needs
+from api.cursors import MAX_ID, Cursor, Limit, decode_position, encode_position
+from api.etags import NOT_MODIFIED, tagged
+from api.problems import InvalidError, ProblemError, problems
+from api.schemas import FoundVerdict, FoundVerdicts
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.search import Filters
+from worker.words import VerdictValue
+
+router = APIRouter(
+    prefix="/v1/verdicts", tags=["verdicts"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))]
+)
+
+Probability = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
+
+
+@router.get("")
+def search_verdicts(
+    services: FromApp,
+    *,
+    verdict: VerdictValue | None = None,
+    source: Annotated[str | None, Query(max_length=1024, description="Exactly this source.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Made at or after this time.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Made before this time.")] = None,
+    min_probability: Probability = None,
+    max_probability: Probability = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> FoundVerdicts:
+    """Search verdicts, newest first; a challenger's are left out, people's have no probability."""
+    if min_probability is not None and max_probability is not None and min_probability > max_probability:
+        raise InvalidError("query", "min_probability", "must not exceed max_probability")
+    filters = Filters(verdict, source, since, until, min_probability, max_probability)
+    page = services.stores.search(filters, limit=limit, after=decode_position(cursor))
+    return FoundVerdicts(
+        items=[FoundVerdict.of(found, image) for found, image in page.rows],
+        next_cursor=encode_position(page.next) if page.next else None,
+    )
+
+
+@router.get("/{verdict_id}", response_model=FoundVerdict, responses={**problems(404), **NOT_MODIFIED})
+def get_verdict(request: Request, verdict_id: Annotated[int, Path(ge=1, le=MAX_ID)], services: FromApp) -> Response:
+    """Return one verdict; it never changes, unless its image is erased."""
+    found = services.stores.search.verdict(verdict_id)
+    if found is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no verdict of this id.")
+    return tagged(request, FoundVerdict.of(*found))

@@ -1,0 +1,200 @@
+"""Webhook endpoints: where a platform wants to be told, with which secret, and what was sent there."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel, Field
+
+from api.auth import Admin, Needs
+from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
+from api.idempotency import Once, OnceRoute
+from api.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.schemas import FromRow
+from api.services import FromApp
+from api.texts import Words
+from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.tables import WebhookDelivery
+from worker.store.webhook_endpoints import Event, NewSecret
+from worker.webhook_targets import TargetRefusedError, checked_url
+
+router = APIRouter(
+    prefix="/v1/webhook-endpoints",
+    tags=["webhook endpoints"],
+    responses=problems(),
+    route_class=OnceRoute,
+)
+
+EndpointId = Annotated[int, Path(ge=1, le=MAX_ID)]
+_may_read = Depends(Needs(Scope.ADMIN))
+Url = Annotated[str, Field(min_length=1, max_length=2000, description="`https://…`, reachable from Assay.")]
+Events = Annotated[list[Event], Field(min_length=1, max_length=20)]
+
+
+class NewEndpoint(BaseModel):
+    """Where to send what."""
+
+    url: Url
+    events: Events
+    description: Words | None = None
+
+
+class ChangedEndpoint(BaseModel):
+    """What is to be different; what is left out stays. Enabling forgets former failures."""
+
+    url: Url | None = None
+    events: Events | None = None
+    description: Words | None = None
+    enabled: bool | None = None
+
+
+class EndpointOut(FromRow):
+    """An endpoint; its secret was shown when it was made."""
+
+    id: int
+    url: str
+    events: list[Event]
+    description: str
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    previous_secret_until: datetime | None = Field(description="Until then the former secret signs too.")
+    created_at: datetime
+
+
+class EndpointWithSecret(EndpointOut):
+    """An endpoint with a secret just made, shown this once: `whsec_…`, as Standard Webhooks libraries take it."""
+
+    secret: str
+
+    @classmethod
+    def of(cls, made: NewSecret) -> "EndpointWithSecret":
+        """Join an endpoint and its secret."""
+        return cls(**EndpointOut.model_validate(made.endpoint).model_dump(), secret=made.secret)
+
+
+class Endpoints(BaseModel):
+    """Every endpoint, oldest first."""
+
+    items: list[EndpointOut]
+
+
+class DeliveryOut(FromRow):
+    """A message for one endpoint; without `delivered_at` and `due_at` it was given up."""
+
+    id: int
+    event: str
+    attempts: int
+    due_at: datetime | None
+    attempted_at: datetime | None
+    delivered_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+    created_at: datetime
+
+
+class Deliveries(BaseModel):
+    """A page of deliveries, newest first."""
+
+    items: list[DeliveryOut]
+    next_cursor: str | None
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
+def add_webhook_endpoint(
+    new: NewEndpoint, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> EndpointWithSecret:
+    """Make an endpoint; the answer holds its secret, which is shown this once."""
+    url = _checked(services, new.url)
+    return EndpointWithSecret.of(services.stores.webhook_endpoints.add(actor, url, new.events, new.description or ""))
+
+
+@router.get("", dependencies=[_may_read])
+def list_webhook_endpoints(services: FromApp) -> Endpoints:
+    """List every endpoint."""
+    return Endpoints(items=[EndpointOut.model_validate(found) for found in services.stores.webhook_endpoints.all()])
+
+
+@router.get("/{endpoint_id}", responses=problems(404), dependencies=[_may_read])
+def get_webhook_endpoint(endpoint_id: EndpointId, services: FromApp) -> EndpointOut:
+    """Return one endpoint."""
+    found = services.stores.webhook_endpoints.get(endpoint_id)
+    if found is None:
+        raise _unknown()
+    return EndpointOut.model_validate(found)
+
+
+@router.patch("/{endpoint_id}", responses=problems(404, *WITH_BODY))
+def change_webhook_endpoint(
+    endpoint_id: EndpointId, changed: ChangedEndpoint, services: FromApp, actor: Admin
+) -> EndpointOut:
+    """Change an endpoint, disable it or enable it again."""
+    url = None if changed.url is None else _checked(services, changed.url)
+    found = services.stores.webhook_endpoints.change(
+        actor,
+        endpoint_id,
+        url=url,
+        events=changed.events,
+        description=changed.description,
+        enabled=changed.enabled,
+    )
+    if found is None:
+        raise _unknown()
+    return EndpointOut.model_validate(found)
+
+
+@router.delete("/{endpoint_id}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
+def remove_webhook_endpoint(endpoint_id: EndpointId, services: FromApp, actor: Admin) -> None:
+    """Remove an endpoint with all that waits for it."""
+    if not services.stores.webhook_endpoints.remove(actor, endpoint_id):
+        raise _unknown()
+
+
+@router.post("/{endpoint_id}/rotate", responses=problems(404))
+def rotate_webhook_secret(endpoint_id: EndpointId, services: FromApp, actor: Admin) -> EndpointWithSecret:
+    """Give an endpoint a new secret; for 24 hours both sign."""
+    made = services.stores.webhook_endpoints.rotate(actor, endpoint_id)
+    if made is None:
+        raise _unknown()
+    return EndpointWithSecret.of(made)
+
+
+@router.get("/{endpoint_id}/deliveries", responses=problems(404), dependencies=[_may_read])
+def list_webhook_deliveries(
+    endpoint_id: EndpointId, services: FromApp, limit: Limit = 50, cursor: Cursor = None
+) -> Deliveries:
+    """List what was sent to an endpoint or waits for it, newest first."""
+    endpoints = services.stores.webhook_endpoints
+    found = endpoints.deliveries(endpoint_id, limit=limit + 1, before=decode_cursor(cursor))
+    if not found and endpoints.get(endpoint_id) is None:
+        raise _unknown()
+    return Deliveries(
+        items=[DeliveryOut.model_validate(delivery) for delivery in found[:limit]],
+        next_cursor=next_cursor([delivery.id for delivery in found], limit),
+    )
+
+
+@router.post(
+    "/{endpoint_id}/deliveries/{delivery_id}/redeliver",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=problems(404),
+)
+def redeliver(endpoint_id: EndpointId, delivery_id: EndpointId, services: FromApp, actor: Admin) -> DeliveryOut:
+    """Send a message once more, under the same `webhook-id`."""
+    found: WebhookDelivery | None = services.stores.webhook_endpoints.redeliver(actor, endpoint_id, delivery_id)
+    if found is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no delivery of this id for this endpoint.")
+    return DeliveryOut.model_validate(found)
+
+
+def _checked(services: FromApp, url: str) -> str:
+    try:
+        return checked_url(url, private=services.webhook_private_addresses)
+    except TargetRefusedError as error:
+        raise InvalidError("body", "url", error.detail) from error
+
+
+def _unknown() -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, "There is no webhook endpoint of this id.")

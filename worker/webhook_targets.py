@@ -1,0 +1,137 @@
+"""Where webhooks may go: never into the network that Assay runs in, unless settings allow it.
+
+A name is resolved once, every address is checked, and the request goes to the
+very address that was checked, so a name that changes its mind in between
+(DNS rebinding) gains nothing.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+from worker.errors import AssayError
+
+_HTTPS = 443
+_HTTP = 80
+_NAT64 = IPv6Network("64:ff9b::/96")
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class TargetRefusedError(AssayError):
+    """No webhook may be sent to this address."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address that was checked: connect to ``address``, speak as to ``host``."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    path: str
+
+    def url(self) -> str:
+        """Return the URL with the checked address in place of the name."""
+        literal = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.scheme}://{literal}:{self.port}{self.path}"
+
+    def host_header(self) -> str:
+        """Return what the receiver is called: with its port where that is not the scheme's own."""
+        usual = _HTTPS if self.scheme == "https" else _HTTP
+        literal = f"[{self.host}]" if ":" in self.host else self.host
+        return literal if self.port == usual else f"{literal}:{self.port}"
+
+
+def checked_url(url: str, *, private: bool) -> str:
+    """Return a URL whose form will do; where its name leads is checked whenever something is sent.
+
+    Args:
+        url: as a platform gives it.
+        private: whether private addresses, and `http`, are allowed.
+
+    Raises:
+        TargetRefusedError: no `https`, no host, with a user name, or a literal address that is not public.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise TargetRefusedError("this is no URL") from error
+    if not url.isascii() or any(character <= " " for character in url):
+        raise TargetRefusedError("a URL holds visible ASCII characters only; encode the others")
+    if parts.scheme not in ({"https", "http"} if private else {"https"}):
+        raise TargetRefusedError("the URL must begin with https://")
+    if not host:
+        raise TargetRefusedError("the URL names no host")
+    if parts.username is not None or parts.fragment:
+        raise TargetRefusedError("the URL must hold neither a user name nor a fragment")
+    literal = _literal(host)
+    if literal is not None and not private and not is_public(literal):
+        raise TargetRefusedError("the URL names an address that is not public")
+    return url
+
+
+async def find_target(url: str, *, private: bool, resolve: "Resolve | None" = None) -> Target:
+    """Resolve the host of a URL and return an address that may be connected to.
+
+    Raises:
+        TargetRefusedError: the URL will not do, or one of its addresses is not public.
+        OSError: the name cannot be resolved.
+    """
+    parts = urlsplit(checked_url(url, private=private))
+    host = parts.hostname or ""
+    port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
+    found = await (resolve or _resolve)(host, port)
+    addresses = [ip_address(address.partition("%")[0]) for address in found]
+    if not addresses:
+        raise TargetRefusedError("the host has no address")
+    # One bad address condemns the name: which of them is meant is for whoever set it up to say.
+    if not private and not all(map(is_public, addresses)):
+        raise TargetRefusedError("the host has an address that is not public")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(parts.scheme, host, port, str(addresses[0]), path)
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether an address is one of the public internet: not private, loopback, link-local, shared or special.
+
+    Addresses that carry another one inside (mapped, 6to4, Teredo, NAT64) are what they carry.
+    """
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not address.is_reserved
+        and all(map(is_public, _carried(address)))
+    )
+
+
+def _carried(address: Address) -> list[Address]:
+    if not isinstance(address, IPv6Address):
+        return []
+    carried: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [inner for inner in carried if inner is not None]
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        # What C libraries also take for an address: 127.1, 0x7f000001, 2130706433.
+        return IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+
+
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return [str(sockaddr[0]) for *_, sockaddr in found]
