@@ -1,5 +1,6 @@
 """Verdicts and the heatmaps that belong to them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -24,8 +25,10 @@ from worker.words import DecidedBy, VerdictValue
 _PERCENT = "(LEAST(floor((probability * (100)::double precision)), (99)::double precision))::smallint"
 
 
-def _search(name: str, *columns: str) -> Index:
-    return Index(name, *columns, "created_at", "id", postgresql_where=text("NOT shadow"))
+def _search(name: str, *columns: str, include: Sequence[str] = ()) -> Index:
+    return Index(
+        name, *columns, "created_at", "id", postgresql_where=text("NOT shadow"), postgresql_include=list(include)
+    )
 
 
 class Verdict(Base):
@@ -53,9 +56,9 @@ class Verdict(Base):
         Index("ix_verdict_created_at_id", "created_at", "id"),
         # Every search is read from one of these in the order it is shown; see worker/store/search.py.
         _search("ix_verdict_search", "verdict"),
-        _search("ix_verdict_search_percent", "verdict", "percent"),
+        _search("ix_verdict_search_percent", "verdict", "percent", include=["probability"]),
         _search("ix_verdict_search_source", "source", "verdict"),
-        _search("ix_verdict_search_source_percent", "source", "verdict", "percent"),
+        _search("ix_verdict_search_source_percent", "source", "verdict", "percent", include=["probability"]),
         Index("ix_verdict_scan_id", "scan_id"),
     )
 
