@@ -102,20 +102,16 @@ def is_public(address: Address) -> bool:
 
     Addresses that carry another one inside (mapped, 6to4, Teredo, NAT64) are what they carry.
     """
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and all(map(is_public, _carried(address)))
-    )
+    if isinstance(address, IPv6Address) and address in _NAT64:
+        return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    special = not address.is_global or address.is_multicast or address.is_reserved
+    return not special and all(map(is_public, _carried(address)))
 
 
 def _carried(address: Address) -> list[Address]:
     if not isinstance(address, IPv6Address):
         return []
     carried: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [inner for inner in carried if inner is not None]
 
 
