@@ -1,5 +1,9 @@
-"""`assay keys`: makes, lists and revokes keys of the API."""
+"""`assay keys`: makes, lists, rotates and revokes keys of the API."""
 
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -10,27 +14,42 @@ from rich.table import Table
 
 from infra.cli.environment import load_settings
 from worker.store.api_keys import ApiKeys, Scope
+from worker.store.audit import Actor
 from worker.store.session import connect
+from worker.store.tables import ApiKey
 
-app = typer.Typer(help="Make, list and revoke keys of the API.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke keys of the API.", no_args_is_help=True)
+
+KeyId = Annotated[int, typer.Argument(help="The number that `assay keys list` shows.")]
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="For people, to tell keys apart.")],
     scope: Annotated[list[Scope], typer.Option(help="What the key allows; may be given several times.")],
-    days: Annotated[int | None, typer.Option(min=1, help="Days after which the key is refused.")] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC time from which the key is refused."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="The same as a number of days from now.")] = None,
 ) -> None:
     """Make a key and print it; it is shown this once."""
-    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    print(_keys().create(name, scope, expires_at).key)
+    end = _end(expires, days)
+    with _keys() as keys:
+        print(keys.create(name, scope, end, actor=_actor()).key)
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")] = False) -> None:
     """List the keys, without their secrets."""
+    with _keys() as keys:
+        known = keys.list()
+    if as_json:
+        for key in known:
+            print(json.dumps(_told(key)))
+        return
     table = Table("id", "name", "scopes", "made", "expires", "revoked", "last used")
-    for key in _keys().list():
+    for key in known:
         times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
         shown = [time.strftime("%Y-%m-%d %H:%M") if time else "" for time in times]
         table.add_row(str(key.id), escape(key.name), " ".join(key.scopes), *shown)
@@ -38,12 +57,51 @@ def list_() -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[int, typer.Argument(help="The number that `assay keys list` shows.")]) -> None:
+def rotate(
+    key_id: KeyId,
+    keep_hours: Annotated[float, typer.Option(min=0, help="Hours that the former key still works.")] = 24.0,
+) -> None:
+    """Make a key like another, which ends soon, and print the new one; it is shown this once."""
+    with _keys() as keys:
+        made = keys.rotate(key_id, keep=timedelta(hours=keep_hours), actor=_actor())
+    if made is None:
+        raise typer.BadParameter(f"there is no key {key_id} that still works")
+    print(made.key)
+
+
+@app.command()
+def revoke(key_id: KeyId) -> None:
     """Refuse a key from now on."""
-    if not _keys().revoke(key_id):
-        raise typer.BadParameter(f"there is no key {key_id}")
+    with _keys() as keys:
+        revoked = keys.revoke(key_id, actor=_actor())
+    if not revoked:
+        raise typer.BadParameter(f"there is no key {key_id} that still works")
     print(f"key {key_id} is revoked")
 
 
-def _keys() -> ApiKeys:
-    return ApiKeys(connect(load_settings().database_url.get_secret_value()))
+def _end(expires: datetime | None, days: int | None) -> datetime | None:
+    if expires is not None and days is not None:
+        raise typer.BadParameter("give --expires or --days, not both")
+    end = expires.replace(tzinfo=UTC) if expires else datetime.now(UTC) + timedelta(days=days) if days else None
+    if end is not None and end <= datetime.now(UTC):
+        raise typer.BadParameter("this time is past; the key would never work")
+    return end
+
+
+def _told(key: ApiKey) -> dict[str, object]:
+    times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    shown = {name: time and time.isoformat() for name, time in times.items()}
+    return {"id": key.id, "name": key.name, "scopes": key.scopes, **shown}
+
+
+def _actor() -> Actor:
+    return Actor(f"cli:{getpass.getuser()}")
+
+
+@contextmanager
+def _keys() -> Iterator[ApiKeys]:
+    database = connect(load_settings().database_url.get_secret_value())
+    try:
+        yield ApiKeys(database)
+    finally:
+        database.engine.dispose()
