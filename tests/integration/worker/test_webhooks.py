@@ -53,6 +53,7 @@ class Platform(ThreadingHTTPServer):
     """Serves one receiver."""
 
     daemon_threads = True
+    request_queue_size = 128  # Assay sends twenty at once; the default of 5 resets some of them on a busy machine
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
