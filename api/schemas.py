@@ -131,8 +131,16 @@ class FoundVerdict(PastVerdict):
     @classmethod
     def of(cls, verdict: Verdict, image: Image) -> Self:
         """Join a verdict and its image."""
-        past = PastVerdict.of(verdict, image).model_dump()
-        return cls(**past, image_id=image.image_id, source=verdict.source, bucket=image.bucket, key=image.key)
+        return cls(
+            **cls.fields_of(verdict),
+            id=verdict.id,
+            image_version=image.version,
+            shadow=verdict.shadow,
+            image_id=image.image_id,
+            source=verdict.source,
+            bucket=image.bucket,
+            key=image.key,
+        )
 
 
 class FoundVerdicts(BaseModel):

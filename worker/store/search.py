@@ -10,11 +10,28 @@ that finds everything.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, literal, select, true, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Double,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import TypeEngine
 
 from worker.store.session import Database
 from worker.store.tables import Image, Verdict
@@ -55,10 +72,10 @@ class Filters:
         return self.min_probability is not None or self.max_probability is not None
 
     def percents(self) -> tuple[int, int]:
-        """Return the whole percents that may hold matches; one more at each end for what floats do."""
-        lowest = int((self.min_probability or 0.0) * 100) - 1
-        highest = int((1.0 if self.max_probability is None else self.max_probability) * 100) + 1
-        return max(lowest, 0), min(highest, _MOST_PERCENT)
+        """Return the whole percents that may hold matches, reckoned in doubles as the column is."""
+        lowest = int((self.min_probability or 0.0) * 100)
+        highest = int((1.0 if self.max_probability is None else self.max_probability) * 100)
+        return min(lowest, _MOST_PERCENT), min(highest, _MOST_PERCENT)
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,10 @@ class Search:
         Verdicts of erased images are left out, so a page may hold fewer than
         ``limit`` and still have a next one.
         """
-        statement = search_statement(filters, limit=limit + 1, after=after)
+        values = search_values(filters, limit=limit + 1, after=after)
+        statement = search_statement(frozenset(values))
         with self._database.transaction() as session:
-            found = [(verdict, image) for verdict, image in session.execute(statement)]
+            found = [(verdict, image) for verdict, image in session.execute(statement, values)]
         rows = [(verdict, image) for verdict, image in found[:limit] if image.erased_at is None]
         return Page(rows, _position(found[limit - 1][0]) if len(found) > limit else None)
 
@@ -104,9 +122,32 @@ def _position(last: Verdict) -> Position:
     return Position(last.created_at, last.id)
 
 
-def search_statement(filters: Filters, *, limit: int, after: Position | None) -> Select[Verdict, Image]:
-    """Return the statement behind a page: at most ``limit`` rows."""
-    page = _cut(filters, limit, after) if _needs_cutting(filters) else _newest(filters, limit, after, ())
+def search_values(filters: Filters, *, limit: int, after: Position | None) -> dict[str, Any]:
+    """Return the values that a page's statement is executed with; they also tell which statement it is."""
+    lowest, highest = filters.percents()
+    restricted = {
+        "verdict": filters.verdict,
+        "source": filters.source,
+        "since": filters.since,
+        "until": filters.until,
+        "min_probability": filters.min_probability,
+        "max_probability": filters.max_probability,
+        "after_time": after and after.created_at,
+        "after_id": after and after.id,
+        "lowest": lowest if filters.by_probability() else None,
+        "highest": highest if filters.by_probability() else None,
+    }
+    return {name: value for name, value in restricted.items() if value is not None} | {"limit": limit}
+
+
+@cache
+def search_statement(named: frozenset[str]) -> Select[Verdict, Image]:
+    """Return the statement behind a page, by the names of the values that it takes.
+
+    There are some two hundred of them, built once each: building one takes
+    longer than Postgres takes to answer it.
+    """
+    page = _cut(named) if _needs_cutting(named) else _newest(named, ())
     chosen = page.subquery()
     verdict, image = aliased(Verdict), aliased(Image)
     return (
@@ -117,44 +158,61 @@ def search_statement(filters: Filters, *, limit: int, after: Position | None) ->
     )
 
 
-def _needs_cutting(filters: Filters) -> bool:
-    return filters.by_probability() or (filters.source is not None and filters.verdict is None)
+def _needs_cutting(named: frozenset[str]) -> bool:
+    return "lowest" in named or ("source" in named and "verdict" not in named)
 
 
-def _cut(filters: Filters, limit: int, after: Position | None) -> Select[int, datetime]:
-    values = [filters.verdict] if filters.verdict else list(VerdictValue)
-    of_verdict = func.unnest(bindparam("verdicts", values, ARRAY(Text))).table_valued("verdict").render_derived()
+def _cut(named: frozenset[str]) -> Select[int, datetime]:
+    """Cut a search into equalities, and take the newest of the newest of each."""
+    wanted: list[Any] = (
+        [_value("verdict")] if "verdict" in named else [literal(value.value, Text) for value in VerdictValue]
+    )
+    values: array[str] = array(wanted, type_=Text)
+    of_verdict = func.unnest(values).table_valued("verdict").render_derived()
     cuts: Any = of_verdict
     equalities: list[ColumnElement[bool]] = [Verdict.verdict == of_verdict.c.verdict]
-    if filters.by_probability():
-        lowest, highest = filters.percents()
-        of_percent = func.generate_series(literal(lowest, Integer), literal(highest, Integer))
-        percent = of_percent.table_valued("percent").render_derived()
+    if "lowest" in named:
+        percents = func.generate_series(_value("lowest"), _value("highest"))
+        percent = percents.table_valued("percent").render_derived()
         cuts = cuts.join(percent, true())
         equalities.append(Verdict.percent == percent.c.percent)
-    few = _newest(filters, limit, after, equalities).lateral()
+    few = _newest(named, equalities).lateral()
     newest: Select[int, datetime] = select(few.c.id, few.c.created_at).select_from(cuts.join(few, true()))
-    return newest.order_by(few.c.created_at.desc(), few.c.id.desc()).limit(limit)
+    return newest.order_by(few.c.created_at.desc(), few.c.id.desc()).limit(_value("limit"))
 
 
-def _newest(
-    filters: Filters, limit: int, after: Position | None, equalities: Sequence[ColumnElement[bool]]
-) -> Select[int, datetime]:
+def _newest(named: frozenset[str], equalities: Sequence[ColumnElement[bool]]) -> Select[int, datetime]:
+    restrictions: dict[str, ColumnElement[bool]] = {
+        "source": Verdict.source == _value("source"),
+        "since": Verdict.created_at >= _value("since"),
+        "until": Verdict.created_at < _value("until"),
+        "min_probability": Verdict.probability >= _value("min_probability"),
+        "max_probability": Verdict.probability <= _value("max_probability"),
+        "after_id": tuple_(Verdict.created_at, Verdict.id) < tuple_(_value("after_time"), _value("after_id")),
+    }
+    if not equalities:
+        restrictions["verdict"] = Verdict.verdict == _value("verdict")
     # As the indexes spell it: Postgres does not see that IS FALSE means the same.
-    wanted: list[ColumnElement[bool]] = [~Verdict.shadow, *equalities]
-    if filters.verdict and not equalities:
-        wanted.append(Verdict.verdict == filters.verdict)
-    if filters.source is not None:
-        wanted.append(Verdict.source == filters.source)
-    if filters.since is not None:
-        wanted.append(Verdict.created_at >= filters.since)
-    if filters.until is not None:
-        wanted.append(Verdict.created_at < filters.until)
-    if filters.min_probability is not None:
-        wanted.append(Verdict.probability >= filters.min_probability)
-    if filters.max_probability is not None:
-        wanted.append(Verdict.probability <= filters.max_probability)
-    if after is not None:
-        wanted.append(tuple_(Verdict.created_at, Verdict.id) < tuple_(*after))
+    wanted = [~Verdict.shadow, *equalities, *(what for name, what in restrictions.items() if name in named)]
     newest_first = (Verdict.created_at.desc(), Verdict.id.desc())
-    return select(Verdict.id, Verdict.created_at).where(*wanted).order_by(*newest_first).limit(limit)
+    return select(Verdict.id, Verdict.created_at).where(*wanted).order_by(*newest_first).limit(_value("limit"))
+
+
+def _value(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=_TYPES[name])
+
+
+_TIME = DateTime(timezone=True)
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "verdict": Text(),
+    "source": Text(),
+    "since": _TIME,
+    "until": _TIME,
+    "min_probability": Double(),
+    "max_probability": Double(),
+    "after_time": _TIME,
+    "after_id": BigInteger(),
+    "lowest": Integer(),
+    "highest": Integer(),
+    "limit": Integer(),
+}
