@@ -138,7 +138,8 @@ class Run:
         state = self.optimizer.state_dict()
         for key, value in _under("optimizer.", tensors).items():
             index, slot = key.split(".")
-            state["state"].setdefault(int(index), {})[slot] = value
+            # AdamW counts on the CPU; a count on the GPU would be waited for in every step.
+            state["state"].setdefault(int(index), {})[slot] = value.cpu() if slot == "step" else value
         self.optimizer.load_state_dict(state)
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata()
