@@ -32,7 +32,7 @@ class BodyLimits:
         *,
         limit: int = MAX_JSON_BYTES,
         by_hand: Collection[str],
-        idle_seconds: float = IDLE_SECONDS,
+        idle_seconds: float,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
         """Keep the limits.

@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
-from api.body_limits import BodyLimits
+from api.body_limits import IDLE_SECONDS, BodyLimits
 from api.encoded_ids import EncodedIds
 from api.examples import show_examples
 from api.idempotency import install as install_replays
@@ -75,7 +75,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     # The last one added is the outermost.
     app.add_middleware(EncodedIds)
-    app.add_middleware(BodyLimits, by_hand=_READ_BY_HAND)
+    app.add_middleware(BodyLimits, by_hand=_READ_BY_HAND, idle_seconds=IDLE_SECONDS)
     if services.cors_origins:
         app.add_middleware(
             CORSMiddleware,

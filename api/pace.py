@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
 from limits import parse
 from limits.aio.storage import RedisStorage
@@ -92,3 +92,8 @@ class ValkeyPace:
             log.warning("rate_uncounted", error=type(error.storage_error).__name__)
             return None
         return max(1, ceil(free_at - self._wall()))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        connections: Any = self._storage.bridge
+        await connections.storage.aclose()

@@ -1,0 +1,299 @@
+"""A client of the API in one file: copy it, it needs httpx alone.
+
+    with Assay("https://assay.example", key) as assay:
+        assay.upload(Path("picture.jpg").read_bytes(), image_id="post-4711")
+        print(assay.image("post-4711")["verdict"])
+
+Answers are dictionaries, typed as far as they are used most; everything is in
+the reference at `/docs`. What cannot be served raises :class:`Problem`. What is
+postponed (429, 503, a lost connection) is tried again, and never done twice:
+every POST goes out under an idempotency key.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+Json = dict[str, Any]
+VerdictValue = Literal["ai_generated", "uncertain", "not_ai_generated"]
+LabelValue = Literal["ai_generated", "not_ai_generated"]
+_POSTPONED = frozenset({429, 503})
+
+
+class Verdict(TypedDict):
+    """What was decided of an image, by what, with which bundle and policy."""
+
+    verdict: VerdictValue
+    probability: float | None
+    thresholds: Json
+    detectors: Json
+    provenance: Json
+    bundle_version: str | None
+    policy_version: int | None
+    decided_by: Literal["machine", "human", "provenance", "duplicate"]
+    reviewer: str | None
+    reason: str | None
+    created_at: str
+
+
+class Image(TypedDict):
+    """An image's newest version; `verdict` is None until there is one."""
+
+    image_id: str
+    source: str
+    bucket: str
+    key: str
+    version: str
+    sha256: str | None
+    scan: Json | None
+    verdict: Verdict | None
+
+
+class FoundVerdict(Verdict):
+    """A verdict with the image that it is for."""
+
+    id: int
+    image_id: str
+    image_version: str
+    source: str
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457.
+    """The request was not served; the fields are those of the problem."""
+
+    def __init__(self, status: int, told: Mapping[str, Any]) -> None:
+        """Keep what was told."""
+        super().__init__(f"{status} {told.get('title', '')}: {told.get('detail', '')}")
+        self.status = status
+        self.type: str = told.get("type", "about:blank")
+        self.detail: str = told.get("detail", "")
+        self.request_id: str | None = told.get("request_id")
+        self.told = told
+
+
+class Assay:
+    """A connection to one Assay; safe to share between threads."""
+
+    def __init__(
+        self,
+        address: str,
+        key: str,
+        *,
+        attempts: int = 4,
+        timeout: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Keep the address.
+
+        Args:
+            address: such as ``https://assay.example``.
+            key: an API key.
+            attempts: how often what is postponed is tried.
+            timeout: seconds.
+            sleep: waits so many seconds.
+        """
+        self._http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
+        self._attempts = attempts
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # --- Images --------------------------------------------------------------
+    def upload(
+        self, image: bytes, image_id: str | None = None, source: str | None = None, media_type: str = "image/jpeg"
+    ) -> Json:
+        """Upload an image; its verdict comes by itself."""
+        headers = {"Content-Type": media_type}
+        headers |= {"Assay-Image-Id": quote(image_id, safe="")} if image_id else {}
+        headers |= {"Assay-Source": quote(source, safe="")} if source else {}
+        return self._json("POST", "/v1/images", content=image, headers=headers)
+
+    def image(self, image_id: str, as_of: datetime | None = None) -> Image:
+        """Return what is served for an image, now or at a time."""
+        told: Image = self._json("GET", _image(image_id), params=_given(as_of=as_of))  # type: ignore[assignment]
+        return told
+
+    def history(self, image_id: str, *, as_of: datetime | None = None, bundle: str | None = None) -> Iterator[Json]:
+        """Yield every verdict there was for an image, newest first."""
+        return self._pages(f"{_image(image_id)}/verdicts", as_of=as_of, bundle=bundle)
+
+    def heatmap(self, image_id: str, detector: Literal["clip", "convnext"]) -> str:
+        """Return the address of a heatmap; it needs no key, for a short time."""
+        return self._send("GET", f"{_image(image_id)}/heatmap", params={"detector": detector}).headers["Location"]
+
+    def label(self, image_id: str, label: LabelValue, reason: str, reviewer: str | None = None) -> Json:
+        """Say what an image is; that is served from now on."""
+        told = _given(label=label, reason=reason, reviewer=reviewer)
+        return self._json("POST", f"{_image(image_id)}/labels", json=told)
+
+    def labels(self, image_id: str) -> Iterator[Json]:
+        """Yield the labels of an image, newest first."""
+        return self._pages(f"{_image(image_id)}/labels")
+
+    def erase(self, image_id: str) -> None:
+        """Erase an image for good."""
+        self._send("DELETE", _image(image_id))
+
+    # --- Verdicts and scans ---------------------------------------------------
+    def search(
+        self,
+        *,
+        verdict: VerdictValue | None = None,
+        source: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        min_probability: float | None = None,
+        max_probability: float | None = None,
+    ) -> Iterator[FoundVerdict]:
+        """Yield verdicts, newest first; more pages are asked for as they are needed."""
+        probability = {"min_probability": min_probability, "max_probability": max_probability}
+        return self._pages("/v1/verdicts", verdict=verdict, source=source, since=since, until=until, **probability)
+
+    def verdict(self, verdict_id: int) -> FoundVerdict:
+        """Return one verdict."""
+        told: FoundVerdict = self._json("GET", f"/v1/verdicts/{verdict_id}")  # type: ignore[assignment]
+        return told
+
+    def scans(self, state: str) -> Iterator[Json]:
+        """Yield scans of a state, newest first."""
+        return self._pages("/v1/scans", state=state)
+
+    def rescan(self, image_ids: Sequence[str], bundle_version: str | None = None) -> Json:
+        """Scan images again, by the champion or a bundle that is named."""
+        return self._json("POST", "/v1/scans", json=_given(image_ids=list(image_ids), bundle_version=bundle_version))
+
+    def rescan_under(self, bucket: str, prefix: str = "", bundle_version: str | None = None) -> int:
+        """Scan all images under a prefix again; return how many scans are queued."""
+        queued, cursor = 0, None
+        while True:
+            under = {"bucket": bucket, "prefix": prefix}
+            told = _given(under=under, bundle_version=bundle_version, cursor=cursor)
+            answer = self._json("POST", "/v1/scans", json=told)
+            queued, cursor = queued + int(answer["queued"]), answer["next_cursor"]
+            if cursor is None:
+                return queued
+
+    def replay(self, scan_id: int) -> Json:
+        """Queue a dead scan again."""
+        return self._json("POST", f"/v1/scans/{scan_id}/replay")
+
+    def stats(self, hours: int = 24) -> Json:
+        """Return figures of the whole."""
+        return self._json("GET", "/v1/stats", params={"hours": hours})
+
+    # --- Policies, bundles, training ------------------------------------------
+    def policies(self) -> Iterator[Json]:
+        """Yield the versions of the policy, newest first."""
+        return self._pages("/v1/policies")
+
+    def add_policy(self, **terms: Any) -> Json:
+        """Make a new version of the policy."""
+        return self._json("POST", "/v1/policies", json=terms)
+
+    def preview_policy(self, **terms: Any) -> Json:
+        """Tell what a policy would change."""
+        return self._json("POST", "/v1/policies/preview", json=terms)
+
+    def bundles(self) -> list[Json]:
+        """Return every bundle."""
+        return list(self._json("GET", "/v1/bundles")["items"])
+
+    def bundle(self, version: str) -> Json:
+        """Return one bundle with its card."""
+        return self._json("GET", f"/v1/bundles/{quote(version, safe='')}")
+
+    def promote(self, version: str, reason: str) -> Json:
+        """Make a bundle champion."""
+        return self._json("POST", f"/v1/bundles/{quote(version, safe='')}/promote", json={"reason": reason})
+
+    def roll_back(self, reason: str) -> Json:
+        """Make champion again what the champion replaced."""
+        return self._json("POST", "/v1/bundles/rollback", json={"reason": reason})
+
+    def train(self, recipe: str, **parameters: Any) -> Json:
+        """Ask for a training run."""
+        return self._json("POST", "/v1/training-runs", json={"recipe": recipe, "parameters": parameters})
+
+    def training_run(self, run_id: int) -> Json:
+        """Return one training run."""
+        return self._json("GET", f"/v1/training-runs/{run_id}")
+
+    def cancel_training(self, run_id: int) -> Json:
+        """Cancel a training run."""
+        return self._json("POST", f"/v1/training-runs/{run_id}/cancel")
+
+    # --- Webhooks and the trail -----------------------------------------------
+    def add_webhook(self, url: str, events: Sequence[str], description: str | None = None) -> Json:
+        """Make a webhook endpoint; the answer holds its secret, which is shown this once."""
+        told = _given(url=url, events=list(events), description=description)
+        return self._json("POST", "/v1/webhook-endpoints", json=told)
+
+    def remove_webhook(self, endpoint_id: int) -> None:
+        """Remove a webhook endpoint."""
+        self._send("DELETE", f"/v1/webhook-endpoints/{endpoint_id}")
+
+    def audit(self, action: str | None = None, target: str | None = None) -> Iterator[Json]:
+        """Yield the audit trail, newest first."""
+        return self._pages("/v1/audit", action=action, target=target)
+
+    def _pages(self, path: str, **given: Any) -> Iterator[Any]:
+        params = _given(**given, limit=200)
+        while True:
+            page = self._json("GET", path, params=params)
+            yield from page["items"]
+            if page["next_cursor"] is None:
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def _json(self, method: str, path: str, **more: Any) -> Json:
+        told: Json = self._send(method, path, **more).json()
+        return told
+
+    def _send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
+        once = {"Idempotency-Key": uuid4().hex} if method == "POST" else {}
+        for left in reversed(range(self._attempts)):
+            try:
+                response = self._http.request(method, path, headers={**once, **(headers or {})}, **more)
+            except httpx.TransportError:
+                if not left:
+                    raise
+                self._sleep(1.0)
+                continue
+            if response.status_code in _POSTPONED and left:
+                self._sleep(float(response.headers.get("Retry-After", "1")))
+                continue
+            if response.is_error:
+                raise Problem(response.status_code, _problem(response))
+            return response
+        raise ValueError("attempts must be at least 1")
+
+
+def _image(image_id: str) -> str:
+    return f"/v1/images/{quote(image_id, safe='')}"
+
+
+def _given(**values: Any) -> Json:
+    shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _problem(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        told = response.json()
+    except ValueError:
+        return {"title": response.reason_phrase, "detail": response.text[:200]}
+    return told if isinstance(told, dict) else {}

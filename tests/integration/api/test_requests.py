@@ -1,0 +1,320 @@
+"""What surrounds every request: done once, answered from what is known, paced, traced, and cut off when it is bad."""
+
+import io
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from api.main import create_app
+from api.pace import RateLimitError, ValkeyPace
+from api.services import Services
+from infra.embedded.addresses import StackAddresses
+from tests.integration.api.conftest import Rows
+from worker.store.api_keys import ApiKeys, Scope
+from worker.store.audit import Audit
+from worker.store.session import Database
+
+pytestmark = pytest.mark.integration
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100
+RAW = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def client(services: Services, database: Database) -> Iterator[TestClient]:
+    yield from served(services, ApiKeys(database).create("admin", [Scope.ADMIN]).key)
+
+
+def served(services: Services, key: str) -> Iterator[TestClient]:
+    headers = {"Authorization": f"Bearer {key}"}
+    fresh = replace(services, registry=CollectorRegistry())
+    with TestClient(create_app(fresh), headers=headers, follow_redirects=False) as client:
+        yield client
+
+
+def once(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+# --- Done once ----------------------------------------------------------------
+def test_a_request_that_is_sent_again_is_answered_again_and_done_once(client: TestClient, rows: Rows) -> None:
+    rows.image("cat")
+    label = {"label": "ai_generated", "reason": "hands"}
+    first, second = (client.post("/v1/images/cat/labels", json=label, headers=once("k1")) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert (first.json(), second.headers["Idempotency-Replayed"]) == (second.json(), "true")
+    assert len(client.get("/v1/images/cat/labels").json()["items"]) == 1
+
+
+def test_a_key_belongs_to_one_request_and_one_api_key(
+    client: TestClient, services: Services, database: Database
+) -> None:
+    run = {"recipe": "wild"}
+    assert client.post("/v1/training-runs", json=run, headers=once("k")).status_code == 202
+    other = client.post("/v1/training-runs", json={"recipe": "cifake"}, headers=once("k"))
+    assert (other.status_code, other.json()["type"]) == (422, "/v1/errors/key-reused")
+    for neighbour in served(services, ApiKeys(database).create("another", [Scope.ADMIN]).key):
+        theirs = neighbour.post("/v1/training-runs", json=run, headers=once("k"))
+        assert (theirs.status_code, "Idempotency-Replayed" in theirs.headers) == (202, False)
+
+
+def test_an_upload_is_done_once_however_it_is_packed(client: TestClient) -> None:
+    raw = client.post("/v1/images", content=PNG, headers=RAW | once("up") | {"Assay-Image-Id": "cat"})
+    form = client.post("/v1/images", files={"file": PNG}, data={"image_id": "cat"}, headers=once("up"))
+    assert (raw.status_code, form.json()) == (202, raw.json())
+    assert form.headers["Location"] == "/v1/images/cat"
+    nameless = [client.post("/v1/images", content=PNG, headers=RAW | once("no-name")).json() for _ in range(2)]
+    assert nameless[0] == nameless[1]
+
+
+def test_what_failed_may_be_sent_again_under_the_same_key(client: TestClient, rows: Rows) -> None:
+    label = {"label": "ai_generated", "reason": "hands"}
+    assert client.post("/v1/images/late/labels", json=label, headers=once("k")).status_code == 404
+    rows.image("late")
+    assert client.post("/v1/images/late/labels", json=label, headers=once("k")).status_code == 201
+
+
+def test_requests_at_the_same_moment_are_done_once(client: TestClient, together: Callable[..., list[Any]]) -> None:
+    ask = lambda: client.post("/v1/training-runs", json={"recipe": "wild"}, headers=once("race"))  # noqa: E731
+    answers = together(*[ask] * 4)
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert {answer.json()["type"] for answer in answers if answer.status_code == 409} <= {"/v1/errors/still-running"}
+    assert len(client.get("/v1/training-runs").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256])
+def test_a_key_that_cannot_be_is_refused(client: TestClient, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("utf-8")}
+    assert client.post("/v1/training-runs", json={"recipe": "wild"}, headers=headers).status_code == 422  # type: ignore[arg-type]
+
+
+# --- Answered from what is known ------------------------------------------------
+def test_what_still_holds_is_not_sent_again_until_it_changes(client: TestClient, rows: Rows) -> None:
+    verdict = rows.verdict(rows.image("cat"))
+    for path in ("/v1/images/cat", f"/v1/verdicts/{verdict}"):
+        tag = client.get(path).headers["ETag"]
+        for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            again = client.get(path, headers={"If-None-Match": known})
+            assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+        assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    tag = client.get("/v1/images/cat").headers["ETag"]
+    client.post("/v1/images/cat/labels", json={"label": "ai_generated", "reason": "hands"})
+    assert client.get("/v1/images/cat", headers={"If-None-Match": tag}).status_code == 200
+
+
+# --- In reach -------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        "a/verdicts",
+        "heatmap",
+        "/heatmap",
+        "a/labels",
+        "x/verdicts/verdicts",
+        "100%2Fverdicts",
+        "../../etc/passwd",
+        "'; DROP TABLE image; --",
+        "a?b=c#d",
+        "%",
+        "日本/🙂",
+        ".",
+        "..",
+    ],
+)
+def test_any_id_is_in_reach_when_it_is_percent_encoded(client: TestClient, image_id: str) -> None:
+    headers = RAW | {"Assay-Image-Id": quote(image_id, safe="")}
+    location = client.post("/v1/images", content=PNG, headers=headers).headers["Location"]
+    # A client's own tidying up of dots is not ours.
+    path = location.replace("/.", "/%2E") if image_id.startswith(".") else location
+    path = path.replace("%2E.", "%2E%2E")
+    assert client.get(path).json()["image_id"] == image_id
+    assert client.get(f"{path}/verdicts").json() == {"items": [], "next_cursor": None}
+    assert client.post(f"{path}/labels", json={"label": "ai_generated", "reason": "x"}).status_code == 201
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+# --- Traced ---------------------------------------------------------------------
+def test_every_change_says_who_made_it_and_by_which_request(client: TestClient, database: Database, rows: Rows) -> None:
+    rows.image("cat")
+    mark = {"X-Request-Id": "trace-1"}
+    client.post("/v1/images", content=PNG, headers=RAW | mark)
+    client.post("/v1/images/cat/labels", json={"label": "ai_generated", "reason": "x"}, headers=mark)
+    client.post("/v1/policies", json={"false_positive_budget": 0.01, "miss_budget": 0.1}, headers=mark)
+    client.post("/v1/retention", json={"image_days": 9}, headers=mark)
+    hook = {"url": "https://platform.example/", "events": ["scan.dead"]}
+    made = client.post("/v1/webhook-endpoints", json=hook, headers=mark).json()
+    client.post(f"/v1/webhook-endpoints/{made['id']}/rotate", headers=mark)
+    client.delete(f"/v1/webhook-endpoints/{made['id']}", headers=mark)
+    client.delete("/v1/images/cat", headers=mark)
+    trail = [entry for entry in client.get("/v1/audit").json()["items"] if entry["request_id"] == "trace-1"]
+    assert [entry["action"] for entry in trail] == [
+        "image.erase",
+        "webhook_endpoint.remove",
+        "webhook_endpoint.rotate",
+        "webhook_endpoint.add",
+        "retention.add",
+        "policy.add",
+        "label.add",
+        "image.upload",
+    ]
+    assert {entry["actor"] for entry in trail} == {"admin"}
+    assert made["secret"] not in json.dumps(trail)
+    assert Audit(database).page(limit=1, action="nobody") == []
+
+
+def test_no_key_and_no_secret_is_ever_logged(services: Services, database: Database) -> None:
+    key = ApiKeys(database).create("admin", [Scope.ADMIN]).key
+    with capture_logs() as lines:
+        for client in served(services, key):
+            hook = {"url": "https://platform.example/?token=hush", "events": ["scan.dead"]}
+            secret = client.post("/v1/webhook-endpoints", json=hook).json()["secret"]
+            client.get("/v1/webhook-endpoints", headers={"Authorization": f"Bearer {key}x"})
+            client.get(f"/v1/images/x?key={key}")
+    assert len(lines) >= 3
+    assert [told for told in (key, secret, "hush") if told in str(lines)] == []
+
+
+def test_a_key_may_do_what_its_scope_says_and_no_more(services: Services, database: Database, rows: Rows) -> None:
+    rows.image("cat")
+    requests = {
+        "read": ("GET", "/v1/verdicts", None),
+        "ingest": ("POST", "/v1/events/s3", {"Event": "s3:TestEvent"}),
+        "review": ("POST", "/v1/images/cat/labels", {"label": "ai_generated", "reason": "x"}),
+        "admin": ("GET", "/v1/audit", None),
+    }
+    for scope in Scope:
+        for client in served(services, ApiKeys(database).create(scope, [scope]).key):
+            allowed = {
+                name
+                for name, (method, path, body) in requests.items()
+                if client.request(method, path, json=body).status_code != 403
+            }
+            assert allowed == (set(requests) if scope is Scope.ADMIN else {scope.value})
+
+
+# --- Paced ----------------------------------------------------------------------
+def test_a_key_that_asks_too_often_waits_and_others_do_not(
+    services: Services, database: Database, stack: StackAddresses
+) -> None:
+    pace = ValkeyPace("3/minute", stack.redis_url, wall=lambda: datetime.now(UTC).timestamp())
+    paced = replace(services, pace=pace)
+    keys = ApiKeys(database)
+    for client in served(paced, keys.create("hasty", [Scope.READ]).key):
+        answers = [client.get("/v1/sources") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        refused = answers[-1]
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.json()["type"] == "/v1/errors/too-many-requests"
+        patient = keys.create("patient", [Scope.READ]).key
+        assert client.get("/v1/sources", headers={"Authorization": f"Bearer {patient}"}).status_code == 200
+        client.portal.call(pace.close)  # type: ignore[union-attr]
+
+
+def test_without_valkey_requests_are_served_uncounted(services: Services, database: Database) -> None:
+    nowhere = ValkeyPace("1/minute", "redis://127.0.0.1:9/0", wall=lambda: 0.0)
+    for client in served(replace(services, pace=nowhere), ApiKeys(database).create("k", [Scope.READ]).key):
+        assert [client.get("/v1/sources").status_code for _ in range(3)] == [200] * 3
+
+
+def test_a_rate_that_cannot_be_read_is_refused_at_the_start() -> None:
+    with pytest.raises(RateLimitError, match="200/second"):
+        ValkeyPace("plenty", "redis://127.0.0.1:9/0", wall=lambda: 0.0)
+
+
+# --- Cut off ----------------------------------------------------------------------
+def test_json_beyond_the_limit_is_refused_before_it_is_read(client: TestClient) -> None:
+    body = json.dumps({"image_ids": ["x" * 1000] * 3000})
+    answer = client.post("/v1/scans", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (413, "/v1/errors/body-too-large")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    yield from (b" " * 65_536 for _ in range(size // 65_536))
+
+
+def test_json_that_hides_its_length_is_cut_off(client: TestClient) -> None:
+    answer = client.post("/v1/scans", content=chunks(8_000_000), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (413, "/v1/errors/body-too-large")
+
+
+def test_what_is_no_image_is_refused_however_it_is_wrapped(client: TestClient, services: Services) -> None:
+    bomb = zlib.compress(bytes(5_000_000))
+    assert len(bomb) < services.max_image_bytes
+    assert client.post("/v1/images", files={"file": ("a.png", bomb, "image/png")}).status_code == 415
+    assert client.post("/v1/images", content=bomb, headers=RAW | {"Content-Encoding": "deflate"}).status_code == 415
+    assert client.post("/v1/images", content=PNG, headers={"Content-Type": "text/html"}).status_code == 415
+    nested = b"--b\r\nContent-Disposition: form-data; name=file\r\n" * 200
+    broken = client.post("/v1/images", content=nested, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert broken.status_code in {400, 422}
+    many = {f"f{number}": (None, "x") for number in range(500)}
+    assert client.post("/v1/images", files=many).status_code in {400, 413}
+
+
+def test_many_uploads_at_once_are_all_taken_or_asked_to_come_again(client: TestClient) -> None:
+    def upload(number: int) -> int:
+        headers = RAW | {"Assay-Image-Id": f"many/{number}"}
+        return client.post("/v1/images", content=PNG.ljust(9000, b"\0"), headers=headers).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(upload, range(100)))
+    assert set(statuses) <= {202, 429}
+    taken = statuses.count(202)
+    assert taken > 0
+    assert len(client.get("/v1/scans?state=queued&limit=200").json()["items"]) == taken
+
+
+@pytest.fixture
+def listening(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr("api.main.IDLE_SECONDS", 0.3)
+    server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, access_log=False))
+    with closing(socket.create_server(("127.0.0.1", 0))) as opened:
+        thread = threading.Thread(target=server.run, args=([opened],))
+        thread.start()
+        yield opened.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["/v1/images", "/v1/scans", "/v1/events/s3"])
+def test_a_body_that_stops_coming_is_not_waited_for(listening: int, database: Database, path: str) -> None:
+    key = ApiKeys(database).create("slow", [Scope.ADMIN]).key
+    kind = "image/png" if path == "/v1/images" else "application/json"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: {kind}\r\nContent-Length: 5000\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", listening), timeout=20)) as connection:
+        connection.sendall(head.encode() + b"\x89PNG")  # and nothing more, though 5000 bytes were announced
+        answer = io.BytesIO()
+        while received := connection.recv(65536):
+            answer.write(received)
+    assert answer.getvalue().startswith(b"HTTP/1.1 408 ")
+    assert b"/v1/errors/body-too-slow" in answer.getvalue()
+
+
+# --- Away from browsers -----------------------------------------------------------
+def test_other_origins_are_let_in_only_where_settings_name_them(services: Services, database: Database) -> None:
+    key = ApiKeys(database).create("k", [Scope.READ]).key
+    asked = {"Origin": "https://console.example", "Access-Control-Request-Method": "GET"}
+    allow = "access-control-allow-origin"
+    for client in served(services, key):
+        assert allow not in client.options("/v1/stats", headers=asked).headers
+        assert allow not in client.get("/v1/stats", headers=asked).headers
+    for client in served(replace(services, cors_origins=["https://console.example"]), key):
+        assert client.options("/v1/stats", headers=asked).headers[allow] == "https://console.example"
+        assert allow not in client.get("/v1/stats", headers={"Origin": "https://evil.example"}).headers
