@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
 
+from infra.cli.environment import adopt
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from worker.fetch import ObjectStore, client_arguments
@@ -30,6 +31,9 @@ from worker.store.tables import Scan, Verdict
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
+
+# As the worker does, and before any test imports torch: threads that spin while they wait take the time of others.
+adopt({"OMP_WAIT_POLICY": "PASSIVE"})
 
 # The same examples every time, however slow the machine is that day.
 settings.register_profile("assay", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

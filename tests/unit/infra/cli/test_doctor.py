@@ -1,12 +1,18 @@
 from pathlib import Path
 
+import pytest
+
 from infra.cli.doctor import examine
 from worker.settings import Settings
 
 NOWHERE = "127.0.0.1:9"
 
 
-def test_a_machine_where_nothing_runs_gets_advice_for_each_part_and_no_secret(tmp_path: Path) -> None:
+def test_a_machine_where_nothing_runs_gets_advice_for_each_part_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Celery tries a silent broker again, seconds apart.
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _seconds: None)
     settings = Settings(
         database_url=f"postgresql+psycopg://assay:hunter2@{NOWHERE}/assay",
         redis_url=f"redis://:hunter2@{NOWHERE}/0",
