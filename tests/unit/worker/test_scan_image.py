@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from structlog.testing import capture_logs
 
 from worker.batching import MicroBatcher
 from worker.decode import Decoded, decode
@@ -107,6 +108,13 @@ class World:
     def scan(self, scan_id: int) -> FakeScan:
         self.scan_image(scan_id)
         return self.scans.scans[scan_id]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep what is logged from being drawn for a terminal, which takes a traceback tenths of a second."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

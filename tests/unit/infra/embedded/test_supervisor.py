@@ -77,8 +77,9 @@ def test_a_killed_process_is_started_again_with_all_its_steps(
 
 
 def test_a_process_that_keeps_failing_stops_everything_and_is_named_in_one_line(
-    supervisor: Supervisor, process: Callable[..., Process], tmp_path: Path
+    supervisor: Supervisor, process: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("infra.embedded.watch._LONGEST_PAUSE", 0.0)
     supervisor.start(process("healthy"))
     healthy = supervisor.pids()["healthy"]
     failing = replace(process("failing", "import sys; sys.exit('no room on the moon')"), ready=lambda: False)
