@@ -35,8 +35,9 @@ DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
 }
 
 
-@pytest.fixture(params=list(DETECTORS.values()), ids=list(DETECTORS))
+@pytest.fixture(params=list(DETECTORS.values()), ids=list(DETECTORS), scope="module")
 def detector(request: pytest.FixtureRequest) -> Detector:
+    """A detector that a module's tests share; a test that changes it changes a copy."""
     name, architecture, plan = request.param
     torch.manual_seed(3)
     made = build_detector(name, architecture, plan)
