@@ -9,9 +9,11 @@ from worker.store.tables.api_keys import ApiKey
 from worker.store.tables.audit import AuditEntry, IdempotentRequest
 from worker.store.tables.bundles import Bundle, BundleRole, Promotion
 from worker.store.tables.declaration import Base, Json
+from worker.store.tables.drift import Drift
 from worker.store.tables.images import Image
 from worker.store.tables.labels import Label, LabelValue
 from worker.store.tables.policies import Policy
+from worker.store.tables.rescans import Rescan, RescanState
 from worker.store.tables.retention import DoomedObject, Retention
 from worker.store.tables.scans import Scan, ScanKind, ScanState
 from worker.store.tables.schedule import Duty
@@ -26,6 +28,7 @@ __all__ = [
     "Bundle",
     "BundleRole",
     "DoomedObject",
+    "Drift",
     "Duty",
     "Heatmap",
     "IdempotentRequest",
@@ -35,6 +38,8 @@ __all__ = [
     "LabelValue",
     "Policy",
     "Promotion",
+    "Rescan",
+    "RescanState",
     "Retention",
     "RunState",
     "Scan",

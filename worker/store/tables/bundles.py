@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables.declaration import Base, Json, one_of
@@ -18,12 +18,15 @@ class BundleRole(StrEnum):
 
 
 class Bundle(Base):
-    """A registered bundle; one champion at a time."""
+    """A registered bundle; one champion and one challenger at a time."""
 
     __tablename__ = "bundle"
     __table_args__ = (
         one_of("role", BundleRole),
         Index("uq_bundle_champion", "role", unique=True, postgresql_where=text("role = 'champion'")),
+        Index("uq_bundle_challenger", "role", unique=True, postgresql_where=text("role = 'challenger'")),
+        CheckConstraint("(role = 'challenger') = (shadow_share IS NOT NULL)", name="shadow_share"),
+        CheckConstraint("shadow_share > 0 AND shadow_share <= 1", name="share"),
     )
 
     version: Mapped[str] = mapped_column(primary_key=True)
@@ -33,6 +36,9 @@ class Bundle(Base):
     card: Mapped[Json]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     promoted_at: Mapped[datetime | None]
+    gate: Mapped[Json | None]  # the gate's report, `passed` among it; null where no gate judged the bundle
+    shadow_share: Mapped[float | None]  # of live images that a challenger scans in shadow, 0 to 1; null for others
+    challenged_at: Mapped[datetime | None]  # since when it scans in shadow, or last did
 
 
 class Promotion(Base):

@@ -43,12 +43,14 @@ class Verdict(Base):
             "decided_by = 'human' OR (bundle_version IS NOT NULL AND policy_version IS NOT NULL)",
             name="machine_named",
         ),
-        # Exactly one machine verdict for an image, bundle and policy version.
+        # Exactly one machine verdict for an image, bundle and policy version; a challenger's, never served, stands
+        # beside the one that it gives once it is champion.
         Index(
             "uq_verdict_machine",
             "image_pk",
             "bundle_version",
             "policy_version",
+            "shadow",
             unique=True,
             postgresql_where=text("decided_by <> 'human'"),
         ),
