@@ -214,11 +214,27 @@ class Assay:
 
     def bundle(self, version: str) -> Json:
         """Return one bundle with its card."""
-        return self._json("GET", f"/v1/bundles/{quote(version, safe='')}")
+        return self._json("GET", _bundle(version))
 
-    def promote(self, version: str, reason: str) -> Json:
-        """Make a bundle champion."""
-        return self._json("POST", f"/v1/bundles/{quote(version, safe='')}/promote", json={"reason": reason})
+    def challenge(self, version: str, share: float, reason: str) -> Json:
+        """Let a bundle scan a share of the live images in shadow."""
+        return self._json("POST", f"{_bundle(version)}/challenge", json={"share": share, "reason": reason})
+
+    def shadow(self, version: str) -> Json:
+        """Tell what a challenger's verdicts would change."""
+        return self._json("GET", f"{_bundle(version)}/shadow")
+
+    def flips(self, version: str) -> Iterator[Json]:
+        """Yield the images whose verdict a challenger would change, newest first."""
+        return self._pages(f"{_bundle(version)}/flips")
+
+    def withdraw(self, version: str, reason: str) -> Json:
+        """End a challenger's shadow."""
+        return self._json("POST", f"{_bundle(version)}/withdraw", json={"reason": reason})
+
+    def promote(self, version: str, reason: str, *, force: bool = False) -> Json:
+        """Make a bundle champion that gate and shadow have passed, or by force."""
+        return self._json("POST", f"{_bundle(version)}/promote", json={"reason": reason, "force": force})
 
     def roll_back(self, reason: str) -> Json:
         """Make champion again what the champion replaced."""
@@ -280,6 +296,10 @@ class Assay:
                 raise Problem(response.status_code, _problem(response))
             return response
         raise ValueError("attempts must be at least 1")
+
+
+def _bundle(version: str) -> str:
+    return f"/v1/bundles/{quote(version, safe='')}"
 
 
 def _image(image_id: str) -> str:

@@ -86,9 +86,21 @@ EXAMPLES = (
     Example("GET /v1/bundles", "/v1/bundles"),
     Example("GET /v1/bundles/{version}", "/v1/bundles/wild-0123456789ab"),
     Example(
+        "POST /v1/bundles/{version}/challenge",
+        "/v1/bundles/cifake-0123456789ab/challenge",
+        body={"share": 0.1, "reason": "from run 12, which the gate passed"},
+    ),
+    Example("GET /v1/bundles/{version}/shadow", "/v1/bundles/cifake-0123456789ab/shadow"),
+    Example("GET /v1/bundles/{version}/flips", "/v1/bundles/cifake-0123456789ab/flips?limit=20"),
+    Example(
+        "POST /v1/bundles/{version}/withdraw",
+        "/v1/bundles/cifake-0123456789ab/withdraw",
+        body={"reason": "enough seen"},
+    ),
+    Example(
         "POST /v1/bundles/{version}/promote",
         "/v1/bundles/cifake-0123456789ab/promote",
-        body={"reason": "better on avatars, see run 12"},
+        body={"reason": "an urgent step back to the smaller bundle", "force": True},
     ),
     Example("GET /v1/bundles/promotions", "/v1/bundles/promotions"),
     Example("POST /v1/bundles/rollback", "/v1/bundles/rollback", body={"reason": "more appeals since"}),

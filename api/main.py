@@ -31,6 +31,7 @@ from api.request_context import RequestContext
 from api.routes import (
     audit,
     bundles,
+    challengers,
     errors,
     events,
     health,
@@ -98,6 +99,7 @@ _ABOUT_THE_WHOLE = (
     stats,
     policies,
     bundles,
+    challengers,
     training_runs,
     webhook_endpoints,
     retention,
@@ -150,6 +152,7 @@ def services_from(settings: Settings) -> Services:
         artifact_bucket=settings.artifact_bucket,
         max_image_bytes=settings.max_image_bytes,
         presign_seconds=settings.presign_seconds,
+        shadow_min_images=settings.shadow_min_images,
         webhook_private_addresses=settings.webhook_private_addresses,
         cors_origins=settings.cors_origins,
     )

@@ -16,6 +16,7 @@ from api.remembered import Remembered
 from worker.fetch import ObjectVersion
 from worker.ingest.sqs import Registers
 from worker.store.audit import Audit
+from worker.store.challengers import Challengers
 from worker.store.erasure import Erasure
 from worker.store.idempotency import Idempotency
 from worker.store.labels import Labels
@@ -78,6 +79,7 @@ class Stores:
 
     audit: Audit
     bundles: Bundles
+    challengers: Challengers
     erasure: Erasure
     figures: Figures
     idempotency: Idempotency
@@ -99,6 +101,7 @@ def stores_over(database: Database, artifact_bucket: str) -> Stores:
     return Stores(
         audit=Audit(database),
         bundles=Bundles(database),
+        challengers=Challengers(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
         idempotency=Idempotency(database),
@@ -132,6 +135,7 @@ class Services:
         artifact_bucket: where heatmaps are.
         max_image_bytes: largest upload.
         presign_seconds: life of a presigned address.
+        shadow_min_images: that a bundle must have judged in shadow before it is promoted.
         webhook_private_addresses: whether webhooks may go where only we can.
         cors_origins: whose pages may call us from a browser.
     """
@@ -151,6 +155,7 @@ class Services:
     artifact_bucket: str
     max_image_bytes: int
     presign_seconds: int
+    shadow_min_images: int
     webhook_private_addresses: bool
     cors_origins: Sequence[str]
 

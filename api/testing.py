@@ -210,6 +210,7 @@ def fake_world() -> World:
         artifact_bucket="artifacts",
         max_image_bytes=10_000,
         presign_seconds=300,
+        shadow_min_images=0,
         webhook_private_addresses=False,
         cors_origins=(),
     )

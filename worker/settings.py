@@ -99,6 +99,10 @@ class Settings(BaseSettings):
         default="flagged", description="`flagged` makes heatmaps for `ai_generated`, `never` none."
     )
 
+    shadow_min_images: int = Field(
+        default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."
+    )
+
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.auth import Needs
 from api.cursors import Cursor, Limit, decode_cursor, next_cursor
@@ -17,7 +17,7 @@ from api.texts import Words
 from worker.errors import AssayError
 from worker.store.api_keys import Scope
 from worker.store.audit import Actor
-from worker.store.promotion import AlreadyChampionError, NothingToRollBackError, UnknownBundleError
+from worker.store.promotion import AlreadyChampionError, BarredError, NothingToRollBackError, UnknownBundleError
 from worker.store.tables import BundleRole
 
 router = APIRouter(prefix="/v1/bundles", tags=["bundles"], responses=problems(), route_class=OnceRoute)
@@ -34,12 +34,15 @@ class BundleOut(FromRow):
     role: BundleRole
     created_at: datetime
     promoted_at: datetime | None
+    shadow_share: Annotated[float | None, Field(description="Share of live images that a challenger scans.")]
+    challenged_at: Annotated[datetime | None, Field(description="Since when it scans in shadow, or last did.")]
 
 
 class BundleWithCard(BundleOut):
-    """A bundle and its card: data, measures, weaknesses."""
+    """A bundle, its card (data, measures, weaknesses) and what the gate found."""
 
     card: dict[str, Any]
+    gate: Annotated[dict[str, Any] | None, Field(description="Champion and challenger side by side, rule by rule.")]
 
 
 class BundlesOut(BaseModel):
@@ -52,6 +55,14 @@ class Why(BaseModel):
     """Why the champion changes; goes into the audit trail."""
 
     reason: Words
+
+
+class PromotionWanted(Why):
+    """A promotion: after gate and shadow, or by force."""
+
+    force: Annotated[
+        bool, Field(description="Promote what gate and shadow have not passed; what barred it is audited.")
+    ] = False
 
 
 class PromotionOut(FromRow):
@@ -109,15 +120,17 @@ def get_bundle(version: Version, services: FromApp) -> BundleWithCard:
 
 @router.post("/{version}/promote", responses=problems(404, 409, *WITH_BODY))
 def promote(
-    version: Version, why: Why, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    version: Version, wanted: PromotionWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> PromotionOut:
-    """Make a bundle champion; scans that workers take from now on are judged by it."""
+    """Make a bundle champion that gate and shadow have passed; workers judge by it what they take from now on."""
+    least = services.shadow_min_images
     try:
-        return PromotionOut.model_validate(services.stores.bundles.promote(actor, version, why.reason))
+        promotion = services.stores.bundles.promote(actor, version, wanted.reason, least=least, force=wanted.force)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
-    except AlreadyChampionError as error:
+    except (AlreadyChampionError, BarredError) as error:
         raise _conflict(error) from error
+    return PromotionOut.model_validate(promotion)
 
 
 def _conflict(error: AssayError) -> ProblemError:

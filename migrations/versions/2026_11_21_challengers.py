@@ -27,6 +27,9 @@ def upgrade() -> None:
     op.create_check_constraint(op.f("ck_bundle_share"), "bundle", "shadow_share > 0 AND shadow_share <= 1")
     op.drop_index("uq_verdict_machine", table_name="verdict", postgresql_where=_MACHINE)
     op.create_index("uq_verdict_machine", "verdict", [*_ONE_VERDICT, "shadow"], unique=True, postgresql_where=_MACHINE)
+    op.create_index(
+        "ix_verdict_shadow", "verdict", ["bundle_version", "id"], unique=False, postgresql_where=sa.text("shadow")
+    )
     _create_rescan()
     _create_drift()
 
@@ -74,6 +77,7 @@ def downgrade() -> None:
     """Take all of it back; fails where a bundle has both a shadow verdict and a served one for an image."""
     op.drop_table("drift")
     op.drop_table("rescan")
+    op.drop_index("ix_verdict_shadow", table_name="verdict", postgresql_where=sa.text("shadow"))
     op.drop_index("uq_verdict_machine", table_name="verdict", postgresql_where=_MACHINE)
     op.create_index("uq_verdict_machine", "verdict", _ONE_VERDICT, unique=True, postgresql_where=_MACHINE)
     op.execute("UPDATE bundle SET role = 'registered', shadow_share = NULL WHERE role = 'challenger'")

@@ -45,7 +45,7 @@ def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rol
     if serving is not None:
         serving.role = BundleRole.REGISTERED
         session.flush()
-    bundle.role = BundleRole.CHAMPION
+    bundle.role, bundle.shadow_share = BundleRole.CHAMPION, None
     bundle.promoted_at = session.scalar(select(func.now()))
     promotion = Promotion(
         bundle_version=bundle.version,

@@ -6,10 +6,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worker.errors import AssayError
+from worker.shadow import obstacles
 from worker.store.audit import Actor, record
 from worker.store.bundles import champion, crown
 from worker.store.session import Database
-from worker.store.tables import Bundle, Promotion
+from worker.store.tables import Bundle, Promotion, Verdict
 
 
 class UnknownBundleError(AssayError):
@@ -18,6 +19,10 @@ class UnknownBundleError(AssayError):
 
 class AlreadyChampionError(AssayError):
     """This bundle is the champion already."""
+
+
+class BarredError(AssayError):
+    """This bundle may not be promoted yet; the detail says why."""
 
 
 class NothingToRollBackError(AssayError):
@@ -53,21 +58,32 @@ class Bundles:
         with self._database.transaction() as session:
             return session.scalars(promotions).all()
 
-    def promote(self, actor: Actor, version: str, reason: str) -> Promotion:
+    def promote(self, actor: Actor, version: str, reason: str, *, least: int = 0, force: bool = False) -> Promotion:
         """Make a bundle champion; scans that are leased from now on take it.
+
+        Args:
+            actor: who does it.
+            version: of the bundle.
+            reason: why; with ``force``, why without gate and shadow. Both are audited.
+            least: images that it must have judged in shadow.
+            force: promote what neither gate nor shadow has passed.
 
         Raises:
             UnknownBundleError: there is none of this version.
             AlreadyChampionError: it serves already.
+            BarredError: the gate has not passed it, or its shadow is too short.
         """
         with self._database.transaction() as session:
-            serving = _locked_champion(session)
+            serving = locked_champion(session)
             bundle = session.get(Bundle, version)
             if bundle is None:
                 raise UnknownBundleError
             if serving is not None and serving.version == version:
                 raise AlreadyChampionError
-            return _promoted(session, actor, bundle, reason, rollback=False)
+            bars = [] if serving is None else obstacles(bundle.gate, images_in_shadow(session, version), least)
+            if bars and not force:
+                raise BarredError(f"{'; '.join(bars)}. An admin may promote it all the same with `force` and a reason")
+            return _promoted(session, actor, bundle, reason, rollback=False, forced=bars)
 
     def roll_back(self, actor: Actor, reason: str) -> Promotion:
         """Make champion again what the champion replaced.
@@ -76,7 +92,7 @@ class Bundles:
             NothingToRollBackError: it replaced nothing that is known.
         """
         with self._database.transaction() as session:
-            serving = _locked_champion(session)
+            serving = locked_champion(session)
             former = serving and session.scalar(
                 select(Bundle)
                 .join(Promotion, Promotion.previous_version == Bundle.version)
@@ -87,18 +103,27 @@ class Bundles:
             )
             if not former:
                 raise NothingToRollBackError
-            return _promoted(session, actor, former, reason, rollback=True)
+            return _promoted(session, actor, former, reason, rollback=True, forced=[])
 
 
-def _locked_champion(session: Session) -> Bundle | None:
+def locked_champion(session: Session) -> Bundle | None:
+    """Return the champion; until the transaction ends nobody else changes what bundles do."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("assay.champion"))))
     return champion(session)
 
 
-def _promoted(session: Session, actor: Actor, bundle: Bundle, reason: str, *, rollback: bool) -> Promotion:
+def images_in_shadow(session: Session, version: str) -> int:
+    """Count the images that a bundle has judged in shadow."""
+    judged = select(func.count(func.distinct(Verdict.image_pk)))
+    return session.scalar(judged.where(Verdict.bundle_version == version, Verdict.shadow)) or 0
+
+
+def _promoted(
+    session: Session, actor: Actor, bundle: Bundle, reason: str, *, rollback: bool, forced: Sequence[str]
+) -> Promotion:
     promotion = crown(session, bundle, created_by=actor.name, reason=reason, rollback=rollback)
     session.refresh(promotion)
     action = "bundle.roll_back" if rollback else "bundle.promote"
-    detail = {"previous": promotion.previous_version, "reason": reason}
+    detail = {"previous": promotion.previous_version, "reason": reason} | ({"in_spite_of": forced} if forced else {})
     record(session, actor, action, f"bundle:{bundle.version}", **detail)
     return promotion

@@ -15,8 +15,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from worker.errors import LeaseLostError, Reason, TransientError
+from worker.shadow import Challenger
+from worker.store.images import BULK_QUEUE
 from worker.store.session import Database
-from worker.store.tables import Bundle, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.store.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
 
 # A lease that expires says the worker died or hung, not that the image is bad:
 # it takes two to suspect an image, and more to give it up.
@@ -37,6 +39,7 @@ class Lease:
     shadow: bool
     attempts: int
     suspect: bool
+    challenger: Challenger | None = None  # scans a share of the live images in shadow
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,12 @@ class Scans:
         )
         newest = select(func.max(Policy.version)).scalar_subquery()
         # One round trip: every image pays for this.
+        in_shadow = (Bundle.role == BundleRole.CHALLENGER) & (take.c.kind == ScanKind.LIVE)
         taken = (
-            select(take, Image, Policy).join(Image, Image.id == take.c.image_pk).join(Policy, Policy.version == newest)
+            select(take, Image, Policy, Bundle.version.label("challenger"), Bundle.shadow_share)
+            .join(Image, Image.id == take.c.image_pk)
+            .join(Policy, Policy.version == newest)
+            .outerjoin(Bundle, in_shadow)
         )
         with self._database.transaction() as session:
             row = session.execute(taken).one_or_none()
@@ -95,6 +102,7 @@ class Scans:
             shadow=row.kind == ScanKind.SHADOW,
             attempts=row.attempts,
             suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
+            challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
         )
 
     def complete(
@@ -125,6 +133,9 @@ class Scans:
             if verdict_id is not None and heatmaps:
                 session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
             session.execute(update(Image).where(Image.id == lease.image.id).values(**vars(facts)))
+            if lease.challenger is not None and lease.challenger.takes(lease.image.id):
+                named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
+                session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
         """End the scan because of the image itself; raises LeaseLostError as :meth:`complete`."""

@@ -32,7 +32,7 @@ def champion(bundles: Bundles) -> str:
 
 
 def test_a_promotion_names_what_it_replaced_and_leaves_a_trace(bundles: Bundles, database: Database) -> None:
-    promotion = bundles.promote(ME, "b", "better")
+    promotion = bundles.promote(ME, "b", "better", force=True)
     assert (promotion.bundle_version, promotion.previous_version, promotion.created_by) == ("b", "a", "me")
     assert {bundle.version: bundle.role for bundle in bundles.all()} == {
         "a": BundleRole.REGISTERED,
@@ -44,8 +44,8 @@ def test_a_promotion_names_what_it_replaced_and_leaves_a_trace(bundles: Bundles,
 
 
 def test_rollbacks_go_back_the_way_the_promotions_came(bundles: Bundles) -> None:
-    bundles.promote(ME, "b", "better")
-    bundles.promote(ME, "c", "better still")
+    bundles.promote(ME, "b", "better", force=True)
+    bundles.promote(ME, "c", "better still", force=True)
     assert [bundles.roll_back(ME, "worse").bundle_version for _ in range(2)] == ["b", "a"]
     with pytest.raises(NothingToRollBackError):
         bundles.roll_back(ME, "worse")
@@ -68,5 +68,5 @@ def test_what_cannot_be_promoted_changes_nothing(bundles: Bundles) -> None:
 
 
 def test_promotions_at_the_same_moment_leave_one_champion(bundles: Bundles, together: Callable[..., list[Any]]) -> None:
-    together(*[lambda version=version: bundles.promote(ME, version, "race") for version in ("b", "c")])
+    together(*[lambda version=version: bundles.promote(ME, version, "race", force=True) for version in ("b", "c")])
     assert [bundle.role for bundle in bundles.all()].count(BundleRole.CHAMPION) == 1

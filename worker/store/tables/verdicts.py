@@ -62,6 +62,7 @@ class Verdict(Base):
         _search("ix_verdict_search_source", "source", "verdict"),
         _search("ix_verdict_search_source_percent", "source", "verdict", "percent", include=["probability"]),
         Index("ix_verdict_scan_id", "scan_id"),
+        Index("ix_verdict_shadow", "bundle_version", "id", postgresql_where=text("shadow")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
