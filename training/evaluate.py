@@ -1,7 +1,7 @@
-"""Evaluation: a bundle and labelled images → every measure, overall, by source and by generator.
+"""Evaluation: a bundle and labelled images → every measure, overall, by source and by generator, and again degraded.
 
-`python -m training.evaluate --bundle cifake --data FILE.parquet --json` measures what is shipped: it loads the
-bundle's safetensors and runs them exactly as the worker does.
+`assay evaluate`, or `python -m training.evaluate --bundle cifake --data FILE.parquet --json`, measures what is shipped:
+it loads the bundle's safetensors and runs them exactly as the worker does.
 """
 
 from __future__ import annotations
@@ -9,86 +9,175 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
-from PIL import Image, ImageFilter
-from tqdm import tqdm
 
-from training.augment import compressed
-from training.data import Rows, content_hashes, load_rows, split
-from training.metrics import bootstrap_intervals, by_group, measure
+from training.collection import DataError
+from training.evaluate_changes import robustness
+from training.evaluate_curves import curves
+from training.evaluate_pictures import Pictures, fingerprint, held_out_of, open_pictures, some, without
+from training.evaluate_scores import judge_pictures
+from training.metrics import add_ranking_against_negatives, by_group, intervals, measure, worst_of
 from training.recipe import load_recipe
-from worker.calibration import derive_thresholds
+from worker.calibration import certify, clopper_pearson_upper, derive_thresholds, shift
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from worker.detectors.bundle import Scores
+    from numpy.typing import NDArray
 
-BATCH = 32
-# The budgets a default policy has; coverage and wrong accusations are measured under them.
-FALSE_POSITIVE_BUDGET = 0.01
-MISS_BUDGET = 0.05
+    from training.evaluate_scores import Judged
 
-DEGRADATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "jpeg_90": lambda image: compressed(image, "JPEG", 90),
-    "jpeg_75": lambda image: compressed(image, "JPEG", 75),
-    "jpeg_50": lambda image: compressed(image, "JPEG", 50),
-    "webp_75": lambda image: compressed(image, "WEBP", 75),
-    "resize_0.5": lambda image: _reduced(image, 0.5),
-    "resize_0.25": lambda image: _reduced(image, 0.25),
-    "blur": lambda image: image.filter(ImageFilter.GaussianBlur(1.0)),
-}
+ROBUSTNESS_IMAGES = 1000
+_WRONG = 24
 
 
-def _reduced(image: Image.Image, factor: float) -> Image.Image:
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, Image.Resampling.BICUBIC)
+@dataclass(frozen=True)
+class Policy:
+    """What coverage, verdicts and the certificate are measured under; the default is a new database's first policy."""
+
+    false_positive_budget: float = 0.01
+    miss_budget: float = 0.05
+    prior_shift: float = 0.0
 
 
-def score_images(bundle: Bundle, images: Iterable[Image.Image], total: int) -> list[Scores]:
-    """Score images in batches, with progress on stderr."""
-    scores: list[Scores] = []
-    waiting = []
-    for image in tqdm(images, total=total, desc=bundle.version, mininterval=10, file=sys.stderr):
-        waiting.append(bundle.prepare(image))
-        if len(waiting) == BATCH:
-            scores += bundle.score(waiting)
-            waiting = []
-    return scores + bundle.score(waiting)
+class Known(Protocol):
+    """What is known of labelled images, (N,) each: `training.data.Rows` and `Pictures` both are."""
+
+    @property
+    def labels(self) -> NDArray[np.int8]: ...  # noqa: D102 (as in Rows)
+    @property
+    def sources(self) -> NDArray[np.str_]: ...  # noqa: D102
+    @property
+    def generators(self) -> NDArray[np.str_]: ...  # noqa: D102
+    @property
+    def hashes(self) -> NDArray[np.str_]: ...  # noqa: D102
 
 
-def evaluate(bundle: Bundle, rows: Rows, change: Callable[[Image.Image], Image.Image] | None = None) -> dict[str, Any]:
-    """Measure a bundle on rows, each image changed first if asked; see `training.metrics` for the keys."""
-    pictures = (Image.fromarray(pixels) for pixels in rows.pixels)
-    scores = score_images(bundle, pictures if change is None else map(change, pictures), len(rows))
-    return summarise(bundle, rows, np.array([s.probability for s in scores]), scores)
+def evaluate(
+    bundle: Bundle, pictures: Pictures, policy: Policy | None = None, robustness_images: int = ROBUSTNESS_IMAGES
+) -> dict[str, Any]:
+    """Measure a bundle.
+
+    Args:
+        bundle: loaded.
+        pictures: labelled, at least one of them a sound picture.
+        policy: see `Policy`.
+        robustness_images: how many are judged again under each change, evenly out of every source and class; 0 for
+            none.
+
+    Returns:
+        The report, plain JSON values: `summarise`, and `data`, `robustness`, `curves` and `most_wrong`.
+    """
+    policy = policy or Policy()
+    judged = judge_pictures(bundle, pictures)
+    sound = pictures.take(judged.rows)
+    probabilities = shifted(judged.probabilities, policy)
+    report = summarise(bundle, sound, probabilities, policy, judged)
+    unsound = np.setdiff1d(np.arange(len(pictures)), judged.rows)
+    report["data"] = {
+        "images": len(sound),
+        "ai_generated": int(sound.labels.sum()),
+        "sources": len(np.unique(sound.sources)),
+        "fingerprint_sha256": fingerprint(sound.hashes, sound.labels),
+        "parts": {
+            str(part): int(count) for part, count in zip(*np.unique(sound.parts, return_counts=True), strict=True)
+        },
+        "left_out": {"undecodable": len(unsound), "examples": pictures.names[unsound][:5].tolist()},
+    }
+    if robustness_images:
+        report["robustness"] = robustness(
+            bundle, some(sound, robustness_images), len(sound), report["thresholds"], lambda p: shifted(p, policy)
+        )
+    report["curves"] = curves(sound.labels, probabilities)
+    report["most_wrong"] = most_wrong(sound, probabilities)
+    return report
 
 
-def summarise(bundle: Bundle, rows: Rows, probabilities: Any, scores: Sequence[Scores] = ()) -> dict[str, Any]:
+def shifted(probabilities: NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
+    """Move probabilities by the policy's prior shift, (N,) → (N,)."""
+    if not policy.prior_shift:
+        return probabilities
+    return np.array([shift(probability, policy.prior_shift) for probability in probabilities.tolist()])
+
+
+def summarise(
+    bundle: Bundle,
+    known: Known,
+    probabilities: NDArray[np.float64],
+    policy: Policy | None = None,
+    judged: Judged | None = None,
+) -> dict[str, Any]:
     """Lay out the measures of probabilities (N,): overall, by detector, by source, by generator, the worst named."""
-    thresholds = derive_thresholds(bundle.figures, false_positive_budget=FALSE_POSITIVE_BUDGET, miss_budget=MISS_BUDGET)
-    by_source = by_group(rows.labels, probabilities, rows.sources, thresholds)
-    worst = next(iter(by_source))
+    policy = policy or Policy()
+    thresholds = derive_thresholds(bundle.figures, **vars(policy))
+    labels, alone = known.labels, len(np.unique(known.sources)) == 1
+    clusters = known.hashes if alone else known.sources
+    overall = measure(labels, probabilities, thresholds)
+    by_source = by_group(labels, probabilities, known.sources, thresholds, known.hashes)
+    by_generator = by_group(labels, probabilities, known.generators, thresholds, clusters)
+    add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
     return {
         "bundle": bundle.version,
+        "policy": dict(vars(policy)),
         "thresholds": {"lower": thresholds.lower, "upper": thresholds.upper},
-        "overall": measure(rows.labels, probabilities, thresholds),
-        "intervals_95": bootstrap_intervals(rows.labels, probabilities, rows.sources),
-        "worst_source": {"name": worst, "accuracy": by_source[worst]["accuracy"]},
-        "by_detector": {
-            name: measure(rows.labels, np.array([s.probabilities[name] for s in scores]))
-            for name in (bundle.detector_names if scores else ())
+        "overall": overall,
+        "intervals_95": intervals(labels, probabilities, clusters, thresholds),
+        "intervals_are": {
+            "method": "percentile bootstrap, 200 draws (100 for a group)",
+            "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",
+            "clusters": len(np.unique(clusters)),
         },
+        "worst_source": worst_of(by_source),
+        "worst_generator": worst_of(by_generator),
+        "worst_group": worst_of(
+            {f"source {name}": found for name, found in by_source.items()}
+            | {f"generator {name}": found for name, found in by_generator.items()}
+        ),
+        "certificate": {
+            **certify(bundle.figures, thresholds, policy.false_positive_budget, policy.prior_shift).to_json(),
+            "seen_here": _accused_here(labels, probabilities, thresholds.upper),
+        },
+        "by_detector": {
+            name: measure(labels, judged.detector_probabilities[:, column]) for column, name in enumerate(judged.names)
+        }
+        if judged is not None
+        else {},
         "by_source": by_source,
-        "by_generator": by_group(rows.labels, probabilities, rows.generators, thresholds),
+        "by_generator": by_generator,
     }
+
+
+def _accused_here(labels: NDArray[np.int8], probabilities: NDArray[np.float64], upper: float) -> dict[str, Any]:
+    negatives = probabilities[labels == 0]
+    errors = int((negatives > upper).sum())
+    bound = clopper_pearson_upper(errors, len(negatives)) if len(negatives) else None
+    return {"negatives": len(negatives), "accused": errors, "rate_at_most": bound}
+
+
+def most_wrong(pictures: Pictures, probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Name the pictures on the wrong side of one half, the farthest first, half of them of each class."""
+    off = np.abs(probabilities - pictures.labels)
+    worst = []
+    for label in (0, 1):
+        of_class = np.flatnonzero((pictures.labels == label) & (off > 0.5))  # noqa: PLR2004 (one half)
+        worst += of_class[np.argsort(-off[of_class], kind="stable")][: _WRONG // 2].tolist()
+    return [
+        {
+            "name": str(pictures.names[index]),
+            "sha256": str(pictures.hashes[index]),
+            "label": int(pictures.labels[index]),
+            "probability": float(probabilities[index]),
+            "source": str(pictures.sources[index]),
+            "generator": str(pictures.generators[index]),
+        }
+        for index in worst
+    ]
 
 
 def find_bundle(name_or_path: str) -> Path:
@@ -97,16 +186,65 @@ def find_bundle(name_or_path: str) -> Path:
     return path if (path / "bundle.json").is_file() else shipped_bundle(name_or_path)
 
 
+def chosen_pictures(
+    data: Sequence[Path],
+    *,
+    held_out: str | None = None,
+    seen: Sequence[Path] = (),
+    part: str | None = None,
+    limit: int | None = None,
+) -> Pictures:
+    """Open data and keep what is asked for.
+
+    Args:
+        data: see `open_pictures`.
+        held_out: a recipe; only what it holds out of training.
+        seen: only what does not occur in these.
+        part: only this part, where the data is split: `training`, `validation` or `test`.
+        limit: this many, evenly out of every source and class.
+
+    Raises:
+        AssayError: nothing is left; or the data or the recipe cannot be read.
+    """
+    pictures = open_pictures(data)
+    if held_out:
+        pictures = held_out_of(pictures, load_recipe(held_out))
+    pictures = without(pictures, seen) if seen else pictures
+    pictures = pictures.take(pictures.parts == part) if part else pictures
+    pictures = some(pictures, limit) if limit else pictures
+    if not len(pictures):
+        raise DataError("no pictures are left to evaluate on; ask for fewer conditions")
+    return pictures
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """Lay the report out for people, in a few lines."""
+    overall, found = report["overall"], report["intervals_95"]
+    lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}"]
+    told = (("accuracy", "accuracy"), ("auroc", "auroc"), ("tpr@1%", "tpr_at_fpr_1pct"), ("ece", "ece_15"))
+    for name, key in (*told, ("coverage", "coverage"), ("accused", "wrongly_accused")):
+        if overall[key] is not None:
+            low, high = found.get(key, (overall[key], overall[key]))
+            lines.append(f"{name:<11}{overall[key]:.4f}  [{low:.4f}, {high:.4f}]")
+    lines.append(f"worst      {report['worst_group']['name']}  {report['worst_group']['accuracy']:.4f}")
+    lines += [
+        f"  {name:<24}{values['images']:>6}  {values['accuracy']:.4f}" for name, values in report["by_source"].items()
+    ]
+    for name, change in report.get("robustness", {}).get("changes", {}).items():
+        auroc = "" if change["auroc"] is None else f"  auroc {change['auroc']:.4f}"
+        lines.append(f"  {name:<24}{change['images']:>6}  {change['accuracy']:.4f}{auroc}")
+    return "\n".join(lines) + "\n"
+
+
 def main(command_line: Sequence[str] | None = None) -> None:
     """Read the command line, evaluate and print."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--bundle", default="wild", help="a shipped bundle's name, or a bundle's folder")
-    parser.add_argument("--data", required=True, type=Path, nargs="+", help="Parquet files with image and label")
-    parser.add_argument("--held-out-of", help="only the rows that this recipe holds out of training")
-    parser.add_argument("--without", type=Path, help="leave out images whose bytes occur in this Parquet file")
-    parser.add_argument("--limit", type=int, help="this many images, evenly spread")
-    parser.add_argument("--degradations", action="store_true", help="measure again under compression, resizing, blur")
-    parser.add_argument("--cache", type=Path, default=Path(".assay/cache"), help="where decoded images are kept")
+    parser.add_argument("--data", required=True, type=Path, nargs="+", help="Parquet files, CSV files or folders")
+    parser.add_argument("--held-out-of", help="only the images that this recipe holds out of training")
+    parser.add_argument("--without", type=Path, nargs="+", default=[], help="leave out images that occur in these")
+    parser.add_argument("--limit", type=int, help="this many images, evenly out of every source and class")
+    parser.add_argument("--robustness", type=int, default=ROBUSTNESS_IMAGES, help="images judged again under changes")
     parser.add_argument("--threads", type=int, help="CPU threads; all cores by default")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", action="store_true", help="everything as JSON instead of a summary")
@@ -114,41 +252,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     bundle = load_bundle(find_bundle(arguments.bundle), arguments.device)
-    rows = _chosen_rows(arguments)
-    report = evaluate(bundle, rows)
-    if arguments.degradations:
-        report["degraded"] = {name: evaluate(bundle, rows, change)["overall"] for name, change in DEGRADATIONS.items()}
-    sys.stdout.write(json.dumps(report, indent=2) + "\n" if arguments.json else _summary(report))
-
-
-def _chosen_rows(arguments: argparse.Namespace) -> Rows:
-    rows = load_rows(arguments.data, arguments.cache)
-    if arguments.held_out_of:
-        recipe = load_recipe(arguments.held_out_of)
-        at_hand = tuple(np.intersect1d(recipe.held_out_sources, rows.sources).tolist())  # made pictures are in no file
-        rows = split(rows, replace(recipe, held_out_sources=at_hand))[1]
-    if arguments.without:
-        seen = content_hashes(pq.read_table(arguments.without, columns=["image"])["image"].to_pylist())
-        rows = rows.take(np.flatnonzero(~np.isin(rows.hashes, seen)))
-    if arguments.limit:
-        rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, arguments.limit).astype(int)))
-    return rows
-
-
-def _summary(report: dict[str, Any]) -> str:
-    overall = report["overall"]
-    lines = [
-        f"bundle     {report['bundle']}",
-        f"images     {overall['images']}",
-        f"accuracy   {overall['accuracy']:.4f}",
-    ]
-    if overall["auroc"] is not None:
-        lines += [f"auroc      {overall['auroc']:.4f}", f"tpr@1%     {overall['tpr_at_fpr_1pct']:.4f}"]
-    lines += [f"ece        {overall['ece_15']:.4f}", f"worst      {report['worst_source']['name']}"]
-    lines += [
-        f"  {name:<24}{values['images']:>6}  {values['accuracy']:.4f}" for name, values in report["by_source"].items()
-    ]
-    return "\n".join(lines) + "\n"
+    pictures = chosen_pictures(
+        arguments.data, held_out=arguments.held_out_of, seen=arguments.without, limit=arguments.limit
+    )
+    report = evaluate(bundle, pictures, robustness_images=arguments.robustness)
+    sys.stdout.write(json.dumps(report, indent=2) + "\n" if arguments.json else as_text(report))
 
 
 if __name__ == "__main__":

@@ -18,20 +18,19 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from training.calibrate import Calibrated, Measured, calibrate
-from training.data import MADE_SIDE, Rows, recipe_rows, split
-from training.drawings import draw_picture
-from training.evaluate import score_images, summarise
+from training.data import Rows, recipe_rows, split
+from training.evaluate import summarise
+from training.evaluate_scores import judge_images
+from training.export_card import code_version, data_facts, detector_facts, measures, probe, weaknesses
 from training.recipe import Recipe, load_recipe
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import FUSED, BundleParts, DetectorPart, write_bundle
-from worker.detectors.views import COVARIATE_NAMES, quality_covariates
+from worker.detectors.views import COVARIATE_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A gradient: drawn by numpy alone, so no font or drawing library can change it.
-PROBE_SEED = 2
 SHIPPED = Path(__file__).parents[1] / "worker" / "bundles"
 
 
@@ -60,13 +59,12 @@ def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
 
 def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
     """Run the detectors over held-out images exactly as the worker would."""
-    bundle = Bundle(parts, device)
-    scores = score_images(bundle, (Image.fromarray(pixels) for pixels in rows.pixels), len(rows))
+    judged = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
     grouped_by_source = len(np.unique(rows.sources)) > 1
     return Measured(
-        names=bundle.detector_names,
-        logits=np.array([[s.logits[name] for name in bundle.detector_names] for s in scores]),
-        covariates=np.array([quality_covariates(Image.fromarray(pixels)) for pixels in rows.pixels]),
+        names=judged.names,
+        logits=judged.logits,
+        covariates=judged.covariates,
         labels=rows.labels,
         groups=rows.sources if grouped_by_source else rows.hashes,
     )
@@ -83,7 +81,7 @@ def calibrated(parts: BundleParts, found: Calibrated, rows: Rows, recipe: Recipe
 
 def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> str:
     """Calibrate a run on its held-out rows and write the bundle; gives its version."""
-    _, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
+    training, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
     parts = uncalibrated(recipe, out)
     measured = measure_held_out(parts, held_out, device)
     np.savez(
@@ -100,32 +98,33 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
         for column, name in enumerate(measured.names)
     }
-    card = {**recipe.card, "scope": recipe.scope, **_card(recipe, report), "probe": probe(Bundle(parts, device))}
+    licences = recipe.card.get("licences") or recipe.card.get("data")
+    card = {
+        **recipe.card,
+        "scope": recipe.scope,
+        "detectors": detector_facts(parts),
+        "training_data": data_facts(training, licences),
+        "calibration_data": data_facts(held_out, licences),
+        **_held_out_facts(recipe, report),
+        "certificate": report["certificate"],
+        "known_weaknesses": [*recipe.card.get("known_weaknesses", ()), *weaknesses(report)],
+        "code_version": code_version(),
+        "probe": probe(Bundle(parts, device)),
+    }
     return write_bundle(replace(parts, card=card), folder)
 
 
-def probe(bundle: Bundle) -> dict[str, Any]:
-    """Score one drawn picture: what later releases must still give, or else prepare or score have changed."""
-    (scores,) = bundle.score([bundle.prepare(draw_picture(PROBE_SEED, MADE_SIDE)[1])])
-    return {"seed": PROBE_SEED, "logits": scores.logits, "probability": scores.probability}
-
-
-def _card(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
-    kept = ("images", "accuracy", "auroc", "tpr_at_fpr_1pct", "ece_15", "wrongly_accused", "found", "coverage")
+def _held_out_facts(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
+    told = measures(report)
     return {
         "certifies": (
             "The upper threshold's false-positive bound holds for images like the calibration sources' and for no "
             "others; the rates by source below, each from a fit that never saw the source, show how far they differ."
         ),
         "held_out_sources": list(recipe.held_out_sources),
-        "held_out": {key: report["overall"].get(key) for key in kept},
-        "intervals_95": report["intervals_95"],
+        "held_out": told.pop("overall"),
         "auroc_by_detector": report["auroc_by_detector"],
-        "worst_source": report["worst_source"],
-        "by_source": {
-            name: {key: value for key, value in values.items() if key in kept}
-            for name, values in report["by_source"].items()
-        },
+        **told,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sklearn
 from sklearn import metrics as sk
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ HALF = 0.5
 LOW_FPR = 0.01
 ECE_BINS = 15
 BOOTSTRAPS = 200
+GROUP_BOOTSTRAPS = 100
+# Below this many images a group's accuracy says more of chance than of the group.
+LEAST_GROUP = 20
+_OF_A_GROUP = ("accuracy", "auroc", "recall", "false_positive_rate", "coverage", "wrongly_accused", "found")
 
 
 def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | None = None) -> dict[str, Any]:
@@ -103,28 +108,86 @@ def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
     return error
 
 
-def bootstrap_intervals(labels: Labels, probabilities: Floats, sources: NDArray[np.str_]) -> dict[str, list[float]]:
-    """Give 95 % intervals of accuracy and AUROC, drawing whole sources (images where there is one source only)."""
+def intervals(
+    labels: Labels,
+    probabilities: Floats,
+    clusters: NDArray[np.str_],
+    thresholds: Thresholds | None = None,
+    draws: int = BOOTSTRAPS,
+) -> dict[str, list[float]]:
+    """Give a 95 % percentile bootstrap interval of every measure, drawing whole clusters.
+
+    Args:
+        labels: (N,), 1 = AI-generated.
+        probabilities: (N,), calibrated.
+        clusters: (N,), what is drawn together: rows of one source are alike. With a single cluster rows are drawn.
+        thresholds: as for `measure`.
+        draws: how often.
+
+    Returns:
+        [low, high] by measure; a measure that most draws cannot give (one class alone) is left out.
+    """
     rng = np.random.default_rng(0)
-    names = np.unique(sources)
-    clusters = (
-        [np.flatnonzero(sources == name) for name in names] if len(names) > 1 else np.arange(len(labels))[:, None]
+    names, members = np.unique(clusters, return_inverse=True)
+    rows_of = (
+        np.split(np.argsort(members, kind="stable"), np.cumsum(np.bincount(members))[:-1])
+        if len(names) > 1
+        else list(np.arange(len(labels))[:, None])
     )
-    drawn: dict[str, list[float]] = {"accuracy": [], "auroc": []}
-    for _ in range(BOOTSTRAPS):
-        rows = np.concatenate([clusters[i] for i in rng.integers(0, len(clusters), len(clusters))])
-        drawn["accuracy"].append(float(np.mean((probabilities[rows] >= HALF) == labels[rows])))
-        if 0 < labels[rows].sum() < len(rows):
-            drawn["auroc"].append(float(sk.roc_auc_score(labels[rows], probabilities[rows])))
-    return {name: [float(q) for q in np.quantile(values, [0.025, 0.975])] for name, values in drawn.items() if values}
+    drawn: dict[str, list[float]] = {}
+    # What a draw holds was checked before the first one.
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        for _ in range(draws):
+            rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
+            for name, value in measure(labels[rows], probabilities[rows], thresholds).items():
+                if isinstance(value, float):
+                    drawn.setdefault(name, []).append(value)
+    return {
+        name: [float(q) for q in np.quantile(values, [0.025, 0.975])]
+        for name, values in drawn.items()
+        if len(values) >= draws / 2
+    }
 
 
 def by_group(
-    labels: Labels, probabilities: Floats, groups: NDArray[np.str_], thresholds: Thresholds | None
+    labels: Labels,
+    probabilities: Floats,
+    groups: NDArray[np.str_],
+    thresholds: Thresholds | None,
+    clusters: NDArray[np.str_] | None = None,
 ) -> dict[str, Any]:
-    """Measure each group by itself, worst accuracy first."""
-    measured = {
-        str(name): measure(labels[groups == name], probabilities[groups == name], thresholds)
-        for name in np.unique(groups)
-    }
+    """Measure each group by itself, worst accuracy first; where clusters are given, with `intervals_95`."""
+    measured = {}
+    for name in np.unique(groups).tolist():
+        inside = groups == name
+        found = measure(labels[inside], probabilities[inside], thresholds)
+        if clusters is not None:
+            drawn = intervals(labels[inside], probabilities[inside], clusters[inside], thresholds, GROUP_BOOTSTRAPS)
+            found["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
+        measured[name] = found
     return dict(sorted(measured.items(), key=lambda item: float(item[1]["accuracy"])))
+
+
+def add_ranking_against_negatives(
+    by_generator: dict[str, Any], labels: Labels, probabilities: Floats, generators: NDArray[np.str_]
+) -> None:
+    """Give each generator the AUROC of its images against every image that is not AI-generated.
+
+    A generator's own images are of one class, so by themselves they have none.
+    """
+    negatives = probabilities[labels == 0]
+    for name, found in by_generator.items():
+        own = probabilities[(labels == 1) & (generators == name)]
+        if len(own) and len(negatives):
+            both = np.concatenate([negatives, own])
+            truth = np.repeat([0, 1], [len(negatives), len(own)])
+            found["auroc_against_negatives"] = float(sk.roc_auc_score(truth, both))
+
+
+def worst_of(groups: dict[str, Any]) -> dict[str, Any] | None:
+    """Name the group of least accuracy; groups too small to say anything stand back behind larger ones."""
+    told = {name: found for name, found in groups.items() if found["images"] >= LEAST_GROUP} or groups
+    if not told:
+        return None
+    name = min(told, key=lambda name: float(told[name]["accuracy"]))
+    return {"name": name, "images": told[name]["images"], "accuracy": told[name]["accuracy"]}

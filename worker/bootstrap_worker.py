@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from PIL import Image
 from worker import isolation
 from worker.batching import MicroBatcher
 from worker.bootstrap import serve_metrics
+from worker.bundle_places import BundleCopies
 from worker.bundle_shelf import BundleMissingError, BundleShelf
 from worker.celery_app import make_celery
 from worker.decode import Decoded, decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
+from worker.detectors.bundle_folder import read_bundle
 from worker.detectors.device import is_out_of_memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png
-from worker.fetch import object_store
+from worker.fetch import object_store, s3_client
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE
 from worker.scan_image import RetryPolicy, ScanImage
@@ -45,9 +48,6 @@ def run_worker(settings: Settings) -> None:
     database = connect(settings.database_url.get_secret_value(), pool_size=threads)
     require_migrated(database)
     set_threads(settings.torch_threads)
-    load = partial(_load_warm, device=pick_device(settings.device), max_batch=settings.max_batch)
-    shelf = BundleShelf(partial(_locate, database), _version_of, load)
-    shelf.get(ensure_champion(database, settings.bundle))
     batcher = MicroBatcher(
         max_batch=settings.max_batch,
         max_wait_seconds=settings.max_wait_ms / 1000,
@@ -57,6 +57,10 @@ def run_worker(settings: Settings) -> None:
         observe_batch=BATCH_SIZE.observe,
     )
     batcher.start()
+    load = partial(_load_warm, batcher=batcher, device=pick_device(settings.device), max_batch=settings.max_batch)
+    locate = partial(_locate, database, bundle_copies(settings))
+    shelf = BundleShelf(locate, _version_of, load, monotonic=time.monotonic)
+    shelf.get(ensure_champion(database, settings.bundle))
     serve_metrics(settings)
     app = make_celery(settings)
     register_tasks(app, build_scan_image(settings, database, shelf, batcher))
@@ -117,21 +121,36 @@ def ensure_champion(database: Database, name: str) -> str:
         return crown_shipped(session, bundle.version, SHIPPED + name, new=new)
 
 
-def _load_warm(folder: Path, *, device: str, max_batch: int) -> Bundle:
+def _load_warm(folder: Path, *, batcher: MicroBatcher, device: str, max_batch: int) -> Bundle:
+    """Load a bundle here, and warm it up on the thread that owns the device, between the batches of others."""
     bundle = load_bundle(folder, device)
-    bundle.warm_up(max_batch)
-    # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
-    bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
+    batcher(_warm_up, (bundle, max_batch), alone=True)
     log.info("bundle_loaded", bundle=bundle.version, device=device)
     return bundle
 
 
-def _locate(database: Database, version: str) -> Path:
+def _warm_up(asked: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
+    for bundle, max_batch in asked:
+        bundle.warm_up(max_batch)
+        # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
+        bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
+    return [None] * len(asked)
+
+
+def _locate(database: Database, copies: BundleCopies, version: str) -> Path:
     with database.transaction() as session:
         row = session.get(BundleRow, version)
-    if row is None or not row.location.startswith(SHIPPED):
-        raise BundleMissingError(f"bundle {version} is not among those that this release ships")
-    return shipped_bundle(row.location.removeprefix(SHIPPED))
+    if row is None:
+        raise BundleMissingError(f"bundle {version} is not registered: import it with `assay bundles import`")
+    if row.location.startswith(SHIPPED):
+        return shipped_bundle(row.location.removeprefix(SHIPPED))
+    return copies.folder(version, row.location, row.card.get("content_sha256"))
+
+
+def bundle_copies(settings: Settings) -> BundleCopies:
+    """Keep copies of the artifact bucket's bundles below the data folder, each checked before it is used."""
+    root = settings.data_dir / "bundles"
+    return BundleCopies(s3_client(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
 
 
 def _version_of(folder: Path) -> str:

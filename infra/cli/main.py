@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 from pydantic import ValidationError
 
-from infra.cli import demo, doctor, keys, processes, scan, train, up
+from infra.cli import bundles, demo, doctor, evaluate, keys, processes, scan, train, up
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
 
@@ -25,6 +25,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("demo", demo.demo),
     ("up", up.up),
     ("scan", scan.scan),
+    ("evaluate", evaluate.evaluate),
     ("train", train.train),
     ("doctor", doctor.doctor),
     ("worker", processes.worker),
@@ -37,6 +38,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
 )
 for _name, _command in _COMMANDS:
     app.command(_name)(_command)
+app.add_typer(bundles.app, name="bundles")
 app.add_typer(keys.app, name="keys")
 
 

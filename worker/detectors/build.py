@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.detectors.clip import ClipArchitecture, ClipDetector
 from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
+from worker.detectors.wrapped import WrappedArchitecture, WrappedDetector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> Detector:
     """Make the detector of that name, `clip` or `convnext`, with fresh weights.
 
+    An architecture that names a library wraps a network that was trained elsewhere.
+
     Raises:
-        ValueError: there is no detector of that name.
+        ValueError: there is no detector of that name, or its architecture cannot be built from plain values.
         TypeError: the architecture has keys the detector does not know.
     """
+    if name in {"clip", "convnext"} and "library" in architecture:
+        pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
+        return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)
     if name == "clip":
         return ClipDetector(ClipArchitecture(**{**architecture, "taps": tuple(architecture.get("taps", ()))}), plan)
     if name == "convnext":

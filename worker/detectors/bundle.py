@@ -97,6 +97,10 @@ class Bundle:
         """Name the detectors in the order they are fused."""
         return tuple(self._detectors)
 
+    def detector(self, name: str) -> Detector:
+        """Give one detector, for those who look inside; whoever scores images asks the bundle."""
+        return self._detectors[name]
+
     @torch.no_grad()
     def prepare(self, image: Image.Image) -> Prepared:
         """Cut every view an image needs, on the CPU; safe in many threads at once."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
 from worker.detectors.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
+from worker.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FUSED = "fused"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
 PREPROCESSING: dict[str, Any] = {
     "pixel_mean": PIXEL_MEAN,
@@ -35,7 +39,7 @@ PREPROCESSING: dict[str, Any] = {
 }
 
 
-class BundleError(ValueError):
+class BundleError(AssayError, ValueError):
     """The bundle cannot be used; the message says why and what to do."""
 
 
@@ -82,13 +86,17 @@ class BundleParts:
         }
 
     def version(self) -> str:
-        """Name the bundle by its content: `wild-` and 12 hex digits."""
+        """Name the bundle by its content: `wild-` and the first 12 hex digits of the digest."""
+        return f"{self.name}-{self.digest()[:12]}"
+
+    def digest(self) -> str:
+        """Hash everything that changes logits or probabilities: sha256, 64 hex digits."""
         digest = hashlib.sha256(_canonical(self.deciding()))
         for detector, part in sorted(self.detectors.items()):
             for name, tensor in sorted(part.tensors.items()):
                 digest.update(_canonical([detector, name, str(tensor.dtype), list(tensor.shape)]))
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return f"{self.name}-{digest.hexdigest()[:12]}"
+        return digest.hexdigest()
 
 
 def _canonical(value: Any) -> bytes:
@@ -96,7 +104,13 @@ def _canonical(value: Any) -> bytes:
 
 
 def write_bundle(parts: BundleParts, folder: Path) -> str:
-    """Write the folder and give the version; existing files of the same names are replaced."""
+    """Write the folder and give the version; existing files of the same names are replaced.
+
+    Raises:
+        BundleError: the name is none.
+    """
+    if not _NAME.fullmatch(parts.name):
+        raise BundleError(f"{parts.name!r} is no name of a bundle: small letters, digits, `.`, `_` and `-`")
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.detectors.items():
         file = folder / f"{name}.safetensors"
@@ -112,9 +126,21 @@ def write_bundle(parts: BundleParts, folder: Path) -> str:
         "figures": figures,
     }
     (folder / "bundle.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-    card = json.dumps({**parts.card, "bundle": version}, indent=2, ensure_ascii=False)
-    (folder / "card.json").write_text(card + "\n", encoding="utf-8")
+    _write_card(folder, {**parts.card, "bundle": version, "content_sha256": parts.digest()})
     return version
+
+
+def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
+    """Put an evaluation on the card; an earlier one on the same `data` is replaced. The version stays."""
+    card = _read_json(folder / "card.json")
+    others = [found for found in card.get("evaluations", []) if found.get("data") != evaluation["data"]]
+    _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    half = folder / "card.json.tmp"
+    half.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(half, folder / "card.json")  # noqa: PTH105 (one atomic move)
 
 
 def read_bundle(folder: Path) -> BundleParts:
@@ -132,16 +158,22 @@ def read_bundle(folder: Path) -> BundleParts:
         raise BundleError(message)
     try:
         parts = _parts(folder, description)
+        _verify(folder, description, parts)
+    except BundleError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, BundleError):
-            raise
         message = f"bundle {folder} is malformed ({error!r}): fetch or export it again"
         raise BundleError(message) from error
-    _verify(folder, description, parts)
     return parts
 
 
 def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
+    # Detectors' names are names of files, and a model's name can be an address that its library would fetch.
+    names = [description["name"], *description["detectors"]]
+    models = [part["architecture"].get("model") or "" for part in description["detectors"].values()]
+    strange = [name for name in names if not _NAME.fullmatch(name)] + [name for name in models if set(":/") & set(name)]
+    if strange:
+        raise BundleError(f"bundle {folder} names {strange[0]!r}, which no bundle of ours does: refused")
     detectors = {
         name: DetectorPart(
             architecture=part["architecture"],

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from training import augment, data, drawings, fit, schedule
 from training.evaluate import evaluate, main
+from training.evaluate_pictures import open_pictures
 from training.export import export
 from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
 from training.run import Run
@@ -81,7 +82,7 @@ def test_a_run_ends_in_a_bundle_that_tells_the_classes_apart(data_folder: Path, 
     fitted(RECIPE, data_folder, out)
     version = export(RECIPE, data_folder, out, out / "bundle", "cpu")
     bundle = load_bundle(out / "bundle")
-    report = evaluate(bundle, data.load_rows([data_folder / "tiny-train.parquet"], out / "cache"))
+    report = evaluate(bundle, open_pictures([data_folder / "tiny-train.parquet"]), robustness_images=0)
     assert version == bundle.version == report["bundle"]
     assert report["overall"]["accuracy"] > 0.9
     held_out = data.split(data.recipe_rows(RECIPE, data_folder, out / "cache"), RECIPE)[1]
@@ -189,9 +190,7 @@ def test_a_pretrained_convnext_brings_everything_but_its_head(tmp_path: Path) ->
     assert all(torch.equal(value, loaded[name]) for name, value in published.items() if "head.fc" not in name)
 
 
-def test_evaluate_prints_json_on_stdout_alone(
-    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, cache = str(data_folder / "tiny-train.parquet"), str(tmp_path / "cache")
-    main(["--bundle", "cifake", "--json", "--limit", "8", "--data", file, "--cache", cache])
+def test_evaluate_prints_json_on_stdout_alone(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(data_folder / "tiny-train.parquet")
+    main(["--bundle", "cifake", "--json", "--limit", "8", "--robustness", "4", "--data", file])
     assert json.loads(capsys.readouterr().out)["overall"]["images"] == 8

@@ -33,6 +33,27 @@ DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
         ViewPlan(32, 0, 2),
     ),
 }
+# Published networks in small, wrapped.
+PIXELS = {"mean": [0.48, 0.45, 0.4], "std": [0.23, 0.22, 0.22]}
+VISION = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+ATTO = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
+DETECTORS |= {
+    "convnext, wrapped timm network of two logits": (
+        "convnext",
+        {"library": "timm", "model": "convnext_atto", "arguments": ATTO, "logits": 2, "own_head": True, **PIXELS},
+        ViewPlan(64, 1, 0),
+    ),
+    "convnext, wrapped timm features": (
+        "convnext",
+        {"library": "timm", "model": "resnet10t", "sign": -1, **PIXELS},
+        ViewPlan(64, 0, 2),
+    ),
+    "clip, wrapped open_clip tower": (
+        "clip",
+        {"library": "open_clip", "arguments": {"embed_dim": 16, "vision_cfg": VISION}, "logits": 2, **PIXELS},
+        ViewPlan(32, 1, 0),
+    ),
+}
 
 
 @pytest.fixture(params=list(DETECTORS.values()), ids=list(DETECTORS), scope="module")

@@ -1,0 +1,66 @@
+"""`assay bundles build`: published networks and labelled images → a calibrated bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.cli.environment import load_settings
+
+
+def build(  # noqa: PLR0917 (typer calls it by name)
+    calibrate_on: Annotated[
+        list[str], typer.Option(help="Labelled images: as for `assay evaluate --data`; repeatable.")
+    ],
+    name: Annotated[str, typer.Option(help="Of the bundle: small letters, digits, `.`, `_`, `-`.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    convnext: Annotated[str | None, typer.Option(help="A timm name, hub id, or folder in timm's format.")] = None,
+    clip: Annotated[str | None, typer.Option(help="open_clip MODEL/TAG, hf-hub:ID, or folder in its format.")] = None,
+    head: Annotated[Path | None, typer.Option(help="Linear head for the CLIP tower: safetensors; else fitted.")] = None,
+    convnext_head: Annotated[
+        Path | None, typer.Option(help="The same for the timm network, in place of its own.")
+    ] = None,
+    crops: Annotated[int, typer.Option(min=0, max=5, help="Native crops for timm's; 0: the reduced whole.")] = 0,
+    scope: Annotated[str, typer.Option(help="In words: what the calibration images stand for.")] = "",
+    licences: Annotated[str, typer.Option(help="In words: of the networks and the images.")] = "",
+    robustness: Annotated[int, typer.Option(min=0, help="Images judged again under changes, for the card.")] = 500,
+    device: Annotated[str | None, typer.Option(help="A torch device; default a GPU where there is one.")] = None,
+) -> None:
+    """Wrap published networks into a bundle, calibrated on your labelled images."""
+    if convnext is None and clip is None:
+        raise typer.BadParameter("give --convnext, --clip or both")
+    refuse_if_there(out)
+    from training.evaluate import chosen_pictures
+    from training.export_networks import open_clip_tower, open_convnext
+    from training.export_wrapped import Wrapping, build_wrapped
+    from training.labelled_bucket import local_data
+    from worker.detectors.device import pick_device, set_threads
+
+    settings = load_settings()
+    set_threads(settings.torch_threads)
+    cache = settings.data_dir / "cache"
+    pictures = chosen_pictures([local_data(place, cache, settings) for place in calibrate_on])
+    detectors, origins = {}, {}
+    if convnext is not None:
+        detectors["convnext"] = open_convnext(convnext, crops=crops, head=convnext_head)
+        origins["convnext"] = convnext
+    if clip is not None:
+        detectors["clip"] = open_clip_tower(clip, head=head)
+        origins["clip"] = clip
+    # A path says nothing to anyone else.
+    origins = {key: Path(place).name if Path(place).is_dir() else place for key, place in origins.items()}
+    wrapping = Wrapping(
+        name,
+        detectors,
+        origins,
+        scope or f"images like the {len(pictures)} it was calibrated on",
+        licences,
+        robustness,
+    )
+    print(f"{build_wrapped(wrapping, pictures, out, pick_device(device or settings.device))}  {out}")
+
+
+def refuse_if_there(folder: Path) -> None:
+    """Refuse a folder that holds something: usage error."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise typer.BadParameter(f"{folder} is not empty; bundles are immutable, give a new folder")

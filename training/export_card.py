@@ -1,0 +1,133 @@
+"""Card: what is known of a bundle, for people; it lies beside the bundle and changes nothing of what it says."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.data import MADE_SIDE
+from training.drawings import draw_picture
+from training.evaluate_pictures import fingerprint
+from training.metrics import LEAST_GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from training.evaluate import Known
+    from worker.detectors.bundle import Bundle
+    from worker.detectors.bundle_folder import BundleParts
+
+# A gradient: drawn by numpy alone, so no font or drawing library can change it.
+PROBE_SEED = 2
+_WEAK_ACCURACY = 0.7
+_WEAK_SHOWN = 5
+_KEPT = ("overall", "intervals_95", "intervals_are", "worst_source", "worst_generator", "worst_group", "by_detector")
+
+
+def code_version() -> dict[str, str | None]:
+    """Name the code that runs: the package's version, and the commit where it runs from a checkout."""
+    try:
+        package = version("assay")
+    except PackageNotFoundError:
+        package = "0"
+    try:
+        asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
+        commit = said.stdout.strip() or None
+    except OSError:
+        commit = None
+    return {"assay": package, "commit": commit}
+
+
+def data_facts(known: Known, licences: str | None) -> dict[str, Any]:
+    """Describe labelled images without showing any: counts, fingerprint, sources, licences in words."""
+    return {
+        "images": len(known.labels),
+        "ai_generated": int(known.labels.sum()),
+        "fingerprint_sha256": fingerprint(known.hashes, known.labels),
+        "sources": dict(sorted(Counter(known.sources.tolist()).items())),
+        "generators": dict(sorted(Counter(known.generators.tolist()).items())),
+        "licences": licences or "not stated; ask whoever gave the images",
+    }
+
+
+def detector_facts(parts: BundleParts) -> dict[str, Any]:
+    """Describe each detector: architecture, views, count of weights."""
+    return {
+        name: {
+            "architecture": dict(part.architecture),
+            "views": asdict(part.plan),
+            "weights": sum(int(value.numel()) for value in part.tensors.values()),
+        }
+        for name, part in parts.detectors.items()
+    }
+
+
+def weaknesses(report: Mapping[str, Any]) -> list[str]:
+    """Say in words where the figures are bad: groups, accusations beyond the budget, changes that cost most."""
+    said = []
+    for kind in ("source", "generator"):
+        weak = {
+            name: found
+            for name, found in report[f"by_{kind}"].items()
+            if found["accuracy"] < _WEAK_ACCURACY and found["images"] >= LEAST_GROUP
+        }
+        told = ", ".join(
+            f"{name} ({100 * found['accuracy']:.0f} %)" for name, found in list(weak.items())[:_WEAK_SHOWN]
+        )
+        more = len(weak) - _WEAK_SHOWN
+        if weak:
+            said.append(
+                f"accuracy below {100 * _WEAK_ACCURACY:.0f} % on {kind} {told}" + f" and {more} more" * (more > 0)
+            )
+    certificate = report["certificate"]
+    if not certificate["holds"]:
+        said.append(f"{certificate['negatives']} held-out negatives are too few to certify the false-positive budget")
+    budget = certificate["budget"]
+    over = [
+        f"{name} ({100 * found['wrongly_accused']:.1f} %)"
+        for name, found in report["by_source"].items()
+        if (found.get("wrongly_accused") or 0.0) > budget and found["images"] >= LEAST_GROUP
+    ]
+    if over:
+        said.append(f"more than {100 * budget:g} % of negatives accused on source " + ", ".join(over[:_WEAK_SHOWN]))
+    changes = report.get("robustness", {}).get("changes", {})
+    lost = {name: found["auroc_lost"] for name, found in changes.items() if found.get("auroc_lost")}
+    if lost and max(lost.values()) > 0.01:  # noqa: PLR2004 (what nobody would notice)
+        worst = max(lost, key=lambda name: float(lost[name]))
+        said.append(f"{worst.replace('_', ' ')} costs {lost[worst]:.3f} of AUROC")
+    return said
+
+
+def measures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a report what a card tells: every measure with intervals, overall and by group."""
+    kept = {key: report[key] for key in _KEPT}
+    return kept | {
+        "by_source": report["by_source"],
+        "by_generator": report["by_generator"],
+        **({"robustness": report["robustness"]} if "robustness" in report else {}),
+    }
+
+
+def evaluation_entry(data: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a whole evaluation out for a card's `evaluations`."""
+    return {
+        "data": data,
+        "data_facts": report["data"],
+        "policy": report["policy"],
+        "thresholds": report["thresholds"],
+        "certificate": report["certificate"],
+        **measures(report),
+        "weaknesses": weaknesses(report),
+        "code_version": code_version(),
+    }
+
+
+def probe(bundle: Bundle) -> dict[str, Any]:
+    """Score one drawn picture: what later releases must still give, or else prepare or score have changed."""
+    (scores,) = bundle.score([bundle.prepare(draw_picture(PROBE_SEED, MADE_SIDE)[1])])
+    return {"seed": PROBE_SEED, "logits": scores.logits, "probability": scores.probability}

@@ -1,0 +1,109 @@
+"""Report: an evaluation as one page that people can read, with nothing to fetch from anywhere.
+
+Everything it draws is in the evaluation's JSON but the pictures most wrongly judged, which are embedded small.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from PIL import Image
+
+from training import report_charts as charts
+from worker.decode import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from training.evaluate_pictures import Pictures
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SIDE = 160
+_MAX_PIXELS = 200_000_000
+# What each measure says, in the order it is shown.
+MEASURES: dict[str, str] = {
+    "auroc": "AUROC: how often an AI-generated image gets the higher probability of a pair",
+    "pauc_fpr_1pct": "partial AUROC at false-positive rates up to 1 % (0.5 is chance)",
+    "ap": "average precision",
+    "tpr_at_fpr_1pct": "AI-generated found at 1 % false positives",
+    "tpr_at_fpr_0.1pct": "AI-generated found at 0.1 % false positives",
+    "accuracy": "accuracy, cut at one half",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "false_positive_rate": "false-positive rate, cut at one half",
+    "brier": "Brier score (0 is best)",
+    "nll": "negative log likelihood (0 is best)",
+    "ece_15": "expected calibration error, 15 bins (0 is best)",
+    "coverage": "coverage: images with a verdict other than uncertain",
+    "accuracy_outside_uncertain": "accuracy outside uncertain",
+    "wrongly_accused": "photographs called ai_generated",
+    "found": "AI-generated images called ai_generated",
+    "wrongly_cleared": "AI-generated images called not_ai_generated",
+}
+
+
+def render(report: Mapping[str, Any], images: Mapping[str, str]) -> str:
+    """Lay an evaluation out as HTML.
+
+    Args:
+        report: what `training.evaluate.evaluate` gave.
+        images: data addresses of pictures by sha256, for those most wrongly judged.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    return environment.get_template("report.html").render(
+        report=report,
+        measures=MEASURES,
+        drawings={name: Markup(drawing) for name, drawing in _drawings(report).items()},  # noqa: S704 (matplotlib's)
+        wrong=[{**one, "image": images[one["sha256"]]} for one in report["most_wrong"] if one["sha256"] in images],
+    )
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _drawings(report: Mapping[str, Any]) -> dict[str, str]:
+    points, overall, cuts = report["curves"], report["overall"], report["thresholds"]
+    drawings = {
+        "reliability": charts.reliability(points["reliability"], overall["ece_15"]),
+        "histogram": charts.histogram(points["histogram"], cuts["lower"], cuts["upper"]),
+        "sources": charts.worst_groups(report["by_source"], "sources"),
+        "generators": charts.worst_groups(report["by_generator"], "generators"),
+    }
+    if points["roc"]:
+        share = overall["ai_generated"] / overall["images"]
+        drawings["roc"] = charts.roc(points["roc"], overall["auroc"])
+        drawings["precision_recall"] = charts.precision_recall(points["precision_recall"], overall["ap"], share)
+    if "robustness" in report:
+        drawings["robustness"] = charts.robustness(report["robustness"]["changes"])
+    return drawings
+
+
+def wrong_images(report: Mapping[str, Any], pictures: Pictures) -> dict[str, str]:
+    """Read the pictures most wrongly judged and make them small: data addresses by sha256."""
+    wanted = np.flatnonzero(np.isin(pictures.hashes, [one["sha256"] for one in report["most_wrong"]]))
+    chosen = pictures.take(wanted)
+    return {str(digest): _small(data) for digest, data in zip(chosen.hashes, chosen.read(), strict=True)}
+
+
+def _small(data: bytes) -> str:
+    image = decode(data, max_pixels=_MAX_PIXELS).image
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
