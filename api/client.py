@@ -144,6 +144,20 @@ class Assay:
         """Yield the labels of an image, newest first."""
         return self._pages(f"{_image(image_id)}/labels")
 
+    def labelled(
+        self, state: Literal["agreed", "quarantined", "disputed"] | None = None, *, audit: bool | None = None
+    ) -> Iterator[Json]:
+        """Yield what people have labelled, the content labelled last first."""
+        return self._pages("/v1/labels", state=state, audit=audit)
+
+    def audit_rates(self) -> Json:
+        """Return how often machine verdicts are wrong, on the audit slice."""
+        return self._json("GET", "/v1/labels/audit")
+
+    def audit_worklist(self) -> Iterator[Json]:
+        """Yield the images of the audit slice that nobody has labelled."""
+        return self._pages("/v1/labels/audit/unlabelled")
+
     def erase(self, image_id: str) -> None:
         """Erase an image for good."""
         self._send("DELETE", _image(image_id))

@@ -36,6 +36,7 @@ from api.routes import (
     events,
     health,
     images,
+    labelled,
     labels,
     policies,
     reference,
@@ -52,6 +53,7 @@ from worker.ingest.register import Register
 from worker.log import configure_logging
 from worker.settings import Settings
 from worker.store.api_keys import ApiKeys
+from worker.store.labelled import LabelTerms
 from worker.store.migrate import pending
 from worker.store.queries import Queries
 from worker.store.session import Database, connect
@@ -97,6 +99,7 @@ def create_app(services: Services) -> FastAPI:
 
 _ABOUT_THE_WHOLE = (
     stats,
+    labelled,
     policies,
     bundles,
     challengers,
@@ -129,7 +132,8 @@ def services_from(settings: Settings) -> Services:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    stores = stores_over(database, settings.artifact_bucket)
+    terms = LabelTerms(settings.label_reviewers, settings.audit_share)
+    stores = stores_over(database, settings.artifact_bucket, terms)
     return Services(
         queries=Queries(database),
         stores=stores,

@@ -19,6 +19,7 @@ from worker.store.audit import Audit
 from worker.store.challengers import Challengers
 from worker.store.erasure import Erasure
 from worker.store.idempotency import Idempotency
+from worker.store.labelled import LabelledContents, LabelTerms
 from worker.store.labels import Labels
 from worker.store.policies import Policies
 from worker.store.promotion import Bundles
@@ -83,6 +84,7 @@ class Stores:
     erasure: Erasure
     figures: Figures
     idempotency: Idempotency
+    labelled: LabelledContents
     labels: Labels
     policies: Policies
     rescans: Rescans
@@ -96,7 +98,7 @@ class Stores:
 FIGURES_SECONDS = 5.0
 
 
-def stores_over(database: Database, artifact_bucket: str) -> Stores:
+def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerms | None = None) -> Stores:
     """Return the stores over a database; nothing is contacted."""
     return Stores(
         audit=Audit(database),
@@ -105,6 +107,7 @@ def stores_over(database: Database, artifact_bucket: str) -> Stores:
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
         idempotency=Idempotency(database),
+        labelled=LabelledContents(database, label_terms or LabelTerms()),
         labels=Labels(database),
         policies=Policies(database),
         rescans=Rescans(database),

@@ -1,7 +1,7 @@
 """Labelled bucket: an S3 prefix whose labels are in the database → one Parquet file in the run's cache.
 
-People's labels are the newest of each image; images without a label, erased or gone from the store are left out. The
-file's name holds what was listed, so new labels or new images are fetched anew and nothing else is.
+Only what enough reviewers agree on is taken, and nothing of the audit slice; images erased or gone from the store are
+left out. The file's name holds what was listed, so new labels or new images are fetched anew and nothing else is.
 """
 
 import sys
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
@@ -20,8 +19,9 @@ from training.collection import DataError, stamp
 from worker.errors import PermanentError
 from worker.fetch import ObjectStore, RefusedError, object_store
 from worker.settings import Settings
+from worker.store.labelled import LabelState, LabelTerms, standings
 from worker.store.session import connect
-from worker.store.tables import Image, Label
+from worker.store.tables import Image
 
 _SCHEMA = pa.schema([("name", pa.string()), ("image", pa.binary()), ("label", pa.int8()), ("source", pa.string())])
 _ROWS_AT_ONCE = 256
@@ -52,25 +52,26 @@ def local_data(place: str, cache: Path, settings: Settings) -> Path:
     database = connect(settings.database_url.get_secret_value(), pool_size=1)
     try:
         with database.transaction() as session:
-            listed = labelled_images(session, bucket, prefix)
+            terms = LabelTerms(settings.label_reviewers, settings.audit_share)
+            listed = labelled_images(session, bucket, prefix, terms)
     finally:
         database.engine.dispose()
     if not listed:
-        raise DataError(f"no image below {place} carries a label; label images through the API or the console first")
+        raise DataError(
+            f"on no image below {place} do {settings.label_reviewers} reviewers agree; label images through the API or "
+            "the console first, or set ASSAY_LABEL_REVIEWERS"
+        )
     return fetch(listed, object_store(settings), cache, settings.max_image_bytes)
 
 
-def labelled_images(session: Session, bucket: str, prefix: str) -> list[Labelled]:
-    """List the labelled images below a prefix by key, each with its newest label."""
-    newest = (
-        select(Label.image_pk, Label.label)
-        .ext(distinct_on(Label.image_pk))
-        .order_by(Label.image_pk, Label.id.desc())
-        .subquery()
-    )
+def labelled_images(session: Session, bucket: str, prefix: str, terms: LabelTerms) -> list[Labelled]:
+    """List the images below a prefix, by key, that reviewers agree on and that are not in the audit slice."""
+    contents = standings(terms)
+    content = func.coalesce(Image.sha256, func.concat("image:", Image.id))
     found = session.execute(
-        select(Image, newest.c.label)
-        .join(newest, newest.c.image_pk == Image.id)
+        select(Image, contents.c.label)
+        .join(contents, contents.c.content == content)
+        .where(contents.c.state == LabelState.AGREED, ~contents.c.audit)
         .where(Image.bucket == bucket, Image.key.startswith(prefix, autoescape=True), Image.erased_at.is_(None))
         .order_by(Image.key, Image.id)
     )

@@ -103,6 +103,17 @@ class Settings(BaseSettings):
         default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."
     )
 
+    # --- Labels and training -------------------------------------------------
+    label_reviewers: int = Field(
+        default=2, ge=1, description="Distinct reviewers who must agree before a label may be used for training."
+    )
+    audit_share: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="Share of all images, chosen by their content, that never trains; rates are measured on it.",
+    )
+
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")

@@ -37,6 +37,7 @@ class LabelOut(FromRow):
     label: LabelValue
     reviewer: str
     reason: str
+    of_duplicate: Annotated[bool, Field(description="Given to another image of the same bytes.")]
     created_at: datetime
 
 
@@ -44,6 +45,7 @@ class GivenLabel(LabelOut):
     """A label just given, and the verdict that is served since."""
 
     verdict_id: int
+    duplicates: Annotated[int, Field(description="Other images of the same bytes that it reached.")]
 
 
 class Labels(BaseModel):
@@ -57,12 +59,13 @@ class Labels(BaseModel):
 def add_label(
     image_id: ImageId, label: NewLabel, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
 ) -> GivenLabel:
-    """Label an image; a human verdict is served from now on."""
+    """Label an image; a human verdict is served from now on, for images of the same bytes too."""
     reviewer = label.reviewer or actor.name
     given = services.stores.labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
     if given is None:
         raise unknown_image()
-    return GivenLabel(**LabelOut.model_validate(given.label).model_dump(), verdict_id=given.verdict.id)
+    known = LabelOut.model_validate(given.label).model_dump()
+    return GivenLabel(**known, verdict_id=given.verdict.id, duplicates=given.duplicates)
 
 
 @router.get("/{image_id:encoded}/labels", dependencies=[Depends(Needs(Scope.READ))])

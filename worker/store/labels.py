@@ -1,9 +1,10 @@
-"""Labels: what people say of an image. Each is served at once, as a human verdict."""
+"""Labels: what people say of an image. Each is served at once as a human verdict, for images of the same bytes too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from worker.store.audit import Actor, record
 from worker.store.queries import newest_image
@@ -14,10 +15,11 @@ from worker.words import DecidedBy
 
 @dataclass(frozen=True)
 class Labelled:
-    """A label just given, and the human verdict that came with it."""
+    """A label just given, the human verdict that came with it, and how many images of the same bytes it reached."""
 
     label: Label
     verdict: Verdict
+    duplicates: int
 
 
 class Labels:
@@ -29,6 +31,9 @@ class Labels:
     def add(self, actor: Actor, image_id: str, value: LabelValue, *, reviewer: str, reason: str) -> Labelled | None:
         """Label the newest version of an image and serve that as its verdict, in one transaction.
 
+        Images of the same bytes get label and verdict too. Those whose bytes are not known yet get them from the
+        database when they are; see the migration ``label_duplicates``.
+
         Returns:
             What was written, or None when the image is unknown or erased.
         """
@@ -37,23 +42,16 @@ class Labels:
             image = session.scalar(newest_image(image_id).with_for_update(read=True))
             if image is None:
                 return None
-            label = Label(image_pk=image.id, label=value, reviewer=reviewer, reason=reason)
-            verdict = Verdict(
-                image_pk=image.id,
-                verdict=value,
-                decided_by=DecidedBy.HUMAN,
-                detectors={},
-                provenance={},
-                reviewer=reviewer,
-                reason=reason,
-                source=image.source,
-            )
-            session.add_all((label, verdict))
+            label, verdict = _labelled(session, image, value, reviewer, reason, of_duplicate=False)
+            copies = _duplicates(session, image)
+            for copy in copies:
+                _labelled(session, copy, value, reviewer, reason, of_duplicate=True)
             session.flush()
             session.refresh(label)
             session.refresh(verdict)
-            record(session, actor, "label.add", f"image:{image.id}", label=value, verdict_id=verdict.id)
-        return Labelled(label, verdict)
+            detail = {"label": value, "verdict_id": verdict.id, "duplicates": len(copies)}
+            record(session, actor, "label.add", f"image:{image.id}", **detail)
+        return Labelled(label, verdict, len(copies))
 
     def of(self, image_id: str, *, limit: int, before: int | None = None) -> Sequence[Label] | None:
         """Return the labels of all versions of an image, newest first, those with ids below ``before``.
@@ -74,3 +72,31 @@ class Labels:
             found = session.scalars(labels).all()
             known = found or session.scalar(newest_image(image_id)) is not None
         return found if known else None
+
+
+def _labelled(
+    session: Session, image: Image, value: LabelValue, reviewer: str, reason: str, *, of_duplicate: bool
+) -> tuple[Label, Verdict]:
+    label = Label(image_pk=image.id, label=value, reviewer=reviewer, reason=reason, of_duplicate=of_duplicate)
+    verdict = Verdict(
+        image_pk=image.id,
+        verdict=value,
+        decided_by=DecidedBy.HUMAN,
+        detectors={},
+        provenance={},
+        reviewer=reviewer,
+        reason=reason,
+        source=image.source,
+    )
+    session.add_all((label, verdict))
+    return label, verdict
+
+
+def _duplicates(session: Session, image: Image) -> Sequence[Image]:
+    """Return the other images of the same bytes, held against erasure; none where the bytes are not known yet."""
+    if image.sha256 is None:
+        return []
+    # An image that learns at this moment that it has these bytes waits, or has been waited for.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"assay.content.{image.sha256}"))))
+    others = select(Image).where(Image.sha256 == image.sha256, Image.id != image.id, Image.erased_at.is_(None))
+    return session.scalars(others.order_by(Image.id).with_for_update(read=True)).all()

@@ -23,7 +23,8 @@ def registered(database: Database, buckets: Buckets, key: str, *labels: str, bod
     with database.transaction() as session:
         image = session.scalars(insert(Image).values(**columns, versioned=True).returning(Image.id)).one()
         for label in labels:
-            session.execute(insert(Label).values(image_pk=image, label=label, reviewer="r", reason="seen"))
+            for reviewer in ("maria", "ali"):
+                session.execute(insert(Label).values(image_pk=image, label=label, reviewer=reviewer, reason="seen"))
     return image
 
 
@@ -35,9 +36,15 @@ def test_labelled_images_below_a_prefix_become_a_collection(
     registered(database, object_store, "set_a/b.jpg", "ai_generated", "not_ai_generated", body=b"two")
     registered(database, object_store, "set_a/unlabelled.jpg")
     registered(database, object_store, "setXa/elsewhere.jpg", "ai_generated")
+    alone = registered(database, object_store, "set_a/one reviewer.jpg")
+    disputed = registered(database, object_store, "set_a/disputed.jpg", "ai_generated")
+    audited = registered(database, object_store, "set_a/audited.jpg", "ai_generated")
     erased = registered(database, object_store, "set_a/erased.jpg", "ai_generated")
     gone = registered(database, object_store, "set_a/gone.jpg", "ai_generated")
     with database.transaction() as session:
+        session.execute(insert(Label).values(image_pk=alone, label="ai_generated", reviewer="maria", reason="seen"))
+        session.execute(insert(Label).values(image_pk=disputed, label="not_ai_generated", reviewer="eve", reason="no"))
+        session.execute(text("UPDATE image SET sha256 = :sha WHERE id = :id"), {"id": audited, "sha": "0" * 64})
         session.execute(text("UPDATE image SET erased_at = now() WHERE id = :id"), {"id": erased})
         session.execute(text("UPDATE image SET version = 'never' WHERE id = :id"), {"id": gone})
     place = f"s3://{object_store.uploads}/set_a"
@@ -56,7 +63,7 @@ def test_a_prefix_without_labels_says_what_to_do(
     database_url: str, object_store: Buckets, stack_settings: Settings, tmp_path: Path
 ) -> None:
     settings = stack_settings.model_copy(update={"database_url": SecretStr(database_url)})
-    with pytest.raises(DataError, match="label images through the API"):
+    with pytest.raises(DataError, match="2 reviewers agree; label images"):
         local_data(f"s3://{object_store.uploads}/none", tmp_path, settings)
 
 

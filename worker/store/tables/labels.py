@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables.declaration import Base, one_of
@@ -31,4 +31,5 @@ class Label(Base):
     label: Mapped[str]
     reviewer: Mapped[str]
     reason: Mapped[str]
+    of_duplicate: Mapped[bool] = mapped_column(server_default=text("false"))  # given to another image of these bytes
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
