@@ -6,14 +6,15 @@ Every measure on the card comes from a fusion and a calibration that never saw t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from worker.calibration import Calibration, Fusion
+from worker.calibration import Calibration, CalibrationFigures, Fusion, derive_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,9 +71,10 @@ class Calibrated:
 def calibrate(measured: Measured) -> Calibrated:
     """Fit fusion and calibrations on all of it, and out of fold for the figures.
 
-    Covariates are used only where they help on sources that the fit has not seen; otherwise their weight is zero.
+    Covariates are used only where they order images of sources better that the fit has not seen; otherwise their
+    weight is zero. (By loss they were kept on data where they cost 0.03 of AUROC: they calibrate a source they know.)
     """
-    measured = min((measured, _without_covariates(measured)), key=_out_of_fold_loss)
+    measured = max((_without_covariates(measured), measured), key=_out_of_fold_auroc)
     fused = _out_of_fold(measured)
     probabilities = np.empty(len(fused))
     for fitted, judged in folds(measured):
@@ -87,6 +89,27 @@ def calibrate(measured: Measured) -> Calibrated:
     return Calibrated(fit_fusion(measured, everything), calibrations, probabilities, on_scale)
 
 
+def accused_when_left_out(figures: CalibrationFigures, budget: float = 0.01) -> dict[str, Any] | None:
+    """Tell how many negatives of each source a threshold accuses that was made without that source.
+
+    Returns:
+        `budget`, `images`, `accused`, `rate`, `by_source` (source to `images` and `rate`); None for one source alone.
+    """
+    if len(figures.by_source) < 2:  # noqa: PLR2004 (nothing would be left)
+        return None
+    counts: dict[str, tuple[int, int]] = {}
+    for source, own in figures.by_source.items():
+        others = {name: of_source for name, of_source in figures.by_source.items() if name != source}
+        rest = [probability for of_source in others.values() for probability in of_source]
+        named = [name for name, of_source in others.items() for _ in of_source]
+        without = CalibrationFigures.of(rest, figures.positives, figures.scope, named)
+        upper = derive_thresholds(without, false_positive_budget=budget, miss_budget=0.05).upper
+        counts[source] = (len(own), sum(probability > upper for probability in own))
+    images, accused = (sum(column) for column in zip(*counts.values(), strict=True))
+    by_source = {source: {"images": n, "rate": wrong / n} for source, (n, wrong) in counts.items()}
+    return {"budget": budget, "images": images, "accused": accused, "rate": accused / images, "by_source": by_source}
+
+
 def _out_of_fold(measured: Measured) -> Floats:
     fused = np.empty(len(measured.labels))
     for fitted, judged in folds(measured):
@@ -94,9 +117,8 @@ def _out_of_fold(measured: Measured) -> Floats:
     return fused
 
 
-def _out_of_fold_loss(measured: Measured) -> float:
-    signs = np.where(measured.labels == 1, 1.0, -1.0)
-    return float(np.mean(_balanced(measured.labels) * np.logaddexp(0.0, -signs * _out_of_fold(measured))))
+def _out_of_fold_auroc(measured: Measured) -> float:
+    return float(roc_auc_score(measured.labels, _out_of_fold(measured)))
 
 
 def _without_covariates(measured: Measured) -> Measured:

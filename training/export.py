@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from training.calibrate import Calibrated, Measured, calibrate
+from training.calibrate import Calibrated, Measured, accused_when_left_out, calibrate
 from training.data import Rows, recipe_rows, split
 from training.evaluate import summarise
 from training.evaluate_scores import judge_images
@@ -73,8 +73,9 @@ def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
 def calibrated(parts: BundleParts, found: Calibrated, rows: Rows, recipe: Recipe) -> BundleParts:
     """Put fusion, calibrations and figures into the bundle."""
     on_scale = found.threshold_probabilities
+    negatives, positives = rows.labels == 0, rows.labels == 1
     figures = CalibrationFigures.of(
-        on_scale[rows.labels == 0].tolist(), on_scale[rows.labels == 1].tolist(), recipe.scope
+        on_scale[negatives].tolist(), on_scale[positives].tolist(), recipe.scope, rows.sources[negatives].tolist()
     )
     return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
 
@@ -107,6 +108,7 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         "calibration_data": data_facts(held_out, licences),
         **_held_out_facts(recipe, report),
         "certificate": report["certificate"],
+        "accused_when_left_out": accused_when_left_out(parts.figures),
         "known_weaknesses": [*recipe.card.get("known_weaknesses", ()), *weaknesses(report)],
         "code_version": code_version(),
         "probe": probe(Bundle(parts, device)),

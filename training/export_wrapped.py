@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from training.calibrate import Measured, calibrate, folds
+from training.calibrate import Measured, accused_when_left_out, calibrate, folds
 from training.evaluate import summarise
 from training.evaluate_changes import robustness
 from training.evaluate_pictures import some
@@ -89,7 +89,12 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
     measured = _measured(judged, sound)
     found = calibrate(measured)
     labels, on_scale = sound.labels, found.threshold_probabilities
-    figures = CalibrationFigures.of(on_scale[labels == 0].tolist(), on_scale[labels == 1].tolist(), wrapping.scope)
+    figures = CalibrationFigures.of(
+        on_scale[labels == 0].tolist(),
+        on_scale[labels == 1].tolist(),
+        wrapping.scope,
+        sound.sources[labels == 0].tolist(),
+    )
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
     bundle = Bundle(parts, device)
     bundle.warm_up(2)
@@ -242,6 +247,7 @@ def _card(
         "held_out": told.pop("overall"),
         **told,
         "certificate": report["certificate"],
+        "accused_when_left_out": accused_when_left_out(parts.figures),
         "known_weaknesses": [*notes, *weaknesses(report)],
         "code_version": code_version(),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -138,16 +138,28 @@ class CalibrationFigures:
         negatives: probabilities of images that are not AI-generated, ascending, before any prior shift.
         positives: probabilities of AI-generated images, ascending, before any prior shift.
         scope: in words, which images the figures speak of.
+        by_source: the negatives again, by where they come from; empty where that is not known.
     """
 
     negatives: tuple[float, ...]
     positives: tuple[float, ...]
     scope: str
+    by_source: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, negatives: Sequence[float], positives: Sequence[float], scope: str) -> CalibrationFigures:
-        """Sort and round what was measured."""
-        return cls(tuple(sorted(round(p, 7) for p in negatives)), tuple(sorted(round(p, 7) for p in positives)), scope)
+    def of(
+        cls,
+        negatives: Sequence[float],
+        positives: Sequence[float],
+        scope: str,
+        sources: Sequence[str] = (),
+    ) -> CalibrationFigures:
+        """Sort and round what was measured; `sources` are the negatives', in their order."""
+        by_source: dict[str, list[float]] = {}
+        for source, probability in zip(sources, negatives, strict=bool(sources)):
+            by_source.setdefault(source, []).append(probability)
+        parts = {source: _sorted(of_source) for source, of_source in sorted(by_source.items())}
+        return cls(_sorted(negatives), _sorted(positives), scope, parts)
 
     def to_json(self) -> dict[str, Any]:
         """Write as plain JSON values, counts included for readers."""
@@ -157,14 +169,22 @@ class CalibrationFigures:
             "positive_count": len(self.positives),
             "negatives": list(self.negatives),
             "positives": list(self.positives),
+            **({"negatives_by_source": {k: list(v) for k, v in self.by_source.items()}} if self.by_source else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CalibrationFigures:
         """Read what `to_json` wrote."""
-        return cls.of(
-            [float(p) for p in value["negatives"]], [float(p) for p in value["positives"]], str(value["scope"])
-        )
+        parts = value.get("negatives_by_source") or {}
+        negatives = [float(p) for of_source in parts.values() for p in of_source] or [
+            float(p) for p in value["negatives"]
+        ]
+        sources = [str(source) for source, of_source in parts.items() for _ in of_source]
+        return cls.of(negatives, [float(p) for p in value["positives"]], str(value["scope"]), sources)
+
+
+def _sorted(probabilities: Sequence[float]) -> tuple[float, ...]:
+    return tuple(sorted(round(p, 7) for p in probabilities))
 
 
 @dataclass(frozen=True)
@@ -183,8 +203,9 @@ def derive_thresholds(
     The upper one is certified: at most as many held-out negatives lie above it as leave the one-sided 95 %
     Clopper-Pearson bound of the false-positive rate within the budget. With too few negatives to certify the budget
     at all (3/n for none wrong), it lies above every held-out negative, so none of them is accused, and at 1 where
-    there is none. The lower one is the empirical quantile: at most the budgeted share of held-out positives lies
-    below it. Lower never exceeds upper.
+    there is none. And it keeps the budget for every source by itself, not only for all together: the source that is
+    judged worst is the best guess at what a source nobody has seen will be like. The lower one is the empirical
+    quantile: at most the budgeted share of held-out positives lies below it. Lower never exceeds upper.
 
     Args:
         figures: of the bundle, before prior shift.
@@ -197,11 +218,20 @@ def derive_thresholds(
     if allowed is not None and allowed >= len(figures.negatives):
         upper = 0.0
     elif figures.negatives:
-        first_spared = figures.negatives[-1 - (allowed or 0)]
+        spared = [figures.negatives[-1 - (allowed or 0)]]
+        spared += [
+            of_source[-1 - min(_share(false_positive_budget, of_source), len(of_source) - 1)]
+            for of_source in figures.by_source.values()
+        ]
+        first_spared = max(spared)
         upper = min(1.0, shift(first_spared, prior_shift) + CLEARANCE)
-    missed = min(math.floor(miss_budget * len(figures.positives) + 1e-9), len(figures.positives) - 1)
+    missed = min(_share(miss_budget, figures.positives), len(figures.positives) - 1)
     lower = max(0.0, shift(figures.positives[missed], prior_shift) - CLEARANCE) if figures.positives else 0.0
     return Thresholds(lower=min(lower, upper), upper=upper)
+
+
+def _share(budget: float, of: Sequence[float]) -> int:
+    return math.floor(budget * len(of) + 1e-9)
 
 
 @dataclass(frozen=True)

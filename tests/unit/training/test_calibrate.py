@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from training.calibrate import Measured, calibrate, fit_calibration, fit_fusion, folds
+from training.calibrate import Measured, accused_when_left_out, calibrate, fit_calibration, fit_fusion, folds
+from worker.calibration import CalibrationFigures
 
 
 def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
@@ -85,3 +86,13 @@ def test_no_calibration_is_flat_at_an_end() -> None:
     calibration = fit_calibration(logits, labels)
     assert calibration.method == "platt"
     assert calibration.probability(60.0) > 0.99
+
+
+def test_a_source_that_is_left_out_is_judged_by_the_others_threshold() -> None:
+    negatives = [0.1] * 99 + [0.5] + [0.6] * 100
+    figures = CalibrationFigures.of(negatives, [0.9] * 50, "tests", ["calm"] * 100 + ["wild"] * 100)
+    told = accused_when_left_out(figures)
+    assert told is not None
+    assert told["by_source"] == {"calm": {"images": 100, "rate": 0.0}, "wild": {"images": 100, "rate": 1.0}}
+    assert (told["accused"], told["rate"]) == (100, 0.5)
+    assert accused_when_left_out(CalibrationFigures.of([0.1], [0.9], "tests", ["one"])) is None

@@ -185,3 +185,22 @@ def test_a_budget_beyond_certifying_accuses_no_held_out_photograph() -> None:
     assert 0.97 < thresholds.upper < 0.99
     nothing = derive_thresholds(CalibrationFigures.of([], [0.9], "none"), false_positive_budget=0.5, miss_budget=0.0)
     assert nothing.upper == 1.0
+
+
+def test_the_upper_threshold_keeps_the_budget_for_every_source_by_itself() -> None:
+    calm, wild = [0.2] * 900, [0.2] * 95 + [0.8, 0.81, 0.82, 0.83, 0.9]
+    together = CalibrationFigures.of([*calm, *wild], [0.95] * 100, "tests")
+    apart = CalibrationFigures.of([*calm, *wild], [0.95] * 100, "tests", ["calm"] * 900 + ["wild"] * 100)
+    budgets = {"false_positive_budget": 0.01, "miss_budget": 0.05}
+    assert derive_thresholds(together, **budgets).upper < 0.82
+    upper = derive_thresholds(apart, **budgets).upper
+    assert 0.83 < upper < 0.9
+    assert sum(probability > upper for probability in wild) == 1
+
+
+def test_figures_by_source_survive_being_written_and_older_ones_have_none() -> None:
+    figures = CalibrationFigures.of([0.3, 0.1], [0.9], "tests", ["b", "a"])
+    assert CalibrationFigures.from_json(figures.to_json()) == figures
+    assert figures.by_source == {"a": (0.1,), "b": (0.3,)}
+    older = {"negatives": [0.1, 0.3], "positives": [0.9], "scope": "tests"}
+    assert CalibrationFigures.from_json(older).by_source == {}
