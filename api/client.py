@@ -254,13 +254,44 @@ class Assay:
         """Make champion again what the champion replaced."""
         return self._json("POST", "/v1/bundles/rollback", json={"reason": reason})
 
-    def train(self, recipe: str, **parameters: Any) -> Json:
-        """Ask for a training run."""
-        return self._json("POST", "/v1/training-runs", json={"recipe": recipe, "parameters": parameters})
+    def train(
+        self,
+        recipe: str,
+        *,
+        data: Sequence[str] = (),
+        base_bundle: str | None = None,
+        changes: Sequence[str] = (),
+        minutes: float | None = None,
+        shadow_share: float | None = None,
+        allow_parallel: bool = False,
+    ) -> Json:
+        """Ask for a training run; the recipe `refit` fits heads, fusion and calibration alone."""
+        told = _given(base_bundle=base_bundle, minutes=minutes, shadow_share=shadow_share)
+        more = {"data": list(data), "changes": list(changes), "allow_parallel": allow_parallel}
+        return self._json("POST", "/v1/training-runs", json={"recipe": recipe, **told, **more})
+
+    def training_runs(self, state: str | None = None) -> Iterator[Json]:
+        """Yield training runs, newest first."""
+        return self._pages("/v1/training-runs", state=state)
 
     def training_run(self, run_id: int) -> Json:
         """Return one training run."""
         return self._json("GET", f"/v1/training-runs/{run_id}")
+
+    def watch_training(self, run_id: int, every_seconds: float = 2.0) -> Iterator[Json]:
+        """Yield what a training run tells, until it has ended."""
+        after = 0
+        while True:
+            told = self._json("GET", f"/v1/training-runs/{run_id}/events", params={"after": after})
+            yield from told["items"]
+            if told["ended"]:
+                return
+            after = told["next_after"]
+            self._sleep(every_seconds)
+
+    def training_report(self, run_id: int) -> Json:
+        """Return what the gate found of a training run's bundle."""
+        return self._json("GET", f"/v1/training-runs/{run_id}/report")
 
     def cancel_training(self, run_id: int) -> Json:
         """Cancel a training run."""

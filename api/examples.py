@@ -111,10 +111,12 @@ EXAMPLES = (
         "POST /v1/training-runs",
         "/v1/training-runs",
         202,
-        body={"recipe": "wild", "parameters": {"base_bundle": "wild-0123456789ab"}},
+        body={"recipe": "wild", "base_bundle": "wild-0123456789ab", "data": ["s3://uploads/reviewed/"]},
     ),
     Example("GET /v1/training-runs", "/v1/training-runs?state=queued"),
     Example("GET /v1/training-runs/{run_id}", "/v1/training-runs/1"),
+    Example("GET /v1/training-runs/{run_id}/events", "/v1/training-runs/1/events?after=0"),
+    Example("GET /v1/training-runs/{run_id}/report", "/v1/training-runs/1/report"),
     Example("POST /v1/training-runs/{run_id}/cancel", "/v1/training-runs/1/cancel", 202),
     Example(
         "POST /v1/webhook-endpoints",

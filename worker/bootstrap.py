@@ -19,15 +19,18 @@ from worker.ingest.sweep import Sweep
 from worker.metrics import BACKLOG, OLDEST
 from worker.publish import Publisher
 from worker.retain import Retain
+from worker.ring_training import RingTraining
 from worker.settings import Settings
 from worker.store.doomed import Doomed
 from worker.store.erasure import Erasure
+from worker.store.features import OldFeatures
 from worker.store.idempotency import Idempotency
 from worker.store.migrate import require_migrated
 from worker.store.outbox import Outbox
 from worker.store.retention import Retentions
 from worker.store.scans import backlog
 from worker.store.session import Database, connect
+from worker.store.training_leases import TrainingLeases
 from worker.webhooks import Sender
 
 
@@ -38,9 +41,10 @@ class NoQueueError(AssayError):
 def run_dispatcher(settings: Settings) -> None:
     """Dispatch scans and run the scheduled duties until SIGTERM or SIGINT."""
     database = build_database(settings)
+    publisher = Publisher(make_celery(settings))
     dispatcher = Dispatcher(
         database,
-        Publisher(make_celery(settings)),
+        publisher,
         max_in_flight=settings.max_in_flight,
         dispatch_seconds=settings.dispatch_timeout_seconds,
         interval_seconds=settings.dispatch_interval_seconds,
@@ -50,6 +54,8 @@ def run_dispatcher(settings: Settings) -> None:
         "backlog": ScheduledDuty(5.0, partial(measure_backlog, database)),
         "webhooks": ScheduledDuty(1.0, build_sender(settings, database)),
         "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
+        "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), publisher)),
+        "features": ScheduledDuty(3600.0, OldFeatures(database, settings.feature_days)),
         "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
     stop = stop_on_signal()

@@ -6,6 +6,7 @@ from kombu import Queue
 from worker.settings import Settings
 
 SCAN_TASK = "assay.scan_image"
+TRAIN_TASK = "assay.train"
 TRAINING_QUEUE = "training"
 
 

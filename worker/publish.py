@@ -6,7 +6,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from worker.celery_app import SCAN_TASK
+from worker.celery_app import SCAN_TASK, TRAIN_TASK, TRAINING_QUEUE
 from worker.dispatch import BrokerDownError
 
 # The dispatcher tries again by itself; waiting inside kombu would only hide the trouble.
@@ -30,6 +30,17 @@ class Publisher:
                 for scan_id in scan_ids:
                     self._app.send_task(
                         SCAN_TASK, args=(scan_id,), queue=queue, producer=producer, retry=True, retry_policy=_RETRY
+                    )
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerDownError(str(error)) from error
+
+    def ring_for_training(self, times: int) -> None:
+        """Wake as many training workers; raises BrokerDownError."""
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for _ in range(times):
+                    self._app.send_task(
+                        TRAIN_TASK, queue=TRAINING_QUEUE, producer=producer, retry=True, retry_policy=_RETRY
                     )
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDownError(str(error)) from error

@@ -114,6 +114,31 @@ class Settings(BaseSettings):
         description="Share of all images, chosen by their content, that never trains; rates are measured on it.",
     )
 
+    feature_days: int = Field(
+        default=90, ge=0, description="Days that features of scans are kept, to fit heads on again; 0 keeps none."
+    )
+    shadow_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of live images that a bundle which the gate passed scans in shadow; 0 waits for an admin.",
+    )
+    training_data: Path | None = Field(
+        default=None, description="Folder of the training worker with the recipes' own files and other data."
+    )
+    training_recipes: Path | None = Field(
+        default=None, description="Folder with recipes of your own; they come before those of the release."
+    )
+    training_threads: int = Field(
+        default=0, ge=0, description="CPU threads of a training run; 0 leaves one core to everything else."
+    )
+    training_lease_seconds: float = Field(
+        default=60.0, gt=0, description="A training run whose worker was not heard of for so long is taken over."
+    )
+    training_checkpoint_seconds: float = Field(
+        default=300.0, gt=0, description="How often a run's checkpoints are copied to the artifact bucket."
+    )
+
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 from celery import Celery
 
-from worker.celery_app import SCAN_TASK
+from worker.celery_app import SCAN_TASK, TRAIN_TASK
 
 
 def register_tasks(app: Celery, scan_image: Callable[[int], None]) -> None:
@@ -15,3 +15,11 @@ def register_tasks(app: Celery, scan_image: Callable[[int], None]) -> None:
     def scan(scan_id: int) -> None:
         with structlog.contextvars.bound_contextvars(scan_id=scan_id):
             scan_image(scan_id)
+
+
+def register_training_task(app: Celery, train_waiting: Callable[[], None]) -> None:
+    """Give a training worker's app its task; acknowledged at once, since the lease owns a run and not the message."""
+
+    @app.task(name=TRAIN_TASK, acks_late=False, reject_on_worker_lost=False)
+    def train() -> None:
+        train_waiting()

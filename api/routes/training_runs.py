@@ -1,36 +1,65 @@
-"""Training runs: ask for one, see how it goes, cancel it. What is asked for waits for a training worker."""
+"""Training runs: ask for one, watch it, read what the gate found, cancel it."""
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field, JsonValue
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Admin, Needs
 from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.idempotency import Once, OnceRoute
 from api.problems import WITH_BODY, ProblemError, problems
+from api.run_stream import event_stream
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Line
+from api.texts import Line, Name
 from worker.store.api_keys import Scope
 from worker.store.audit import Actor
 from worker.store.tables import RunState, TrainingRun
+from worker.store.training_runs import ActiveRunError
 
 router = APIRouter(prefix="/v1/training-runs", tags=["training runs"], responses=problems(), route_class=OnceRoute)
 
 RunId = Annotated[int, Path(ge=1, le=MAX_ID)]
 _may_read = Depends(Needs(Scope.READ))
+_STREAM = "text/event-stream"
+_REPORT_PAGE = "gate.html"
 
 
 class NewRun(BaseModel):
-    """What to train: a recipe, and what departs from it."""
+    """What to train: a recipe, labels and data, and what departs from the recipe."""
 
-    recipe: Annotated[Line, Field(description="Name of a recipe, such as `wild`.")]
-    parameters: Annotated[
-        dict[str, JsonValue], Field(max_length=50, description="What departs from the recipe, such as `base_bundle`.")
-    ] = {}
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)?$",
+            max_length=100,
+            description="Name of a recipe, such as `wild`; `refit` fits heads and calibration alone, in seconds.",
+        ),
+    ]
+    data: Annotated[
+        list[Name],
+        Field(
+            max_length=50,
+            description="`s3://bucket/prefix` for the labelled images below it, or a name in the training worker's "
+            "data folder. Left out: every image that reviewers agree on, and the recipe's own files.",
+        ),
+    ] = []
+    base_bundle: Annotated[Line | None, Field(description="Version of the bundle whose weights it starts from.")] = None
+    changes: Annotated[
+        list[Line], Field(max_length=50, description="What departs from the recipe, such as `fit.epochs=3`.")
+    ] = []
+    minutes: Annotated[float | None, Field(gt=0, le=100_000, description="Wall clock for each detector.")] = None
+    shadow_share: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="Share of live images it scans in shadow once the gate has passed it."),
+    ] = None
+    allow_parallel: Annotated[bool, Field(description="Run beside an active run of the same recipe.")] = False
 
 
 class RunOut(FromRow):
@@ -40,13 +69,25 @@ class RunOut(FromRow):
     recipe: str
     parameters: dict[str, Any]
     state: RunState
-    progress: dict[str, Any] | None
+    progress: Annotated[
+        dict[str, Any] | None,
+        Field(description="`stage`, `done` (0 to 1), `eta_seconds`, and while it fits `detector`, `epoch`, `loss`."),
+    ]
     bundle_version: str | None = Field(description="What it made.")
+    gate_passed: Annotated[bool | None, Field(description="Null until the gate has judged.")] = None
     detail: str | None
     requested_by: str
     cancel_requested_at: datetime | None
     created_at: datetime
+    started_at: datetime | None
+    heartbeat_at: Annotated[datetime | None, Field(description="When its training worker was last heard of.")]
     finished_at: datetime | None
+
+    @classmethod
+    def of(cls, run: TrainingRun) -> "RunOut":
+        """Lay out a run."""
+        passed = None if run.report is None else bool(run.report["passed"])
+        return cls.model_validate(run).model_copy(update={"gate_passed": passed})
 
 
 class Runs(BaseModel):
@@ -56,10 +97,32 @@ class Runs(BaseModel):
     next_cursor: str | None
 
 
+class RunEvent(FromRow):
+    """Something that a run told."""
+
+    id: int
+    kind: Annotated[str, Field(description="`state`, `stage` or `progress`.")]
+    data: dict[str, Any]
+    created_at: datetime
+
+
+class RunEvents(BaseModel):
+    """What a run told, oldest first."""
+
+    items: list[RunEvent]
+    next_after: Annotated[int, Field(description="Send it as `after` for what is told from here on.")]
+    ended: Annotated[bool, Field(description="Nothing more will come.")]
+
+
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(409, *WITH_BODY))
 def request_training(run: NewRun, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> RunOut:
-    """Ask for a training run."""
-    return RunOut.model_validate(services.stores.training_runs.queue(actor, run.recipe, run.parameters))
+    """Ask for a training run; of one recipe one is active at a time."""
+    parameters = run.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
+    runs = services.stores.training_runs
+    try:
+        return RunOut.of(runs.queue(actor, run.recipe, parameters, allow_parallel=run.allow_parallel))
+    except ActiveRunError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
 
 
 @router.get("", dependencies=[_may_read])
@@ -69,7 +132,7 @@ def list_training_runs(
     """List training runs, newest first."""
     found = services.stores.training_runs.page(limit=limit + 1, before=decode_cursor(cursor), state=state)
     return Runs(
-        items=[RunOut.model_validate(run) for run in found[:limit]],
+        items=[RunOut.of(run) for run in found[:limit]],
         next_cursor=next_cursor([run.id for run in found], limit),
     )
 
@@ -77,17 +140,57 @@ def list_training_runs(
 @router.get("/{run_id}", responses=problems(404), dependencies=[_may_read])
 def get_training_run(run_id: RunId, services: FromApp) -> RunOut:
     """Return one training run."""
-    return RunOut.model_validate(_known(services, run_id))
+    return RunOut.of(_known(services, run_id))
+
+
+@router.get("/{run_id}/events", responses=problems(404), response_model=RunEvents, dependencies=[_may_read])
+def list_training_events(
+    run_id: RunId,
+    request: Request,
+    services: FromApp,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description="Only events beyond this id.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Response:
+    """Return what a run told; with `Accept: text/event-stream`, send it as it comes (`Last-Event-ID` goes on)."""
+    run = _known(services, run_id)
+    if _STREAM in request.headers.get("accept", ""):
+        last = request.headers.get("last-event-id", "")
+        return event_stream(services.stores.training_runs, run_id, int(last) if last.isdecimal() else after)
+    events = services.stores.training_runs.events(run_id, after=after, limit=limit)
+    told = RunEvents(
+        items=[RunEvent.model_validate(event) for event in events],
+        next_after=events[-1].id if events else after,
+        ended=run.finished_at is not None and len(events) < limit,
+    )
+    return Response(told.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/{run_id}/report",
+    response_model=dict[str, Any],
+    responses={**problems(404), 307: {"description": "The page lies there, without a key, for a short time"}},
+    dependencies=[_may_read],
+)
+def get_training_report(run_id: RunId, services: FromApp, form: Literal["json", "html"] = "json") -> Response:
+    """Return what the gate found, champion and challenger side by side; as a page with `form=html`."""
+    run = _known(services, run_id)
+    if run.report is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
+    if form == "json":
+        return JSONResponse(run.report)
+    key = f"{run.artifacts}{_REPORT_PAGE}"
+    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
+    return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
 def cancel_training_run(run_id: RunId, services: FromApp, actor: Admin) -> RunOut:
-    """Cancel a queued run at once; ask a running one to end."""
+    """Cancel a queued run at once; a running one ends within seconds."""
     cancelled = services.stores.training_runs.cancel(actor, run_id)
     run = _known(services, run_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
-    return RunOut.model_validate(run)
+    return RunOut.of(run)
 
 
 def _known(services: FromApp, run_id: int) -> TrainingRun:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from worker.errors import Reason
 from worker.store.audit import Actor, record
+from worker.store.features import forget as forget_features
 from worker.store.images import ERASED, tombstone_key
 from worker.store.session import Database
 from worker.store.tables import DoomedObject, Heatmap, Image, Label, Scan, ScanState, Verdict
@@ -54,6 +55,7 @@ class Erasure:
         of_these = select(Verdict.id).where(Verdict.image_pk.in_(erased))
         session.execute(delete(Heatmap).where(Heatmap.verdict_id.in_(of_these)))
         session.execute(delete(Label).where(Label.image_pk.in_(erased)))
+        forget_features(session, erased)
         session.execute(
             update(Verdict).where(Verdict.image_pk.in_(erased)).values(reviewer=None, reason=None, provenance={})
         )

@@ -87,6 +87,10 @@ def test_what_admins_do_is_done(assay: Assay, rows: Rows) -> None:
     run = assay.train("wild", base_bundle=BUNDLE)
     assert assay.training_run(run["id"])["state"] == "queued"
     assert assay.cancel_training(run["id"])["state"] == "cancelled"
+    assert [told["data"]["state"] for told in assay.watch_training(run["id"])] == ["queued", "cancelled"]
+    assert [found["id"] for found in assay.training_runs("cancelled")] == [run["id"]]
+    with pytest.raises(Problem, match="no report"):
+        assay.training_report(run["id"])
     hook = assay.add_webhook("https://platform.example/", ["verdict.changed"])
     assert hook["secret"].startswith("whsec_")
     assay.remove_webhook(hook["id"])

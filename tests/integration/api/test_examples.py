@@ -47,6 +47,8 @@ class Reader:
             self._sql("UPDATE scan SET state = 'dead', due_at = NULL, attempts = 5, reason = 'attempts_exhausted'")
         if example.route == "POST /v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver":
             self._sql("INSERT INTO webhook_delivery (endpoint_id, event, payload) VALUES (1, 'verdict.changed', '{}')")
+        if example.route == "GET /v1/training-runs/{run_id}/report":
+            self._sql('UPDATE training_run SET report = \'{"passed": true, "rules": []}\'')
         path, body = example.path, json.dumps(example.body)
         for shown, version in (("wild-0123456789ab", WILD), ("cifake-0123456789ab", CIFAKE)):
             path, body = path.replace(shown, version), body.replace(shown, version)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from tests.integration.api.conftest import Rows
+from tests.integration.api.conftest import BUNDLE, Rows
 from worker.delete_objects import DeleteObjects
 from worker.fetch import ObjectStore, s3_client
 from worker.ingest.register import Register
@@ -16,6 +16,8 @@ from worker.settings import Settings
 from worker.store.audit import Actor, Audit
 from worker.store.doomed import Doomed
 from worker.store.erasure import Erasure
+from worker.store.features import Seen
+from worker.store.features import put as put_features
 from worker.store.idempotency import Idempotency
 from worker.store.labels import Labels
 from worker.store.queries import Queries
@@ -27,7 +29,7 @@ from worker.words import DecidedBy
 pytestmark = pytest.mark.integration
 
 ME = Actor("me", request_id="r1")
-SECRETS = ("user-4711", "portrait.jpg", "maria", "her own words", "a prompt", "ab" * 32)
+SECRETS = ("what it saw", "user-4711", "portrait.jpg", "maria", "her own words", "a prompt", "ab" * 32)
 
 
 def everything(database: Database) -> str:
@@ -44,6 +46,8 @@ def known(database: Database, rows: Rows, **columns: Any) -> int:
     verdict = rows.verdict(image, scan_id=scan, provenance={"generator": "a prompt"}, probability=0.75)
     rows.heatmap(verdict, "clip", key=f"heatmaps/{image}/{scan}/clip.png")
     Labels(database).add(ME, "user-4711", LabelValue.AI_GENERATED, reviewer="maria", reason="her own words")
+    with database.transaction() as session:
+        put_features(session, image, BUNDLE, Seen(b"what it saw", {"clip": 1.0}, (0.5, 0.5)))
     return image
 
 

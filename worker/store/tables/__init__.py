@@ -10,6 +10,7 @@ from worker.store.tables.audit import AuditEntry, IdempotentRequest
 from worker.store.tables.bundles import Bundle, BundleRole, Promotion
 from worker.store.tables.declaration import Base, Json
 from worker.store.tables.drift import Drift
+from worker.store.tables.features import Feature
 from worker.store.tables.images import Image
 from worker.store.tables.labels import Label, LabelValue
 from worker.store.tables.policies import Policy
@@ -17,7 +18,7 @@ from worker.store.tables.rescans import Rescan, RescanState
 from worker.store.tables.retention import DoomedObject, Retention
 from worker.store.tables.scans import Scan, ScanKind, ScanState
 from worker.store.tables.schedule import Duty
-from worker.store.tables.training_runs import RunState, TrainingRun
+from worker.store.tables.training_runs import RunState, TrainingEvent, TrainingRun
 from worker.store.tables.verdicts import Heatmap, Verdict
 from worker.store.tables.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -30,6 +31,7 @@ __all__ = [
     "DoomedObject",
     "Drift",
     "Duty",
+    "Feature",
     "Heatmap",
     "IdempotentRequest",
     "Image",
@@ -45,6 +47,7 @@ __all__ = [
     "Scan",
     "ScanKind",
     "ScanState",
+    "TrainingEvent",
     "TrainingRun",
     "Verdict",
     "WebhookDelivery",

@@ -1,0 +1,56 @@
+"""Streams what a training run tells, as server-sent events.
+
+A stream ends with its run, or after some minutes; a browser's EventSource comes back by itself and goes on after the
+last event it has seen.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from worker.store.tables import TrainingEvent, TrainingRun
+
+_LOOK_EVERY_SECONDS = 1.0
+_LOOKS = 300
+# Proxies close what is silent; a comment is no event.
+_SIGN_OF_LIFE = ": waiting\n\n"
+
+
+class TellsOfRuns(Protocol):
+    """What a stream needs of :class:`~worker.store.training_runs.TrainingRuns`."""
+
+    def get(self, run_id: int) -> TrainingRun | None:
+        """Return one run."""
+
+    def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
+        """Return what it told."""
+
+
+def event_stream(runs: TellsOfRuns, run_id: int, after: int) -> StreamingResponse:
+    """Return a response that sends the run's events beyond ``after`` as they come."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(told(runs, run_id, after, asyncio.sleep), media_type="text/event-stream", headers=headers)
+
+
+async def told(
+    runs: TellsOfRuns, run_id: int, after: int, sleep: Callable[[float], Awaitable[object]]
+) -> AsyncIterator[str]:
+    """Yield the events as text, ids included; looks for new ones between calls of ``sleep``."""
+    for look in range(_LOOKS):
+        if look:
+            await sleep(_LOOK_EVERY_SECONDS)
+        # Asked first: what it told before it ended is then among the events.
+        run = await run_in_threadpool(runs.get, run_id)
+        events = await run_in_threadpool(lambda: runs.events(run_id, after=after))  # noqa: B023 - awaited at once.
+        for event in events:
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data)}\n\n"
+            after = event.id
+        if run is None or run.finished_at is not None:
+            yield "event: end\ndata: {}\n\n"
+            return
+        if not events:
+            yield _SIGN_OF_LIFE

@@ -1,0 +1,53 @@
+"""A stream sends each event once, goes on where it was, and ends with its run."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from api.run_stream import told
+from worker.store.tables import TrainingEvent, TrainingRun
+
+
+class Runs:
+    """A run that tells one event at each look and ends after the third."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def get(self, run_id: int) -> TrainingRun:
+        """Return the run."""
+        self.looks += 1
+        ended = datetime(2026, 11, 21, tzinfo=UTC) if self.looks == 3 else None
+        return TrainingRun(id=run_id, finished_at=ended)
+
+    def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
+        """Return what it told by now."""
+        known = [TrainingEvent(id=id_, run_id=run_id, kind="progress", data={"step": id_}) for id_ in (1, 2, 3)]
+        return [event for event in known[: self.looks] if event.id > after][:limit]
+
+
+def streamed(after: int) -> tuple[list[str], list[float]]:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def collect() -> list[str]:
+        return [part async for part in told(Runs(), 7, after, sleep)]
+
+    return asyncio.run(collect()), slept
+
+
+def test_each_event_is_sent_once_and_the_stream_ends_with_the_run() -> None:
+    parts, slept = streamed(after=0)
+    sent = [f'id: {id_}\nevent: progress\ndata: {{"step": {id_}}}\n\n' for id_ in (1, 2, 3)]
+    assert parts == [*sent, "event: end\ndata: {}\n\n"]
+    assert slept == [1.0, 1.0]
+
+
+def test_it_goes_on_after_the_last_event_that_was_seen() -> None:
+    parts, _ = streamed(after=2)
+    assert parts == [": waiting\n\n"] * 2 + [
+        'id: 3\nevent: progress\ndata: {"step": 3}\n\n',
+        "event: end\ndata: {}\n\n",
+    ]
