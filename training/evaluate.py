@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,11 +28,13 @@ from worker.calibration import certify, clopper_pearson_upper, derive_thresholds
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from training.evaluate_scores import Judged
+    from training.metrics import Cuts
+    from worker.calibration import CalibrationFigures, Thresholds
 
 ROBUSTNESS_IMAGES = 1000
 _WRONG = 24
@@ -44,6 +47,11 @@ class Policy:
     false_positive_budget: float = 0.01
     miss_budget: float = 0.05
     prior_shift: float = 0.0
+
+
+def thresholds_under(policy: Policy) -> Callable[[CalibrationFigures], Thresholds]:
+    """Give what derives a policy's thresholds from figures."""
+    return partial(derive_thresholds, **vars(policy))
 
 
 class Known(Protocol):
@@ -78,7 +86,7 @@ def evaluate(
     judged = judge_pictures(bundle, pictures)
     sound = pictures.take(judged.rows)
     probabilities = shifted(judged.probabilities, policy)
-    report = summarise(bundle, sound, probabilities, policy, judged)
+    report = summarise(bundle, sound, probabilities, policy, judged=judged)
     unsound = np.setdiff1d(np.arange(len(pictures)), judged.rows)
     report["data"] = {
         "images": len(sound),
@@ -111,23 +119,29 @@ def summarise(
     known: Known,
     probabilities: NDArray[np.float64],
     policy: Policy | None = None,
+    *,
     judged: Judged | None = None,
+    cuts: Cuts | None = None,
 ) -> dict[str, Any]:
-    """Lay out the measures of probabilities (N,): overall, by detector, by source, by generator, the worst named."""
+    """Lay out the measures of probabilities (N,): overall, by detector, by source, by generator, the worst named.
+
+    With `cuts`, verdicts are by each image's own thresholds in place of those that the policy gives the bundle.
+    """
     policy = policy or Policy()
-    thresholds = derive_thresholds(bundle.figures, **vars(policy))
+    thresholds = thresholds_under(policy)(bundle.figures)
+    ours = cuts or thresholds
     labels, alone = known.labels, len(np.unique(known.sources)) == 1
     clusters = known.hashes if alone else known.sources
-    overall = measure(labels, probabilities, thresholds)
-    by_source = by_group(labels, probabilities, known.sources, thresholds, known.hashes)
-    by_generator = by_group(labels, probabilities, known.generators, thresholds, clusters)
+    overall = measure(labels, probabilities, ours)
+    by_source = by_group(labels, probabilities, known.sources, ours, known.hashes)
+    by_generator = by_group(labels, probabilities, known.generators, ours, clusters)
     add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
     return {
         "bundle": bundle.version,
         "policy": dict(vars(policy)),
         "thresholds": {"lower": thresholds.lower, "upper": thresholds.upper},
         "overall": overall,
-        "intervals_95": intervals(labels, probabilities, clusters, thresholds),
+        "intervals_95": intervals(labels, probabilities, clusters, ours),
         "intervals_are": {
             "method": "percentile bootstrap, 200 draws (100 for a group)",
             "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",
@@ -141,7 +155,7 @@ def summarise(
         ),
         "certificate": {
             **certify(bundle.figures, thresholds, policy.false_positive_budget, policy.prior_shift).to_json(),
-            "seen_here": _accused_here(labels, probabilities, thresholds.upper),
+            "seen_here": _accused_here(labels, probabilities, ours.upper),
         },
         "by_detector": {
             name: measure(labels, judged.detector_probabilities[:, column]) for column, name in enumerate(judged.names)
@@ -153,11 +167,13 @@ def summarise(
     }
 
 
-def _accused_here(labels: NDArray[np.int8], probabilities: NDArray[np.float64], upper: float) -> dict[str, Any]:
-    negatives = probabilities[labels == 0]
-    errors = int((negatives > upper).sum())
-    bound = clopper_pearson_upper(errors, len(negatives)) if len(negatives) else None
-    return {"negatives": len(negatives), "accused": errors, "rate_at_most": bound}
+def _accused_here(
+    labels: NDArray[np.int8], probabilities: NDArray[np.float64], upper: float | NDArray[np.float64]
+) -> dict[str, Any]:
+    negatives = int((labels == 0).sum())
+    errors = int(((probabilities > upper) & (labels == 0)).sum())
+    bound = clopper_pearson_upper(errors, negatives) if negatives else None
+    return {"negatives": negatives, "accused": errors, "rate_at_most": bound}
 
 
 def most_wrong(pictures: Pictures, probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:

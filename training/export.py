@@ -17,11 +17,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from training.calibrate import Calibrated, Measured, accused_when_left_out, calibrate
+from training.calibrate import Calibrated, accused_when_left_out, calibrate, figures_of
 from training.data import Rows, recipe_rows, split
-from training.evaluate import summarise
+from training.evaluate import Policy, summarise, thresholds_under
 from training.evaluate_scores import judge_images
-from training.export_card import code_version, data_facts, detector_facts, measures, probe, weaknesses
+from training.export_card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
+from training.fusion import Measured
 from training.recipe import Recipe, load_recipe
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
@@ -67,16 +68,13 @@ def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
         covariates=judged.covariates,
         labels=rows.labels,
         groups=rows.sources if grouped_by_source else rows.hashes,
+        by_source=grouped_by_source,
     )
 
 
-def calibrated(parts: BundleParts, found: Calibrated, rows: Rows, recipe: Recipe) -> BundleParts:
+def calibrated(parts: BundleParts, found: Calibrated, measured: Measured, scope: str) -> BundleParts:
     """Put fusion, calibrations and figures into the bundle."""
-    on_scale = found.threshold_probabilities
-    negatives, positives = rows.labels == 0, rows.labels == 1
-    figures = CalibrationFigures.of(
-        on_scale[negatives].tolist(), on_scale[positives].tolist(), recipe.scope, rows.sources[negatives].tolist()
-    )
+    figures = figures_of(measured, found.threshold_probabilities, scope)
     return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
 
 
@@ -93,12 +91,14 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         groups=measured.groups,
     )
     found = calibrate(measured)
-    parts = calibrated(parts, found, held_out, recipe)
-    report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities)
+    parts = calibrated(parts, found, measured, recipe.scope)
+    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities, cuts=cuts)
     report["auroc_by_detector"] = {
         name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
         for column, name in enumerate(measured.names)
     }
+    report["auroc_by_inputs"] = found.auroc_by_inputs
     licences = recipe.card.get("licences") or recipe.card.get("data")
     card = {
         **recipe.card,
@@ -125,7 +125,9 @@ def _held_out_facts(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
         ),
         "held_out_sources": list(recipe.held_out_sources),
         "held_out": told.pop("overall"),
+        "held_out_is": HELD_OUT_IS,
         "auroc_by_detector": report["auroc_by_detector"],
+        "auroc_by_inputs": report["auroc_by_inputs"],
         **told,
     }
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 # A gradient: drawn by numpy alone, so no font or drawing library can change it.
 PROBE_SEED = 2
+HELD_OUT_IS = (
+    "what a bundle gives whose fusion, calibration and thresholds were fitted without the image's source (or content, "
+    "where there is one source), in up to five folds; what `assay evaluate` gives is under `evaluations`"
+)
 _WEAK_ACCURACY = 0.7
 _WEAK_SHOWN = 5
 _KEPT = ("overall", "intervals_95", "intervals_are", "worst_source", "worst_generator", "worst_group", "by_detector")

@@ -16,14 +16,15 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from training.calibrate import Measured, accused_when_left_out, calibrate, folds
-from training.evaluate import summarise
+from training.calibrate import accused_when_left_out, calibrate, figures_of
+from training.evaluate import Policy, summarise, thresholds_under
 from training.evaluate_changes import robustness
 from training.evaluate_pictures import some
 from training.evaluate_scores import judge_pictures
 from training.export import shipped_precision
-from training.export_card import code_version, data_facts, detector_facts, measures, probe, weaknesses
+from training.export_card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
 from training.export_networks import NetworkError, lacks_head, with_head
+from training.fusion import Measured, folds
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import FUSED, BundleParts, DetectorPart, write_bundle
@@ -88,22 +89,17 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
     sound = pictures.take(judged.rows)
     measured = _measured(judged, sound)
     found = calibrate(measured)
-    labels, on_scale = sound.labels, found.threshold_probabilities
-    figures = CalibrationFigures.of(
-        on_scale[labels == 0].tolist(),
-        on_scale[labels == 1].tolist(),
-        wrapping.scope,
-        sound.sources[labels == 0].tolist(),
-    )
+    figures = figures_of(measured, found.threshold_probabilities, wrapping.scope)
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
     bundle = Bundle(parts, device)
     bundle.warm_up(2)
-    report = summarise(bundle, sound, found.held_out_probabilities)
+    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    report = summarise(bundle, sound, found.held_out_probabilities, cuts=cuts)
     if wrapping.robustness_images:
         chosen = some(sound, wrapping.robustness_images)
         report["robustness"] = robustness(bundle, chosen, len(sound), report["thresholds"], lambda p: p)
-    by_source = measured.groups is sound.sources
-    card = _card(wrapping, parts, report, by_source=by_source, fitted_heads=headless, turned=turned)
+    report["auroc_by_inputs"] = found.auroc_by_inputs
+    card = _card(wrapping, parts, report, by_source=measured.by_source, fitted_heads=headless, turned=turned)
     card |= {"calibration_data": data_facts(sound, wrapping.licences), "probe": probe(bundle)}
     if headless:
         card["head_data"] = data_facts(fitted, wrapping.licences)
@@ -214,7 +210,8 @@ def _with_signs(detectors: Mapping[str, DetectorPart], turned: list[str]) -> dic
 def _measured(judged: Judged, sound: Pictures) -> Measured:
     """Group by source if the folds can be made so, else by content."""
     for groups in (sound.sources, sound.hashes):
-        measured = Measured(judged.names, judged.logits, judged.covariates, sound.labels, groups)
+        by_source = groups is sound.sources
+        measured = Measured(judged.names, judged.logits, judged.covariates, sound.labels, groups, by_source)
         try:
             list(folds(measured))
         except ValueError:
@@ -245,6 +242,8 @@ def _card(
         "folds": "by source" if by_source else "by content",
         "certifies": "The upper threshold's false-positive bound holds for images like the calibration images'.",
         "held_out": told.pop("overall"),
+        "held_out_is": HELD_OUT_IS,
+        "auroc_by_inputs": report["auroc_by_inputs"],
         **told,
         "certificate": report["certificate"],
         "accused_when_left_out": accused_when_left_out(parts.figures),

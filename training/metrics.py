@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,23 @@ LEAST_GROUP = 20
 _OF_A_GROUP = ("accuracy", "auroc", "recall", "false_positive_rate", "coverage", "wrongly_accused", "found")
 
 
-def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Cuts:
+    """Thresholds of each image's own, (N,) each: where its source must not have had a say in them."""
+
+    lower: Floats
+    upper: Floats
+
+    def take(self, rows: NDArray[Any]) -> Cuts:
+        """Select images by mask or index."""
+        return Cuts(self.lower[rows], self.upper[rows])
+
+
+def _of(rows: NDArray[Any], thresholds: Thresholds | Cuts | None) -> Thresholds | Cuts | None:
+    return thresholds.take(rows) if isinstance(thresholds, Cuts) else thresholds
+
+
+def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts | None = None) -> dict[str, Any]:
     """Measure one group of images.
 
     Args:
@@ -83,12 +100,16 @@ def _ranking(labels: Labels, probabilities: Floats) -> dict[str, float]:
     }
 
 
-def _outside_uncertain(labels: Labels, probabilities: Floats, thresholds: Thresholds) -> dict[str, Any]:
+def _outside_uncertain(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts) -> dict[str, Any]:
     accused, cleared = probabilities > thresholds.upper, probabilities < thresholds.lower
     decided = accused | cleared
     right = (accused & (labels == 1)) | (cleared & (labels == 0))
     negatives, positives = labels == 0, labels == 1
     return {
+        "verdicts": {
+            name: {"not_ai_generated": int((which & negatives).sum()), "ai_generated": int((which & positives).sum())}
+            for name, which in (("not_ai_generated", cleared), ("uncertain", ~decided), ("ai_generated", accused))
+        },
         "coverage": float(decided.mean()),
         "accuracy_outside_uncertain": _share(int(right.sum()), int(decided.sum())),
         "wrongly_accused": _share(int((accused & negatives).sum()), int(negatives.sum())),
@@ -112,7 +133,7 @@ def intervals(
     labels: Labels,
     probabilities: Floats,
     clusters: NDArray[np.str_],
-    thresholds: Thresholds | None = None,
+    thresholds: Thresholds | Cuts | None = None,
     draws: int = BOOTSTRAPS,
 ) -> dict[str, list[float]]:
     """Give a 95 % percentile bootstrap interval of every measure, drawing whole clusters.
@@ -139,7 +160,7 @@ def intervals(
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
         for _ in range(draws):
             rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
-            for name, value in measure(labels[rows], probabilities[rows], thresholds).items():
+            for name, value in measure(labels[rows], probabilities[rows], _of(rows, thresholds)).items():
                 if isinstance(value, float):
                     drawn.setdefault(name, []).append(value)
     return {
@@ -153,16 +174,18 @@ def by_group(
     labels: Labels,
     probabilities: Floats,
     groups: NDArray[np.str_],
-    thresholds: Thresholds | None,
+    thresholds: Thresholds | Cuts | None,
     clusters: NDArray[np.str_] | None = None,
 ) -> dict[str, Any]:
     """Measure each group by itself, worst accuracy first; where clusters are given, with `intervals_95`."""
     measured = {}
     for name in np.unique(groups).tolist():
         inside = groups == name
-        found = measure(labels[inside], probabilities[inside], thresholds)
+        found = measure(labels[inside], probabilities[inside], _of(inside, thresholds))
         if clusters is not None:
-            drawn = intervals(labels[inside], probabilities[inside], clusters[inside], thresholds, GROUP_BOOTSTRAPS)
+            drawn = intervals(
+                labels[inside], probabilities[inside], clusters[inside], _of(inside, thresholds), GROUP_BOOTSTRAPS
+            )
             found["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
         measured[name] = found
     return dict(sorted(measured.items(), key=lambda item: float(item[1]["accuracy"])))

@@ -74,7 +74,8 @@ def render(report: Mapping[str, Any], images: Mapping[str, str]) -> str:
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None else f"{100 * value:.{digits}f} %"
+    # No line ends between a figure and its sign.
+    return "\N{EN DASH}" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _drawings(report: Mapping[str, Any]) -> dict[str, str]:

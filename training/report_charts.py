@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Stand-in → CSS variable of the template; no colour otherwise in use.
-INK, FAINT, AI, REAL, MARK = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-_VARIABLES = {INK: "--ink", FAINT: "--line", AI: "--ai", REAL: "--real", MARK: "--mark"}
+INK, FAINT, AI, REAL, MARK, CARD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f", "#101112"
+_VARIABLES = {INK: "--ink", FAINT: "--line", AI: "--ai", REAL: "--real", MARK: "--mark", CARD: "--card"}
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -36,12 +36,15 @@ _STYLE: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "xtick.color": INK,
     "ytick.color": INK,
-    "legend.frameon": False,
+    "legend.facecolor": CARD,
+    "legend.edgecolor": CARD,
+    "legend.framealpha": 0.8,
     "lines.linewidth": 2.0,
 }
 _LEAST_RATE = 1e-4
 _GROUPS_SHOWN = 12
 _NAME_SHOWN = 28
+_LEAST_ROWS = 3
 
 
 @contextmanager
@@ -73,11 +76,12 @@ def roc(points: Mapping[str, Sequence[float]], auroc: float) -> str:
         axes.step(rates, points["true_positive_rate"], where="post", color=AI, label=f"AUROC {auroc:.4f}")
         chance = [10 ** (step / 20 - 4) for step in range(81)]
         axes.plot(chance, chance, color=INK, linewidth=1, linestyle=":", label="chance")
-        for rate, text in ((0.001, "0.1 %"), (0.01, "1 %")):
+        for rate in (0.001, 0.01):
             axes.axvline(rate, color=MARK, linewidth=1, linestyle="--")
-            axes.annotate(text, (rate, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
         axes.set(xscale="log", xlim=(_LEAST_RATE, 1), ylim=(0, 1.01))
-        axes.set(xlabel="photographs called AI-generated (log)", ylabel="AI-generated found")
+        axes.set_xticks([10.0**power for power in range(-4, 1)], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
+        axes.minorticks_off()
+        axes.set(xlabel="not AI-generated, called so (logarithmic)", ylabel="AI-generated found")
         axes.legend(loc="lower right")
     return drawn[0]
 
@@ -116,10 +120,11 @@ def histogram(counts: Mapping[str, Sequence[float]], lower: float, upper: float)
             axes.stairs(counts[name], edges, color=colour, linewidth=1.6, label=label)
         for cut in sorted({lower, upper}):
             axes.axvline(cut, color=MARK, linewidth=1.4, linestyle="--")
-        axes.annotate("uncertain", ((lower + upper) / 2, 1.01), xycoords=("data", "axes fraction"), ha="center")
+        axes.axvspan(lower, upper, color=MARK, alpha=0.07, linewidth=0)
+        axes.annotate("uncertain", ((lower + upper) / 2, 1.02), xycoords=("data", "axes fraction"), ha="center")
         axes.set(yscale="symlog", xlim=(0, 1), xlabel="probability of being AI-generated", ylabel="images (log)")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper center")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, borderaxespad=0)
     return drawn[0]
 
 
@@ -144,14 +149,15 @@ def robustness(changes: Mapping[str, Mapping[str, Any]]) -> str:
 def worst_groups(groups: Mapping[str, Mapping[str, Any]], name: str) -> str:
     """Draw the accuracy of the worst groups, the very worst on top."""
     shown = list(groups.items())[:_GROUPS_SHOWN]
-    with _axes(name, 4.6, 1.0 + 0.3 * len(shown)) as (axes, drawn):
+    rows = max(len(shown), _LEAST_ROWS)
+    with _axes(name, 4.6, 1.0 + 0.3 * rows) as (axes, drawn):
         places = range(len(shown))
         values = [float(found["accuracy"]) for _, found in shown]
         lows, highs = _arms([found for _, found in shown], "accuracy")
         axes.barh(places, values, color=REAL, alpha=0.45, height=0.62)
         axes.errorbar(values, places, xerr=[lows, highs], fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
-        axes.set_yticks(places, [_short(group) + f"  ({found['images']})" for group, found in shown])
-        axes.invert_yaxis()
+        axes.set_yticks(places, [_short(group) + f"  ({found['images']:,})" for group, found in shown])
+        axes.set_ylim(rows - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set(xlim=(0, 1), xlabel="accuracy at one half")
     return drawn[0]

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from training.calibrate import Measured, accused_when_left_out, calibrate, fit_calibration, fit_fusion, folds
-from worker.calibration import CalibrationFigures
+from training.calibrate import accused_when_left_out, calibrate, fit_calibration
+from training.fusion import Measured, fit_fusion, folds
+from worker.calibration import CalibrationFigures, Thresholds
 
 
 def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
@@ -96,3 +97,35 @@ def test_a_source_that_is_left_out_is_judged_by_the_others_threshold() -> None:
     assert told["by_source"] == {"calm": {"images": 100, "rate": 0.0}, "wild": {"images": 100, "rate": 1.0}}
     assert (told["accused"], told["rate"]) == (100, 0.5)
     assert accused_when_left_out(CalibrationFigures.of([0.1], [0.9], "tests", ["one"])) is None
+
+
+def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
+    """A covariate that tells the classes of some sources, and tells them wrong in others, is left out."""
+    data = measured()
+    swayed = data.covariates.copy()
+    signs = np.where(np.isin(data.groups, ["source 2", "source 3", "source 6"]), 1.0, -1.0)
+    swayed[:, 0] = signs * (data.labels * 2.0 - 1.0) * 3.0
+    found = calibrate(Measured(data.names, data.logits, swayed, data.labels, data.groups))
+    assert next(iter(found.auroc_by_inputs)) == "clip + convnext"
+    assert found.auroc_by_inputs["clip + convnext"] > found.auroc_by_inputs["clip + convnext + quality"]
+    assert {0.0} == {weight for weight, _, _ in found.fusion.covariates}
+    assert found.auroc_by_inputs.keys() >= {"clip", "convnext", "clip + quality", "convnext + quality"}
+
+
+def test_a_detector_that_only_misleads_is_left_out() -> None:
+    data = measured()
+    data.logits[:, 0] = np.where(np.isin(data.groups, ["source 2", "source 6"]), 9.0, -9.0) * (data.labels * 2.0 - 1.0)
+    found = calibrate(data)
+    assert next(iter(found.auroc_by_inputs)) == "convnext"
+    assert found.fusion.weights["clip"] == 0.0 < found.fusion.weights["convnext"]
+
+
+def test_the_thresholds_of_an_image_come_from_the_other_groups() -> None:
+    data = measured()
+    found = calibrate(data)
+    cuts = found.held_out_cuts(lambda figures: Thresholds(0.25, len(figures.negatives) / 1000))
+    for part in found.left_out:
+        others = np.setdiff1d(np.arange(len(data.labels)), part.rows)
+        assert set(cuts.upper[part.rows]) == {(data.labels[others] == 0).sum() / 1000}
+        assert set(part.figures.by_source) == set(data.groups[others][data.labels[others] == 0])
+    assert sorted(np.concatenate([part.rows for part in found.left_out]).tolist()) == list(range(len(data.labels)))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from training.metrics import (
+    Cuts,
     add_ranking_against_negatives,
     by_group,
     expected_calibration_error,
@@ -29,6 +30,19 @@ def test_outside_uncertain_counts_verdicts_alone() -> None:
     figures = measure(LABELS, PROBABILITIES, Thresholds(lower=0.25, upper=0.85))
     assert (figures["coverage"], figures["accuracy_outside_uncertain"]) == (0.5, 0.75)
     assert tuple(figures[k] for k in ("wrongly_accused", "found", "wrongly_cleared")) == (0.25, 0.25, 0.0)
+
+
+def test_each_image_can_have_thresholds_of_its_own() -> None:
+    cuts = Cuts(np.array([0.05, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25]), np.array([0.5] * 7 + [0.97]))
+    figures = measure(LABELS, PROBABILITIES, cuts)
+    assert figures["verdicts"] == {
+        "not_ai_generated": {"not_ai_generated": 1, "ai_generated": 0},
+        "uncertain": {"not_ai_generated": 2, "ai_generated": 2},
+        "ai_generated": {"not_ai_generated": 1, "ai_generated": 2},
+    }
+    groups = by_group(LABELS, PROBABILITIES, np.array(["a", "b"] * 4), cuts)
+    assert (groups["a"]["found"], groups["b"]["found"]) == (0.5, 0.5)
+    assert groups["b"]["wrongly_accused"] == 0.5
 
 
 def test_one_class_has_no_ranking_but_an_accuracy() -> None:

@@ -1,0 +1,120 @@
+"""Fusion of a run: held-out logits → logistic stacking, fitted in folds that part no source.
+
+The inputs to choose from are the detectors' logits, together or alone, with or without the quality covariates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from worker.calibration import Fusion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Labels = NDArray[np.int8]
+    Indices = NDArray[np.int64]
+    Folds = Sequence[tuple[Indices, Indices]]
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the detectors gave on held-out images, N of them.
+
+    Attributes:
+        names: of the detectors, D of them.
+        logits: (N, D).
+        covariates: (N, C).
+        labels: (N,).
+        groups: (N,), what must not be parted between folds.
+        by_source: the groups are sources; else they are contents, there being one source.
+    """
+
+    names: tuple[str, ...]
+    logits: Floats
+    covariates: Floats
+    labels: Labels
+    groups: NDArray[np.str_]
+    by_source: bool = True
+
+    def take(self, rows: Indices) -> Measured:
+        """Select images by index."""
+        parts = (self.logits[rows], self.covariates[rows], self.labels[rows], self.groups[rows])
+        return Measured(self.names, *parts, self.by_source)
+
+
+def inputs(measured: Measured) -> dict[str, Measured]:
+    """Name every choice of inputs, the most detectors first; what is not chosen is zero, so its weight will be."""
+    found = {}
+    for count in range(len(measured.names), 0, -1):
+        for used in combinations(measured.names, count):
+            logits = np.where(np.isin(measured.names, used), measured.logits, 0.0)
+            some = replace(measured, logits=logits)
+            found[" + ".join(used)] = replace(some, covariates=np.zeros_like(measured.covariates))
+            found[" + ".join((*used, "quality"))] = some
+    return found
+
+
+def folds(measured: Measured) -> Folds:
+    """Part into (fitted, judged) rows by group, with both classes on either side; the most folds that allow it.
+
+    Raises:
+        ValueError: even two folds leave a side with one class.
+    """
+    for count in range(min(_FOLDS, len(np.unique(measured.groups))), 1, -1):
+        for seed in range(20):
+            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+            parts = list(splitter.split(measured.logits, measured.labels, measured.groups))
+            if all(len(np.unique(measured.labels[side])) > 1 for part in parts for side in part):
+                return parts
+    message = "the held-out groups cannot be parted so that both classes are on either side: hold out more sources"
+    raise ValueError(message)
+
+
+def out_of_fold(measured: Measured, parts: Folds) -> Floats:
+    """Fuse each image by a fit without its group: (N,) logits."""
+    fused = np.empty(len(measured.labels))
+    for fitted, judged in parts:
+        fused[judged] = fuse_all(fit_fusion(measured, fitted), measured, judged)
+    return fused
+
+
+def fit_fusion(measured: Measured, rows: Indices) -> Fusion:
+    """Fit logistic stacking on some rows; a detector that would count against itself is left at zero."""
+    names, labels = list(measured.names), measured.labels[rows]
+    means, spreads = measured.covariates[rows].mean(axis=0), measured.covariates[rows].std(axis=0) + 1e-6
+    standard = np.clip((measured.covariates[rows] - means) / spreads, -3.0, 3.0)
+    used = np.arange(len(names))
+    while True:
+        logits = measured.logits[rows][:, used]
+        model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
+        model.fit(np.hstack([logits, standard]), labels)
+        weights = model.coef_[0]
+        counts_for = weights[: len(used)] >= 0
+        if counts_for.all() or len(used) == 1:
+            break
+        used = used[counts_for] if counts_for.any() else used[:1]
+    by_name = dict.fromkeys(names, 0.0) | {names[c]: max(0.0, float(w)) for c, w in zip(used, weights, strict=False)}
+    tail = weights[len(used) :]
+    covariates = tuple((float(w), float(m), float(s)) for w, m, s in zip(tail, means, spreads, strict=True))
+    return Fusion(by_name, covariates, float(model.intercept_[0]))
+
+
+def fuse_all(fusion: Fusion, measured: Measured, rows: Indices) -> Floats:
+    """Fuse some images: (M,) logits."""
+    fused = [
+        fusion.fuse(dict(zip(measured.names, logits, strict=True)), covariates)
+        for logits, covariates in zip(measured.logits[rows].tolist(), measured.covariates[rows].tolist(), strict=True)
+    ]
+    return np.array(fused)
