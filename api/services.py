@@ -15,8 +15,10 @@ from api.readiness import Readiness
 from api.remembered import Remembered
 from worker.fetch import ObjectVersion
 from worker.ingest.sqs import Registers
+from worker.store.api_keys import ApiKeys
 from worker.store.audit import Audit
 from worker.store.challengers import Challengers
+from worker.store.console_sessions import ConsoleSessions
 from worker.store.erasure import Erasure
 from worker.store.idempotency import Idempotency
 from worker.store.labelled import LabelledContents, LabelTerms
@@ -41,6 +43,12 @@ class Objects(Protocol):
         self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> ObjectVersion:
         """Write an object."""
+
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return the bytes of exactly this version of an object."""
+
+    def read(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Return the bytes of an object as it is now."""
 
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
         """Return an address that reads one object without credentials."""
@@ -78,9 +86,11 @@ class Reads(Protocol):
 class Stores:
     """The nouns that routes change or list, each with its table."""
 
+    api_keys: ApiKeys
     audit: Audit
     bundles: Bundles
     challengers: Challengers
+    console_sessions: ConsoleSessions
     erasure: Erasure
     figures: Figures
     idempotency: Idempotency
@@ -101,9 +111,11 @@ FIGURES_SECONDS = 5.0
 def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerms | None = None) -> Stores:
     """Return the stores over a database; nothing is contacted."""
     return Stores(
+        api_keys=ApiKeys(database),
         audit=Audit(database),
         bundles=Bundles(database),
         challengers=Challengers(database),
+        console_sessions=ConsoleSessions(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
         idempotency=Idempotency(database),

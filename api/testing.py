@@ -88,6 +88,16 @@ class FakeObjects(Failing):
         self.stored[bucket, key] = StoredObject(body, content_type, metadata or {})
         return ObjectVersion(None, "etag-of-it")
 
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return an object's bytes; there is one version."""
+        del version, versioned
+        return self.read(bucket, key, max_bytes=max_bytes)
+
+    def read(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Return an object's bytes."""
+        self.fail_if_told()
+        return self.stored[bucket, key].body[:max_bytes]
+
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
         """Return an address that names everything that went into it."""
         return f"https://store.example/{bucket}/{key}?expires={seconds}"

@@ -140,8 +140,15 @@ class ObjectStore:
             RefusedError: the store refuses this object.
             ObjectStoreDownError: the store does not answer, or not in time.
         """
-        deadline = self._monotonic() + _FETCH_SECONDS
         pin = {"VersionId": version} if versioned else {"IfMatch": f'"{version}"'}
+        return self._got(bucket, key, pin, max_bytes)
+
+    def read(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Return the bytes of an object as it is now: what we wrote ourselves. Raises as :meth:`fetch`."""
+        return self._got(bucket, key, {}, max_bytes)
+
+    def _got(self, bucket: str, key: str, pin: Mapping[str, str], max_bytes: int) -> bytes:
+        deadline = self._monotonic() + _FETCH_SECONDS
         try:
             answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
             with closing(answer["Body"]) as body:
@@ -151,7 +158,7 @@ class ObjectStore:
                 return self._read(body, size, deadline)
         except ClientError as error:
             if _code(error) in _GONE:
-                raise GoneError(f"{bucket}/{key} at version {version}: {_code(error)}") from error
+                raise GoneError(f"{bucket}/{key} at {dict(pin) or 'any version'}: {_code(error)}") from error
             raise _trouble(error) from error
         except (BotoCoreError, HTTPError) as error:
             raise ObjectStoreDownError(str(error)) from error

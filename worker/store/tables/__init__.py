@@ -8,6 +8,7 @@ that even against our own code.
 from worker.store.tables.api_keys import ApiKey
 from worker.store.tables.audit import AuditEntry, IdempotentRequest
 from worker.store.tables.bundles import Bundle, BundleRole, Promotion
+from worker.store.tables.console_sessions import ConsoleSession
 from worker.store.tables.declaration import Base, Json
 from worker.store.tables.drift import Drift
 from worker.store.tables.features import Feature
@@ -28,6 +29,7 @@ __all__ = [
     "Base",
     "Bundle",
     "BundleRole",
+    "ConsoleSession",
     "DoomedObject",
     "Drift",
     "Duty",
