@@ -1,9 +1,10 @@
 """The platform's own ids, as they come in and as they stand in a path. Pure."""
 
 import unicodedata
+from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
-from api.problems import InvalidError
+from api.problems import InvalidError, ProblemError
 
 MAX_CHARACTERS = 512
 # The id and the source travel as object metadata, percent-encoded; S3 stores hold 2 KB of it, names included.
@@ -57,3 +58,8 @@ def _checked(name: str, value: str, characters: int, encoded_bytes: int) -> str:
     if len(quote(value)) > encoded_bytes:
         raise InvalidError("body", name, f"must be at most {encoded_bytes} bytes long when percent-encoded")
     return value
+
+
+def unknown_image() -> ProblemError:
+    """Return the 404 of an image id that nobody knows."""
+    return ProblemError(HTTPStatus.NOT_FOUND, "There is no image of this id.")

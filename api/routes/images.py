@@ -17,7 +17,7 @@ from api.auth import Admin, Ingester, Needs
 from api.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.etags import NOT_MODIFIED, tagged
 from api.idempotency import Key, OnceRoute, claim
-from api.image_ids import image_path
+from api.image_ids import image_path, unknown_image
 from api.problems import WITH_BODY, ProblemError, problems
 from api.schemas import Accepted, History, ImageOut, PastVerdict
 from api.services import FromApp
@@ -129,8 +129,3 @@ def erase_image(image_id: ImageId, services: FromApp, actor: Admin) -> None:
     """
     if not services.stores.erasure.erase(actor, image_id):
         raise unknown_image()
-
-
-def unknown_image() -> ProblemError:
-    """Return the 404 of an image id that nobody knows."""
-    return ProblemError(HTTPStatus.NOT_FOUND, "There is no image of this id.")

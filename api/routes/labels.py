@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from api.auth import Needs
 from api.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.idempotency import Once, OnceRoute
+from api.image_ids import unknown_image
 from api.problems import WITH_BODY, problems
-from api.routes.images import ImageId, unknown_image
+from api.routes.images import ImageId
 from api.schemas import FromRow
 from api.services import FromApp
 from api.texts import Line, Words

@@ -55,7 +55,8 @@ def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors) -> str:
     waits = [row["ms"] for row in outcome_rows(ended) if row["ms"] is not None]
     middle = f", half of them within {median(waits):.0f} ms of their put" if waits else ""
     shares = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    return f"{len(ended)} images: {shares}{middle}\nAPI {doors.api_url}/docs   Flower {doors.flower_url}"
+    doors_told = f"console {doors.api_url}/console   API {doors.api_url}/docs   Flower {doors.flower_url}"
+    return f"{len(ended)} images: {shares}{middle}\n{doors_told}"
 
 
 def _row(sent: Sent, outcome: Outcome | None) -> dict[str, Any]:

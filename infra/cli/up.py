@@ -17,6 +17,7 @@ def up() -> None:
 def describe(doors: Doors, settings: Settings) -> str:
     """Return what a person needs to use the running stack."""
     return f"""Assay is up.
+  console  {doors.api_url}/console   sign in with the key below
   API      {doors.api_url}/docs
   Flower   {doors.flower_url}   user and password: {settings.data_dir / "flower_login"}
   API key  {settings.data_dir / "api_key"} holds an admin key of this machine;
