@@ -205,6 +205,14 @@ class Assay:
         """Queue a dead scan again."""
         return self._json("POST", f"/v1/scans/{scan_id}/replay")
 
+    def rescan_history(self, reason: str, rate: float = 10.0, **filters: Any) -> Json:
+        """Scan again what a filter names, behind all live images."""
+        return self._json("POST", "/v1/rescans", json={"filter": filters, "rate": rate, "reason": reason})
+
+    def rescan(self, rescan_id: int) -> Json:
+        """Tell how far a rescan has come."""
+        return self._json("GET", f"/v1/rescans/{rescan_id}")
+
     def stats(self, hours: int = 24) -> Json:
         """Return figures of the whole."""
         return self._json("GET", "/v1/stats", params={"hours": hours})

@@ -108,6 +108,19 @@ EXAMPLES = (
     Example("GET /v1/bundles/promotions", "/v1/bundles/promotions"),
     Example("POST /v1/bundles/rollback", "/v1/bundles/rollback", body={"reason": "more appeals since"}),
     Example(
+        "POST /v1/rescans",
+        "/v1/rescans",
+        202,
+        body={
+            "filter": {"verdict": "uncertain", "since": "2026-11-01T00:00:00Z"},
+            "rate": 5,
+            "reason": "the new bundle knows this generator",
+        },
+    ),
+    Example("GET /v1/rescans", "/v1/rescans"),
+    Example("GET /v1/rescans/{rescan_id}", "/v1/rescans/1"),
+    Example("POST /v1/rescans/{rescan_id}/cancel", "/v1/rescans/1/cancel", 202),
+    Example(
         "POST /v1/training-runs",
         "/v1/training-runs",
         202,

@@ -20,6 +20,7 @@ from worker.store.audit import Audit
 from worker.store.challengers import Challengers
 from worker.store.console_sessions import ConsoleSessions
 from worker.store.erasure import Erasure
+from worker.store.history_rescans import HistoryRescans
 from worker.store.idempotency import Idempotency
 from worker.store.labelled import LabelledContents, LabelTerms
 from worker.store.labels import Labels
@@ -93,6 +94,7 @@ class Stores:
     console_sessions: ConsoleSessions
     erasure: Erasure
     figures: Figures
+    history_rescans: HistoryRescans
     idempotency: Idempotency
     labelled: LabelledContents
     labels: Labels
@@ -118,6 +120,7 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         console_sessions=ConsoleSessions(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
+        history_rescans=HistoryRescans(database),
         idempotency=Idempotency(database),
         labelled=LabelledContents(database, label_terms or LabelTerms()),
         labels=Labels(database),

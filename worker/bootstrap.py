@@ -24,6 +24,7 @@ from worker.settings import Settings
 from worker.store.doomed import Doomed
 from worker.store.erasure import Erasure
 from worker.store.features import OldFeatures
+from worker.store.history_rescans import HistoryRescans
 from worker.store.idempotency import Idempotency
 from worker.store.migrate import require_migrated
 from worker.store.outbox import Outbox
@@ -56,6 +57,7 @@ def run_dispatcher(settings: Settings) -> None:
         "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
         "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), publisher)),
         "features": ScheduledDuty(3600.0, OldFeatures(database, settings.feature_days)),
+        "rescans": ScheduledDuty(1.0, HistoryRescans(database).step),
         "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
     stop = stop_on_signal()

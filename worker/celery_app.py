@@ -30,6 +30,8 @@ def make_celery(settings: Settings) -> Celery:
             "health_check_interval": 25,
             "socket_keepalive": True,
             "socket_connect_timeout": 5,
+            # Queues are emptied in the order that a worker names them: live images before history.
+            "queue_order_strategy": "priority",
         },
         task_default_queue="scan.live",
         task_queues=[Queue("scan.live"), Queue("scan.bulk"), Queue(TRAINING_QUEUE)],

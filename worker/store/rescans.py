@@ -61,7 +61,7 @@ class Rescans:
             .order_by(Image.image_id, Image.stored_at.desc(), Image.id.desc())
         )
         with self._database.transaction() as session:
-            version = _version(session, bundle_version)
+            version = version_of(session, bundle_version)
             found = {image_id: image_pk for image_pk, image_id in session.execute(newest)}
             scan_ids = _queue(session, select(Image.id).where(Image.id.in_(found.values())), version)
             record(session, actor, "scan.request", f"bundle:{version}", images=len(found), queued=len(scan_ids))
@@ -78,7 +78,7 @@ class Rescans:
             .where(Image.bucket == bucket, func.starts_with(Image.key, prefix), Image.erased_at.is_(None))
         )
         with self._database.transaction() as session:
-            version = _version(session, bundle_version)
+            version = version_of(session, bundle_version)
             count, last = session.execute(select(func.count(), func.max(examined.c.id))).one()
             scan_ids = _queue(session, under, version)
             record(session, actor, "scan.request", f"bundle:{version}", bucket=bucket, queued=len(scan_ids))
@@ -105,7 +105,8 @@ class Rescans:
         return done
 
 
-def _version(session: Session, named: str | None) -> str:
+def version_of(session: Session, named: str | None) -> str:
+    """Return the named bundle's version, or the champion's; raises UnknownBundleError, NoChampionError."""
     bundle = champion(session) if named is None else session.get(Bundle, named)
     if bundle is None:
         raise NoChampionError if named is None else UnknownBundleError

@@ -1,0 +1,148 @@
+"""History is scanned again by filter and rate, nothing twice, and never before live images."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import Scanned
+from worker.store.audit import Actor
+from worker.store.bundles import register_bundle
+from worker.store.history_rescans import HistoryFilter, HistoryRescans
+from worker.store.images import BULK_QUEUE, LIVE_QUEUE
+from worker.store.promotion import UnknownBundleError
+from worker.store.rescans import NoChampionError
+from worker.store.scans import ImageFacts, Scans
+from worker.store.session import Database
+from worker.store.tables import Rescan, RescanState, Scan
+from worker.words import VerdictValue
+
+pytestmark = pytest.mark.integration
+
+ME = Actor("me")
+IMAGES = 6
+
+
+@pytest.fixture
+def rescans(scanned: Scanned) -> HistoryRescans:
+    """Six judged images, the last two flagged; and a second bundle."""
+    scanned.crown("b1")
+    with scanned.database.transaction() as session:
+        register_bundle(session, version="b2", name="wild", location="bundles/b2", card={})
+    for number in range(IMAGES):
+        scanned.arrive(f"{number}.png")
+    judge(scanned, LIVE_QUEUE, lambda image: 0.9 if image > IMAGES - 2 else 0.3)
+    return HistoryRescans(scanned.database)
+
+
+def judge(scanned: Scanned, queue: str, probability: Callable[[int], float]) -> list[int]:
+    scans, done = Scans(scanned.database), []
+    for scan_id in scanned.dispatch(queue):
+        lease = scans.lease(scan_id, 60)
+        assert lease is not None
+        p = probability(lease.image.id)
+        row: dict[str, Any] = {"verdict": "ai_generated" if p > 0.5 else "uncertain", "probability": p}
+        row |= {"decided_by": "machine", "detectors": {}, "provenance": {}}
+        row |= {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
+        scans.complete(lease, row, [], ImageFacts("00", 1, 1, 1), {})
+        done.append(lease.image.id)
+    return done
+
+
+def later(scanned: Scanned, seconds: int = 5) -> None:
+    with scanned.database.transaction() as session:
+        back = text("UPDATE rescan SET stepped_at = stepped_at - make_interval(secs => :seconds)")
+        session.execute(back, {"seconds": seconds})
+
+
+def ask(rescans: HistoryRescans, wanted: HistoryFilter | None = None, rate: float = 100.0) -> Rescan:
+    return rescans.add(ME, wanted or HistoryFilter(), rate=rate, reason="tests", bundle_version="b2")
+
+
+def test_all_of_history_is_scanned_once_by_the_named_bundle(scanned: Scanned, rescans: HistoryRescans) -> None:
+    asked = ask(rescans)
+    later(scanned)
+    assert rescans.step() == IMAGES
+    rescan = rescans.get(asked.id)
+    assert rescan is not None
+    assert (rescan.state, rescan.examined, rescan.queued) == (RescanState.COMPLETED, IMAGES, IMAGES)
+    assert judge(scanned, BULK_QUEUE, lambda _: 0.1) == list(range(1, IMAGES + 1))
+    assert [one.bundle_version for one in scanned.verdicts()] == ["b1"] * IMAGES + ["b2"] * IMAGES
+    ask(rescans)
+    later(scanned)
+    assert rescans.step() == 0
+
+
+def test_scans_are_made_no_faster_than_the_rate_says(scanned: Scanned, rescans: HistoryRescans) -> None:
+    asked = ask(rescans, rate=1.0)
+    assert rescans.step() == 0
+    later(scanned, 2)
+    assert rescans.step() == 2
+    assert rescans.step() == 0
+    later(scanned, 3600)
+    assert rescans.step() == IMAGES - 2
+    later(scanned)
+    rescans.step()
+    rescan = rescans.get(asked.id)
+    assert rescan is not None
+    assert (rescan.state, rescan.queued) == (RescanState.COMPLETED, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "images"),
+    [
+        (HistoryFilter(verdict=VerdictValue.AI_GENERATED), 2),
+        (HistoryFilter(max_probability=0.5), 4),
+        (HistoryFilter(min_probability=0.5, source="uploads"), 2),
+        (HistoryFilter(source="elsewhere"), 0),
+        (HistoryFilter(judged_by="b1"), IMAGES),
+        (HistoryFilter(judged_by="b2"), 0),
+    ],
+)
+def test_only_what_the_filter_names_is_scanned(
+    scanned: Scanned, rescans: HistoryRescans, wanted: HistoryFilter, images: int
+) -> None:
+    ask(rescans, wanted)
+    later(scanned)
+    assert rescans.step() == images
+
+
+def test_history_waits_while_live_images_do(scanned: Scanned, rescans: HistoryRescans) -> None:
+    ask(rescans)
+    later(scanned)
+    live = scanned.arrive("new.png")
+    with scanned.database.transaction() as session:
+        session.execute(text("UPDATE scan SET created_at = now() - interval '1 minute' WHERE id = :id"), {"id": live})
+    assert rescans.step() == 0
+    judge(scanned, LIVE_QUEUE, lambda _: 0.3)
+    # What came after the wish is no history.
+    assert rescans.step() == IMAGES
+
+
+def test_two_dispatchers_make_no_scan_twice(
+    scanned: Scanned, rescans: HistoryRescans, together: Callable[..., list[Any]]
+) -> None:
+    ask(rescans)
+    later(scanned)
+    assert sum(together(*[lambda: HistoryRescans(Database(scanned.database.engine)).step()] * 4)) == IMAGES
+    with scanned.database.transaction() as session:
+        assert session.query(Scan).filter(Scan.kind == "rescan").count() == IMAGES
+
+
+def test_a_cancelled_rescan_makes_no_more_scans(scanned: Scanned, rescans: HistoryRescans) -> None:
+    asked = ask(rescans)
+    assert rescans.cancel(ME, asked.id)
+    later(scanned)
+    assert rescans.step() == 0
+    assert not rescans.cancel(ME, asked.id)
+    assert [one.state for one in rescans.page(limit=9)] == [RescanState.CANCELLED]
+
+
+def test_a_bundle_that_nobody_knows_rescans_nothing(rescans: HistoryRescans, database: Database) -> None:
+    with pytest.raises(UnknownBundleError):
+        rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="nobody")
+    with database.transaction() as session:
+        session.execute(text("UPDATE bundle SET role = 'registered'"))
+    with pytest.raises(NoChampionError):
+        rescans.add(ME, HistoryFilter(), rate=1, reason="tests")
