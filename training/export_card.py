@@ -118,9 +118,11 @@ def measures(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_entry(data: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a whole evaluation out for a card's `evaluations`."""
+    """Lay a whole evaluation out for a card's `evaluations`; `data` is what `assay evaluate` was told."""
+    robust = report.get("robustness", {}).get("images", 0)
     return {
         "data": data,
+        "command": f"assay evaluate --bundle {report['bundle'].rpartition('-')[0]} {data} --robustness {robust}",
         "data_facts": report["data"],
         "policy": report["policy"],
         "thresholds": report["thresholds"],

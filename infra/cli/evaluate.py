@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.environment import adopt
+from infra.cli.bundles_open import folder_of, of_release
+from infra.cli.environment import adopt, load_settings
 from worker.errors import AssayError
-from worker.settings import Settings
 
 
 def evaluate(  # noqa: PLR0917 (typer calls it by name)
@@ -17,7 +17,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
         list[str],
         typer.Option(help="Parquet, CSV, folder of pictures (real/ and fake/) or s3://bucket/prefix; repeatable."),
     ],
-    bundle: Annotated[str | None, typer.Option(help="`wild`, `cifake`, or a bundle's folder.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="As for `assay bundles show`; default ASSAY_BUNDLE.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write one HTML page that needs nothing else.")] = None,
     held_out_of: Annotated[str | None, typer.Option(help="Only what this recipe holds out of training.")] = None,
     without: Annotated[list[Path] | None, typer.Option(help="Leave out images that occur in these.")] = None,
@@ -44,28 +44,35 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     from worker.detectors.bundle_folder import add_to_card
     from worker.detectors.device import pick_device, set_threads
 
-    settings = Settings()
+    settings = load_settings()
     set_threads(threads or settings.torch_threads)
     cache = settings.data_dir / "cache"
-    pictures = evaluation.chosen_pictures(
-        [local_data(place, cache, settings) for place in data],
-        held_out=held_out_of,
-        seen=without or [],
-        part=part,
-        limit=limit,
-    )
-    try:
-        folder = evaluation.find_bundle(bundle or settings.bundle)
-        loaded = load_bundle(folder, pick_device(device or settings.device))
-    except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
-        raise AssayError(str(error)) from error
-    policy = evaluation.Policy(false_positive_budget, miss_budget, prior_shift)
-    found = evaluation.evaluate(loaded, pictures, policy, robustness)
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(render(found, wrong_images(found, pictures)), encoding="utf-8")
-        print(f"the report is {report}", file=sys.stderr)
-    if write_card:
-        name = " ".join([*(Path(place).name for place in data), f"held out of {held_out_of}" if held_out_of else ""])
-        add_to_card(folder, evaluation_entry(name.strip(), found))
+    named = bundle or settings.bundle
+    with folder_of(named) as folder:
+        if write_card and not Path(named).is_dir() and folder not in [shipped for shipped, _ in of_release()]:
+            raise typer.BadParameter("a card is written into a folder: `assay bundles export` it first")
+        try:
+            loaded = load_bundle(folder, pick_device(device or settings.device))
+        except ValueError as error:  # a device that is not there, or a damaged bundle
+            raise AssayError(str(error)) from error
+        pictures = evaluation.chosen_pictures(
+            [local_data(place, cache, settings) for place in data],
+            held_out=held_out_of,
+            seen=without or [],
+            part=part,
+            limit=limit,
+        )
+        policy = evaluation.Policy(false_positive_budget, miss_budget, prior_shift)
+        found = evaluation.evaluate(loaded, pictures, policy, robustness)
+        if report is not None:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(render(found, wrong_images(found, pictures)), encoding="utf-8")
+            print(f"the report is {report}", file=sys.stderr)
+        if write_card:
+            # Places on this machine say nothing to anyone else; their last parts do.
+            chosen: list[tuple[str, object]] = [("--data", name) for name in data]
+            chosen += [("--held-out-of", held_out_of), ("--part", part), ("--limit", limit)]
+            chosen += [("--without", name) for name in without or []]
+            told = " ".join(f"{option} {Path(str(value)).name}" for option, value in chosen if value)
+            add_to_card(folder, evaluation_entry(told, found))
     print(json.dumps(found) if json_ else evaluation.as_text(found), end="\n" if json_ else "")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FUSED = "fused"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+# How a pickle begins, and a zip of them, as torch.save writes it.
+_PICKLED = (b"\x80", b"PK\x03\x04")
 # Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
 PREPROCESSING: dict[str, Any] = {
     "pixel_mean": PIXEL_MEAN,
@@ -230,5 +232,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         with safe_open(file, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except (FileNotFoundError, SafetensorError, OSError) as error:
-        message = f"{file} is missing or no safetensors file ({error}): fetch or export the bundle again"
-        raise BundleError(message) from error
+        pickled = file.is_file() and _begins(file).startswith(_PICKLED)
+        why = (
+            "a pickle and no safetensors file: pickles may run code and are never loaded"
+            if pickled
+            else (f"missing or no safetensors file ({error})")
+        )
+        raise BundleError(f"{file} is {why}; fetch or export the bundle again") from error
+
+
+def _begins(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(4)

@@ -132,7 +132,8 @@ def _climbing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (_pickled, "no safetensors file"),
+        (_pickled, "a pickle and no safetensors file: pickles may run code and are never loaded"),
+        (lambda folder: (folder / "clip.pt").write_bytes(b""), "clip.pt, no part of the bundle"),
         (_renamed, "damaged or changed"),
         (_recalibrated, "damaged or changed"),
         (_newer, "format 99"),
@@ -158,4 +159,7 @@ def test_bundles_are_immutable_and_unknown_ones_are_named(run: Run, tmp_path: Pa
     unknown = run("show", "nobody-0123")
     assert "shipped are cifake, wild" in str(unknown.exception)
     assert "holds no bundle.json" in str(run("verify", tmp_path).exception)
+    (tmp_path / "model.pth").write_bytes(b"")
+    for named in (tmp_path, tmp_path / "model.pth"):
+        assert "a pickle (model.pth): pickles may run code" in str(run("import", named).exception)
     assert "s3://bucket/prefix" in run("show", "s3://lonely").stderr

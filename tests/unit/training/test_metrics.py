@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn import metrics as sk
 
 from training.metrics import (
     Cuts,
@@ -24,6 +25,19 @@ def test_counts_and_shares_are_those_counted_by_hand() -> None:
     assert figures["tpr_at_fpr_1pct"] == 0.25
     assert figures["brier"] == pytest.approx(np.mean((PROBABILITIES - LABELS) ** 2))
     assert figures["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.1, 0.4, 0.6, 0.8, 0.95]).mean())
+
+
+@pytest.mark.parametrize("count", [20, 300, 3000])
+def test_ranking_measures_are_the_library_s(count: int) -> None:
+    rng = np.random.default_rng(count)
+    labels = rng.integers(0, 2, count).astype(np.int8)
+    said = np.clip(labels * 0.3 + rng.uniform(0, 0.7, count), 0, 1)
+    probabilities = np.round(said, 2).astype(np.float64)  # with ties
+    figures = measure(labels, probabilities)
+    assert figures["auroc"] == pytest.approx(sk.roc_auc_score(labels, probabilities))
+    assert figures["pauc_fpr_1pct"] == pytest.approx(sk.roc_auc_score(labels, probabilities, max_fpr=0.01))
+    assert figures["ap"] == pytest.approx(sk.average_precision_score(labels, probabilities))
+    assert figures["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, probabilities >= 0.5))
 
 
 def test_outside_uncertain_counts_verdicts_alone() -> None:

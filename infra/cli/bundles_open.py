@@ -1,0 +1,112 @@
+"""Where a bundle that a command names is: in this release, in a folder, in a bucket, or registered."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from infra.cli.environment import load_settings
+from worker.bundle_places import download_bundle, files_of
+from worker.errors import AssayError
+from worker.fetch import s3_client
+from worker.settings import Settings
+from worker.store.bundles import SHIPPED
+from worker.store.promotion import Bundles
+from worker.store.session import Database, connect
+
+RELEASE = Path(__file__).parents[2] / "worker" / "bundles"
+_PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
+
+
+@contextmanager
+def folder_of(bundle: str) -> Iterator[Path]:
+    """Give a folder with the bundle's files: its own, the release's, or a temporary one from a bucket.
+
+    Raises:
+        AssayError: there is no such bundle; what was named may be a pickle, which is never loaded.
+    """
+    settings = load_settings()
+    here = Path(bundle)
+    if (here / "bundle.json").is_file():
+        yield here
+    elif (RELEASE / here.name / "bundle.json").is_file() and here.name == bundle:
+        yield RELEASE / bundle
+    elif bundle.startswith("s3://"):
+        with _downloaded(settings, *bucket_and_prefix(bundle)) as folder:
+            yield folder
+    elif here.exists() or "/" in bundle:
+        raise AssayError(_why_no_bundle(here))
+    else:
+        location = _location(settings, bundle)
+        if location.startswith(SHIPPED):
+            yield RELEASE / location.removeprefix(SHIPPED)
+        else:
+            with _downloaded(settings, settings.artifact_bucket, location) as folder:
+                yield folder
+
+
+def _why_no_bundle(here: Path) -> str:
+    files = sorted(here.iterdir()) if here.is_dir() else [here]
+    pickles = [file.name for file in files if file.suffix in _PICKLES]
+    if pickles:
+        return (
+            f"{here} is no bundle but a pickle ({pickles[0]}): pickles may run code and are never loaded; save the "
+            "weights as safetensors and wrap them with `assay bundles build`"
+        )
+    return f"{here} holds no bundle.json; a bundle is a folder with bundle.json, card.json and weights"
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse files beside those that the description names: whoever gets the bundle would take them for part of it.
+
+    Raises:
+        AssayError: there are some.
+    """
+    description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    found = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+    foreign = sorted(found - set(files_of(description)))
+    if foreign:
+        raise AssayError(f"{folder} holds {', '.join(foreign[:3])}, no part of the bundle: take it out")
+
+
+def _location(settings: Settings, version: str) -> str:
+    with database_of(settings) as database:
+        found = Bundles(database).get(version)
+    if found is None:
+        shipped = ", ".join(folder.name for folder, _ in of_release())
+        raise AssayError(f"there is no bundle {version!r}: shipped are {shipped}; see `assay bundles list`")
+    return found.location
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Database]:
+    """Give the settings' database, for one command."""
+    database = connect(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        yield database
+    finally:
+        database.engine.dispose()
+
+
+@contextmanager
+def _downloaded(settings: Settings, bucket: str, prefix: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="assay-bundle-") as folder:
+        download_bundle(s3_client(settings), bucket, prefix, Path(folder))
+        yield Path(folder)
+
+
+def bucket_and_prefix(place: str) -> tuple[str, str]:
+    """Part `s3://bucket/prefix`: usage error if it is none."""
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    if not bucket or not prefix.strip("/"):
+        raise typer.BadParameter(f"{place}: give s3://bucket/prefix")
+    return bucket, prefix
+
+
+def of_release() -> list[tuple[Path, str]]:
+    """Name the folders and versions of the bundles that come with this release."""
+    files = sorted(RELEASE.glob("*/bundle.json"))
+    return [(file.parent, str(json.loads(file.read_text(encoding="utf-8"))["version"])) for file in files]
