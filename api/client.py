@@ -209,13 +209,17 @@ class Assay:
         """Scan again what a filter names, behind all live images."""
         return self._json("POST", "/v1/rescans", json={"filter": filters, "rate": rate, "reason": reason})
 
-    def rescan(self, rescan_id: int) -> Json:
+    def history_rescan(self, rescan_id: int) -> Json:
         """Tell how far a rescan has come."""
         return self._json("GET", f"/v1/rescans/{rescan_id}")
 
     def stats(self, hours: int = 24) -> Json:
         """Return figures of the whole."""
         return self._json("GET", "/v1/stats", params={"hours": hours})
+
+    def drift(self, days: int = 30) -> list[Json]:
+        """Return how verdicts have drifted, by day and source, newest first."""
+        return list(self._json("GET", "/v1/drift", params={"days": days})["items"])
 
     # --- Policies, bundles, training ------------------------------------------
     def policies(self) -> Iterator[Json]:

@@ -83,6 +83,7 @@ EXAMPLES = (
     Example("POST /v1/scans/{scan_id}/replay", "/v1/scans/1/replay", 202),
     Example("GET /v1/stats", "/v1/stats?hours=24"),
     Example("GET /v1/sources", "/v1/sources"),
+    Example("GET /v1/drift", "/v1/drift?days=7"),
     Example("GET /v1/policies", "/v1/policies"),
     Example("POST /v1/policies/preview", "/v1/policies/preview", body=_TERMS),
     Example("POST /v1/policies", "/v1/policies", 201, body=_TERMS),

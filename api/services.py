@@ -19,6 +19,7 @@ from worker.store.api_keys import ApiKeys
 from worker.store.audit import Audit
 from worker.store.challengers import Challengers
 from worker.store.console_sessions import ConsoleSessions
+from worker.store.drift import DriftMeasures
 from worker.store.erasure import Erasure
 from worker.store.history_rescans import HistoryRescans
 from worker.store.idempotency import Idempotency
@@ -92,6 +93,7 @@ class Stores:
     bundles: Bundles
     challengers: Challengers
     console_sessions: ConsoleSessions
+    drift: DriftMeasures
     erasure: Erasure
     figures: Figures
     history_rescans: HistoryRescans
@@ -118,6 +120,7 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         bundles=Bundles(database),
         challengers=Challengers(database),
         console_sessions=ConsoleSessions(database),
+        drift=DriftMeasures(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
         history_rescans=HistoryRescans(database),

@@ -16,12 +16,14 @@ from worker.fetch import object_store, s3_client
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
+from worker.measure_drift import MeasureDrift
 from worker.metrics import BACKLOG, OLDEST
 from worker.publish import Publisher
 from worker.retain import Retain
 from worker.ring_training import RingTraining
 from worker.settings import Settings
 from worker.store.doomed import Doomed
+from worker.store.drift import DriftMeasures
 from worker.store.erasure import Erasure
 from worker.store.features import OldFeatures
 from worker.store.history_rescans import HistoryRescans
@@ -57,6 +59,7 @@ def run_dispatcher(settings: Settings) -> None:
         "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
         "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), publisher)),
         "features": ScheduledDuty(3600.0, OldFeatures(database, settings.feature_days)),
+        "drift": ScheduledDuty(3600.0, build_drift(settings, database)),
         "rescans": ScheduledDuty(1.0, HistoryRescans(database).step),
         "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
@@ -119,6 +122,12 @@ def build_retain(settings: Settings, database: Database) -> Retain:
     """Wire what lets go of what is too old."""
     bucket = settings.artifact_bucket
     return Retain(Retentions(database, bucket), Erasure(database, bucket), Idempotency(database))
+
+
+def build_drift(settings: Settings, database: Database) -> MeasureDrift:
+    """Wire what looks for drift."""
+    canary = settings.canary_source
+    return MeasureDrift(DriftMeasures(database, canary), HistoryRescans(database), canary)
 
 
 def measure_backlog(database: Database) -> None:

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         default=300.0, gt=0, description="How often a run's checkpoints are copied to the artifact bucket."
     )
 
+    canary_source: str | None = Field(
+        default=None,
+        description="Source that holds photographs alone: what is flagged there is a false positive, measured daily.",
+    )
+
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")

@@ -202,9 +202,10 @@ def _wanted(rescan: Rescan) -> Select[int]:
     )
     open_already = exists().where(
         under_way.image_pk == Image.id,
-        under_way.kind == ScanKind.RESCAN,
-        under_way.bundle_version == rescan.bundle_version,
         under_way.state.in_(_OPEN),
+        # A live scan that is still to come takes the champion of then.
+        (under_way.bundle_version == rescan.bundle_version) | (under_way.kind == ScanKind.LIVE),
+        under_way.kind != ScanKind.SHADOW,
     )
     restrictions: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "source": lambda value: Image.source == value,
@@ -219,6 +220,6 @@ def _wanted(rescan: Rescan) -> Select[int]:
     chosen = [restrictions[name](value) for name, value in given.items()]
     return (
         select(Image.id)
-        .join(newest, literal(value=True))
+        .outerjoin(newest, literal(value=True))
         .where(Image.erased_at.is_(None), Image.created_at < rescan.created_at, ~judged_already, ~open_already, *chosen)
     )
