@@ -19,6 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api.auth import KeyRing
 from api.bodies import MemoryBudget
 from api.body_limits import IDLE_SECONDS, BodyLimits
+from api.console import routes as console
 from api.encoded_ids import EncodedIds
 from api.examples import show_examples
 from api.idempotency import install as install_replays
@@ -68,7 +69,7 @@ _DESCRIPTION = (
 # Uploads of the largest size that are held in memory at once.
 _UPLOADS_HELD = 16
 # These count the bytes of their bodies themselves, under limits of their own.
-_READ_BY_HAND = frozenset({"/v1/images", "/v1/events/s3"})
+_READ_BY_HAND = frozenset({"/v1/images", "/v1/events/s3", "/console/upload"})
 
 
 def create_app(services: Services) -> FastAPI:
@@ -94,7 +95,7 @@ def create_app(services: Services) -> FastAPI:
     install_replays(app)
     show_examples(app)
     # Routes of images with a suffix stand before the one without.
-    for routes in (labels, images, verdicts, scans, events, *_ABOUT_THE_WHOLE, health):
+    for routes in (labels, images, verdicts, scans, events, *_ABOUT_THE_WHOLE, health, console):
         app.include_router(routes.router)
     return app
 

@@ -1,0 +1,54 @@
+"""Signing in and out: a key is shown once, a cookie stands for it until it is over or the key is."""
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import COOKIE, HOME, FromVisitor, check_origin, check_token, safe_next
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.console_sessions import LIFE
+
+router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
+
+
+@router.get("/sign-in")
+def show_sign_in(next: str | None = None, said: str | None = None) -> Response:  # noqa: A002 - the query's own name
+    """Ask for a key."""
+    return page("sign_in", None, wanted=safe_next(next), said=said, wrong=False)
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, services: FromApp) -> Response:
+    """Open a session for a good key; a wrong one is told so, and nothing else."""
+    check_origin(request)
+    form = await request.form()
+    wanted = safe_next(str(form.get("next") or ""))
+    key = str(form.get("key") or "").strip()
+    principal = await run_in_threadpool(services.keys.look_up, key) if key else None
+    if principal is None or not principal.may(Scope.READ):
+        return page("sign_in", None, 401, wanted=wanted, said=None, wrong=True)
+    token = await run_in_threadpool(services.stores.console_sessions.open, principal.key_id)
+    response = go(wanted)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(LIFE.total_seconds()),
+        path=HOME,
+        # Only a page that came over TLS can tell; behind a proxy uvicorn believes X-Forwarded-Proto.
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, services: FromApp, who: FromVisitor) -> Response:
+    """End the session."""
+    check_origin(request)
+    check_token(who, str((await request.form()).get("csrf") or ""))
+    await run_in_threadpool(services.stores.console_sessions.close, who.token)
+    response = go(f"{HOME}/sign-in", said="signed_out")
+    response.delete_cookie(COOKIE, path=HOME)
+    return response

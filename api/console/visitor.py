@@ -1,0 +1,163 @@
+"""Who visits the console: a session cookie instead of a key, and proof that a form is one of our own pages'."""
+
+import hmac
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from structlog.contextvars import bind_contextvars
+
+from api.problems import ProblemError
+from worker.store.api_keys import Principal, Scope
+from worker.store.audit import Actor
+
+COOKIE = "assay_console"
+HOME = "/console"
+SIGN_IN = f"{HOME}/sign-in"
+CSRF_FIELD, CSRF_HEADER = "csrf", "X-Assay-Csrf"
+
+
+class SignInNeededError(Exception):
+    """Nobody is signed in; the page asked for waits behind the sign-in."""
+
+    def __init__(self, wanted: str) -> None:
+        """Keep where the visitor wanted to go, as a path of the console."""
+        super().__init__(wanted)
+        self.address = f"{SIGN_IN}?next={quote(wanted, safe='')}"
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody who is signed in.
+
+    Attributes:
+        principal: the key that they showed, and what it allows.
+        token: of their session.
+        request_id: of this request.
+    """
+
+    principal: Principal
+    token: str
+    request_id: str
+
+    @property
+    def csrf(self) -> str:
+        """What forms of this session carry: nobody who cannot read our pages knows it."""
+        return hmac.new(self.token.encode(), b"assay console form", sha256).hexdigest()
+
+    @property
+    def actor(self) -> Actor:
+        """The visitor as the audit trail names them."""
+        return Actor(self.principal.name, self.principal.key_id, self.request_id)
+
+    def may(self, scope: str) -> bool:
+        """Tell whether they have a scope; pages show no buttons for what they may not do."""
+        return self.principal.may(Scope(scope))
+
+
+async def visitor(request: Request) -> Visitor:
+    """Return who visits.
+
+    Raises:
+        SignInNeededError: nobody, or somebody whose session or key is over.
+        ProblemError: 403 for a key that may not read.
+    """
+    token = request.cookies.get(COOKIE)
+    sessions = request.app.state.services.stores.console_sessions
+    principal = await run_in_threadpool(sessions.principal, token) if token else None
+    if token is None or principal is None:
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        raise SignInNeededError(wanted if request.method == "GET" else HOME)
+    bind_contextvars(api_key=principal.key_id)
+    if not principal.may(Scope.READ):
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN, "This key lacks the scope `read`, without which there is nothing here."
+        )
+    return Visitor(principal, token, request.state.request_id)
+
+
+FromVisitor = Annotated[Visitor, Depends(visitor)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that a visitor sent from one of our pages."""
+
+    visitor: Visitor
+    fields: FormData
+
+    def text(self, name: str, *, most: int = 2000) -> str:
+        """Return a field's text, without spaces around it; empty when it is not there.
+
+        Raises:
+            ProblemError: 422, it is too long.
+        """
+        value = self.fields.get(name)
+        text = value.strip() if isinstance(value, str) else ""
+        if len(text) > most:
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: at most {most} characters")
+        return text
+
+    def several(self, name: str) -> list[str]:
+        """Return the texts of all fields of a name, in their order."""
+        return [value.strip() if isinstance(value, str) else "" for value in self.fields.getlist(name)]
+
+    def needed(self, name: str) -> str:
+        """Return a field's text; raises a ProblemError, 422, where there is none."""
+        text = self.text(name)
+        if not text:
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: please fill this in")
+        return text
+
+
+class Sends:
+    """A dependency: a form, sent by a visitor with a scope, from one of our own pages."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request, who: FromVisitor) -> Form:
+        """Return the form.
+
+        Raises:
+            ProblemError: 403 for a form of elsewhere, or without the scope.
+        """
+        fields = await request.form()
+        check_origin(request)
+        check_token(who, str(fields.get(CSRF_FIELD) or request.headers.get(CSRF_HEADER) or ""))
+        check_scope(who, self._scope)
+        return Form(who, fields)
+
+
+def check_scope(who: Visitor, scope: Scope) -> None:
+    """Refuse what the visitor's key does not allow; raises a ProblemError, 403."""
+    if not who.principal.may(scope):
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"Your key lacks the scope `{scope}`.", missing_scope=scope)
+
+
+def check_token(who: Visitor, shown: str) -> None:
+    """Refuse a form that does not come from a page of this session; raises a ProblemError, 403."""
+    if not hmac.compare_digest(shown.encode(), who.csrf.encode()):
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN, "This form is out of date: go back, reload the page and send it again."
+        )
+
+
+def check_origin(request: Request) -> None:
+    """Refuse what another site's page sends; browsers say where a request comes from. Raises a ProblemError, 403."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    elsewhere = site not in {None, "same-origin", "none"}
+    if elsewhere or (origin is not None and urlsplit(origin).netloc != request.headers.get("Host")):
+        raise ProblemError(HTTPStatus.FORBIDDEN, "This was sent by a page of another site.")
+
+
+def safe_next(wanted: str | None) -> str:
+    """Return where to go after signing in: only ever a page of the console."""
+    if wanted and (wanted == HOME or wanted.startswith((f"{HOME}/", f"{HOME}?"))) and "\\" not in wanted:
+        return wanted
+    return HOME

@@ -1,0 +1,98 @@
+"""How the console writes figures, times and words. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+_NONE = "\N{EN DASH}"
+# What a page says after a form was sent. Addresses carry the name alone, so that nobody can put words of their own
+# on our pages with a link.
+_SAID = {
+    "signed_out": "You are signed out.",
+    "labelled": "Thank you. Your verdict is served from now on.",
+    "erased": "The image was erased.",
+    "heatmaps_asked": "Heatmaps are on their way; they show up here.",
+    "replayed": "Queued again, with all its attempts.",
+    "run_queued": "The run is queued; a training worker takes it.",
+    "run_cancelled": "The run ends.",
+    "promoted": "This bundle serves from now on. Workers swap between two batches.",
+    "rolled_back": "The bundle before serves again.",
+    "challenged": "The bundle scans in shadow from now on.",
+    "withdrawn": "The bundle rests; what it has judged is kept.",
+    "policy_made": "The new policy counts for every scan that is taken from now on.",
+    "redelivered": "The message is sent again.",
+    "endpoint_on": "The endpoint is told again.",
+    "endpoint_off": "The endpoint is told nothing more.",
+}
+
+
+def said_in_full(name: str | None) -> str | None:
+    """Return what a page says after a form was sent; nothing for a name that we did not give."""
+    return _SAID.get(name or "")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Write a share as percent; a dash where there is none."""
+    return _NONE if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def figure(value: Any, digits: int = 3) -> str:
+    """Write a number; whole ones with their thousands apart, a dash where there is none."""
+    if value is None:
+        return _NONE
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def moment(time: datetime | None) -> str:
+    """Write a time, UTC."""
+    return _NONE if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time, roughly."""
+    if seconds is None:
+        return _NONE
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}\N{NO-BREAK SPACE}{unit}"
+    return f"{max(0.0, seconds):.0f}\N{NO-BREAK SPACE}s"
+
+
+def size(count: float | None) -> str:
+    """Write a number of bytes."""
+    if count is None:
+        return _NONE
+    for factor, unit in ((1 << 20, "MB"), (1 << 10, "KB")):
+        if count >= factor:
+            return f"{count / factor:.1f}\N{NO-BREAK SPACE}{unit}"
+    return f"{count:.0f}\N{NO-BREAK SPACE}B"
+
+
+def words(name: str) -> str:
+    """Write a word of the API as people say it."""
+    spoken = name.replace("not_ai_generated", "not AI-generated").replace("ai_generated", "AI-generated")
+    return spoken.replace("_", " ")
+
+
+def headline(name: str) -> str:
+    """Write a word of the API at the beginning of a line."""
+    spoken = words(name)
+    return spoken[:1].upper() + spoken[1:]
+
+
+def known_as(name: str) -> str:
+    """Write the name of a detector as its makers do."""
+    return {"clip": "CLIP", "convnext": "ConvNeXt"}.get(name, name)
+
+
+FILTERS = {
+    "percent": percent,
+    "figure": figure,
+    "moment": moment,
+    "duration": duration,
+    "size": size,
+    "words": words,
+    "headline": headline,
+    "known_as": known_as,
+}
