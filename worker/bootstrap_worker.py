@@ -26,6 +26,7 @@ from worker.detectors.heatmap import overlay_png
 from worker.fetch import object_store, s3_client
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE
+from worker.provenance.c2pa_process import manifest_reader
 from worker.scan_image import RetryPolicy, ScanImage
 from worker.settings import Settings
 from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
@@ -74,6 +75,7 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
         scans=Scans(database),
         objects=object_store(settings),
         decode=LimitedDecode(settings),
+        read_manifest=manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes),
         # Looking at more images at once than there are cores only costs memory.
         turns=threading.BoundedSemaphore(max(2, os.cpu_count() or 1)),
         bundles=shelf,

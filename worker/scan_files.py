@@ -11,7 +11,8 @@ from PIL import Image
 
 from worker.decode import decode
 from worker.errors import PermanentError, Reason, TooLargeError
-from worker.provenance import Provenance, read_provenance
+from worker.provenance.findings import Provenance
+from worker.provenance.reading import ReadManifest, read_provenance
 from worker.verdict import Decision, Rules, decide
 
 
@@ -44,6 +45,7 @@ class FileScan:
             "detail": self.detail,
             "verdict": decision.verdict if decision else None,
             "probability": round(decision.probability, 6) if decision else None,
+            "decided_by": decision.decided_by if decision else None,
             "detectors": detectors,
             "provenance": self.provenance.as_json() if self.provenance else {},
             "bundle": bundle_version,
@@ -51,7 +53,14 @@ class FileScan:
 
 
 def scan_files(
-    paths: Iterable[Path], bundle: Any, rules: Rules, *, max_batch: int, max_bytes: int, max_pixels: int
+    paths: Iterable[Path],
+    bundle: Any,
+    rules: Rules,
+    *,
+    read_manifest: ReadManifest,
+    max_batch: int,
+    max_bytes: int,
+    max_pixels: int,
 ) -> Iterator[FileScan]:
     """Yield one result for each path, in order.
 
@@ -59,20 +68,21 @@ def scan_files(
         paths: files; anything that is no good image is rejected with a reason.
         bundle: a loaded :class:`~worker.detectors.bundle.Bundle`.
         rules: budgets that thresholds follow from.
+        read_manifest: reads and verifies a file's C2PA manifest.
         max_batch: most images in one forward pass.
         max_bytes: largest file read.
         max_pixels: most pixels decoded.
     """
     remaining = iter(paths)
     while chunk := list(islice(remaining, max_batch)):
-        opened = [_open(path, bundle, max_bytes, max_pixels) for path in chunk]
+        opened = [_open(path, bundle, read_manifest, max_bytes, max_pixels) for path in chunk]
         good = [found for found in opened if found.reason is None]
         scored = iter(bundle.score([found.prepared for found in good]) if good else [])
         for found in opened:
             yield found if found.reason else _decided(found, next(scored), bundle, rules)
 
 
-def _open(path: Path, bundle: Any, max_bytes: int, max_pixels: int) -> FileScan:
+def _open(path: Path, bundle: Any, read_manifest: ReadManifest, max_bytes: int, max_pixels: int) -> FileScan:
     sha256 = None
     try:
         if path.stat().st_size > max_bytes:
@@ -84,10 +94,11 @@ def _open(path: Path, bundle: Any, max_bytes: int, max_pixels: int) -> FileScan:
         return FileScan(path, sha256, error.reason, error.detail)
     except OSError as error:
         return FileScan(path, sha256, Reason.GONE, error.strerror or str(error))
-    return FileScan(path, sha256, image=image, prepared=bundle.prepare(image), provenance=read_provenance(data))
+    provenance = read_provenance(data, read_manifest)
+    return FileScan(path, sha256, image=image, prepared=bundle.prepare(image), provenance=provenance)
 
 
 def _decided(found: FileScan, scores: Any, bundle: Any, rules: Rules) -> FileScan:
-    provenance = found.provenance or Provenance(declares_ai=False, tags=())
+    provenance = found.provenance or Provenance()
     decision = decide(scores.probability, rules, bundle.figures, provenance)
     return FileScan(**{**vars(found), "scores": scores, "decision": decision})

@@ -20,10 +20,11 @@ from worker.errors import LeaseLostError, PermanentError, Reason, TransientError
 from worker.fetch import ObjectVersion
 from worker.log import get_logger
 from worker.metrics import SCANS, STAGE_SECONDS, VERDICTS
-from worker.provenance import Provenance, read_provenance
+from worker.provenance.findings import Provenance
+from worker.provenance.reading import ReadManifest, read_provenance
 from worker.store.scans import ImageFacts, Lease
 from worker.verdict import Decision, decide, rules_for
-from worker.words import DecidedBy, VerdictValue
+from worker.words import VerdictValue
 
 log = get_logger()
 
@@ -137,6 +138,7 @@ class ScanImage:
         scans: Ledger,
         objects: Objects,
         decode: Decode,
+        read_manifest: ReadManifest,
         turns: AbstractContextManager[object],
         bundles: Bundles,
         batcher: MicroBatcher,
@@ -153,6 +155,7 @@ class ScanImage:
         self._scans = scans
         self._objects = objects
         self._decode = decode
+        self._read_manifest = read_manifest
         self._turns = turns
         self._bundles = bundles
         self._batcher = batcher
@@ -231,7 +234,7 @@ class ScanImage:
             with watch.stage("decode"):
                 pixels = self._decode(data, suspect=lease.suspect).image
             with watch.stage("provenance"):
-                provenance = read_provenance(data)
+                provenance = read_provenance(data, self._read_manifest, open_it=not lease.suspect)
                 facts = ImageFacts(hashlib.sha256(data).hexdigest(), len(data), *pixels.size)
             with watch.stage("views"):
                 prepared = bundle.prepare(pixels)
@@ -282,7 +285,7 @@ def verdict_row(decision: Decision, scores: Any, provenance: Mapping[str, object
     }
     return {
         "verdict": decision.verdict,
-        "decided_by": DecidedBy.MACHINE,
+        "decided_by": decision.decided_by,
         "probability": decision.probability,
         "lower_threshold": decision.thresholds.lower,
         "upper_threshold": decision.thresholds.upper,

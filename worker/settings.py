@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     heatmaps: Literal["flagged", "never"] = Field(
         default="flagged", description="`flagged` makes heatmaps for `ai_generated`, `never` none."
     )
+    c2pa_trust_anchors: Path | None = Field(
+        default=None,
+        description="PEM file, or folder of them, with the certificates whose C2PA signatures are trusted; "
+        "empty trusts nobody.",
+    )
 
     shadow_min_images: int = Field(
         default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."

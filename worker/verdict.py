@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.calibration import CalibrationFigures, Thresholds, derive_thresholds, shift
-from worker.provenance import Provenance
-from worker.words import VerdictValue
+from worker.provenance.findings import Provenance
+from worker.words import DecidedBy, VerdictValue
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Decision:
         verdict: what is said of the image.
         probability: calibrated P(AI-generated) with the prior shift, 0 to 1.
         thresholds: the cuts it was compared with.
+        decided_by: the detectors (`machine`), or a trusted signature whatever these say (`provenance`).
     """
 
     verdict: VerdictValue
     probability: float
     thresholds: Thresholds
+    decided_by: DecidedBy = DecidedBy.MACHINE
 
 
 def rules_for(policy: Mapping[str, Any], source: str) -> Rules:
@@ -60,17 +62,26 @@ def decide(probability: float, rules: Rules, figures: CalibrationFigures, proven
         figures: the bundle's held-out probabilities, from which thresholds follow.
         provenance: what the file declares of itself.
     """
+    return judge(shift(probability, rules.prior_shift), rules, figures, provenance)
+
+
+def judge(shifted: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
+    """Decide an image whose probability has the prior shift of these rules already; otherwise as :func:`decide`.
+
+    Provenance only ever makes a verdict graver. A trusted signature that says AI decides. Anyone can write a tag, so
+    a tag accuses nobody; but a file that says it is AI, or whose signature is broken, is not cleared either.
+    """
     thresholds = derive_thresholds(
         figures,
         false_positive_budget=rules.false_positive_budget,
         miss_budget=rules.miss_budget,
         prior_shift=rules.prior_shift,
     )
-    shifted = shift(probability, rules.prior_shift)
+    if provenance.decides:
+        return Decision(VerdictValue.AI_GENERATED, shifted, thresholds, DecidedBy.PROVENANCE)
     verdict = compare(shifted, thresholds)
-    if verdict is VerdictValue.NOT_AI_GENERATED and provenance.declares_ai:
-        # Anyone can write a tag, so it accuses nobody; but a file that says it is AI is not cleared either.
-        return Decision(VerdictValue.UNCERTAIN, shifted, thresholds)
+    if verdict is VerdictValue.NOT_AI_GENERATED and provenance.bars_clearing:
+        verdict = VerdictValue.UNCERTAIN
     return Decision(verdict, shifted, thresholds)
 
 

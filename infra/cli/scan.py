@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,21 +52,39 @@ def files_of(paths: list[Path]) -> Iterator[Path]:
         yield from sorted(found for found in below if not any(p.startswith(".") for p in found.relative_to(path).parts))
 
 
-def result_table(rows: Sequence[Mapping[str, object]]) -> Table:
+def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
-    table = Table(Column("image", overflow="fold"), "verdict", "probability", "reason")
+    table = Table(Column("image", overflow="fold"), "verdict", "probability", "reason", "what the file says")
     for row in rows:
         probability = row["probability"]
         shown = f"{probability:.3f}" if isinstance(probability, float) else ""
-        table.add_row(escape(str(row["path"])), str(row["verdict"] or row["state"]), shown, str(row["reason"] or ""))
+        said = escape(origin_in_words(row.get("provenance") or {}))
+        verdict, reason = str(row["verdict"] or row["state"]), str(row["reason"] or "")
+        table.add_row(escape(str(row["path"])), verdict, shown, reason, said)
     return table
 
 
-def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, object]]:
+def origin_in_words(provenance: Mapping[str, Any]) -> str:
+    """Return in a few words what a file says of its origin, and how far that can be believed."""
+    signed = provenance.get("c2pa")
+    said = []
+    if signed:
+        origin = str(signed["says"] or "signed").replace("_", " ")
+        by = f" by {signed['signer']}" if signed["signer"] else ""
+        said.append(f"{origin}, signature {signed['state']}{by}")
+    if provenance.get("tags"):
+        said.append(f"unsigned: {', '.join(provenance['tags'])}")
+    if provenance.get("camera"):
+        said.append(f"camera: {provenance['camera']}")
+    return "; ".join(said)
+
+
+def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     # torch takes seconds to import; usage errors should not.
     from worker.decode import share_freed_memory
     from worker.detectors.bundle import load_bundle, shipped_bundle
     from worker.detectors.device import pick_device, set_threads
+    from worker.provenance.c2pa_process import manifest_reader
     from worker.scan_files import scan_files
     from worker.verdict import Rules
 
@@ -77,10 +96,12 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    for result in scan_files(found, bundle, Rules(**_POLICY), max_batch=settings.max_batch, **limits):
-        if heatmaps and result.decision and result.decision.verdict == "ai_generated":
-            _write_overlays(heatmaps, result, bundle)
-        yield result.as_json(bundle.version)
+    with closing(manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes)) as reader:
+        rules, batch = Rules(**_POLICY), settings.max_batch
+        for result in scan_files(found, bundle, rules, read_manifest=reader, max_batch=batch, **limits):
+            if heatmaps and result.decision and result.decision.verdict == "ai_generated":
+                _write_overlays(heatmaps, result, bundle)
+            yield result.as_json(bundle.version)
 
 
 def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from worker.decode import share_freed_memory
 from worker.detectors.bundle import load_bundle, shipped_bundle
 from worker.detectors.device import pick_device, set_threads
+from worker.provenance.c2pa_process import manifest_reader
 from worker.scan_files import scan_files
 from worker.settings import Settings
 from worker.verdict import Rules
@@ -24,7 +25,10 @@ def main() -> None:
     rules = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)
     start = time.perf_counter()
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    scanned = sum(1 for _ in scan_files(paths, bundle, rules, max_batch=settings.max_batch, **limits))
+    reader = manifest_reader(None, settings.decode_memory_bytes)
+    scanned = sum(
+        1 for _ in scan_files(paths, bundle, rules, read_manifest=reader, max_batch=settings.max_batch, **limits)
+    )
     print(json.dumps({"images": scanned, "seconds": time.perf_counter() - start}))
 
 

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from infra.cli.environment import child_environment
 from infra.demo_images import as_jpeg, photographs
+from worker.provenance.testing import make_authority
 
 pytestmark = pytest.mark.integration
 
 
-def scan(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def scan(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "infra.cli", "scan", str(folder), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    whole = child_environment(**environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=whole)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_every_file_has_one_line_and_twice_the_same(folder: Path) -> None:
     china = rows["china.jpg"]
     assert set(china) == {
         *("path", "sha256", "state", "reason", "detail", "verdict"),
-        *("probability", "detectors", "provenance", "bundle"),
+        *("probability", "decided_by", "detectors", "provenance", "bundle"),
     }
     assert set(china["detectors"]) == {"clip", "convnext"}
     assert china["bundle"].startswith("wild-")
@@ -55,3 +58,29 @@ def test_an_unknown_bundle_is_one_line(folder: Path) -> None:
     done = scan(folder, "--bundle", "nonsense")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("assay: no bundle named 'nonsense' is shipped")
+
+
+def test_a_signed_ai_image_is_called_so_with_its_signer_and_a_copy_saved_again_is_judged_by_its_pixels(
+    tmp_path: Path,
+) -> None:
+    authority = make_authority("Picture Maker Inc.")
+    pictures, anchors = tmp_path / "pictures", tmp_path / "anchors.pem"
+    pictures.mkdir()
+    anchors.write_text(authority.anchor)
+    (pictures / "signed.jpg").write_bytes(authority.sign(photographs()[0].data))
+    Image.open(pictures / "signed.jpg").save(pictures / "saved_again.jpg", quality=85)
+    trusting = {"ASSAY_C2PA_TRUST_ANCHORS": str(anchors)}
+    done = scan(pictures, "--json", **trusting)
+    again, signed = map(json.loads, done.stdout.splitlines())
+    assert (signed["verdict"], signed["decided_by"]) == ("ai_generated", "provenance")
+    assert signed["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
+    assert (again["decided_by"], again["provenance"]["c2pa"]) == ("machine", None)
+    assert again["verdict"] != "ai_generated"
+    told = scan(pictures, **trusting).stdout
+    assert "ai generated, signature trusted by Picture Maker Inc." in " ".join(told.split())
+
+
+def test_trust_anchors_that_are_not_there_are_one_line(folder: Path, tmp_path: Path) -> None:
+    done = scan(folder, ASSAY_C2PA_TRUST_ANCHORS=str(tmp_path / "missing.pem"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ASSAY_C2PA_TRUST_ANCHORS" in done.stderr.splitlines()[-1]

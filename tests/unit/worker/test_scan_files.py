@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from worker.provenance.c2pa_manifest import read_manifest
+from worker.provenance.findings import Provenance
+from worker.provenance.testing import make_authority
 from worker.scan_files import scan_files
 from worker.testing import FakeBundle
 from worker.verdict import Rules
@@ -15,9 +19,13 @@ from worker.verdict import Rules
 RULES = Rules(0.01, 0.05, 0.0)
 
 
-def lines(paths: list[Path], bundle: FakeBundle | None = None, **limits: int) -> list[dict[str, Any]]:
+def lines(
+    paths: list[Path], bundle: FakeBundle | None = None, *, anchors: str = "", **limits: int
+) -> list[dict[str, Any]]:
     bounds = {"max_batch": 3, "max_bytes": 100_000, "max_pixels": 1_000_000, **limits}
-    return [found.as_json("fake-1") for found in scan_files(paths, bundle or FakeBundle(), RULES, **bounds)]
+    reader = partial(read_manifest, anchors=anchors)
+    found = scan_files(paths, bundle or FakeBundle(), RULES, read_manifest=reader, **bounds)
+    return [one.as_json("fake-1") for one in found]
 
 
 @pytest.fixture
@@ -53,7 +61,8 @@ def test_a_line_says_everything_and_is_json(folder: Path) -> None:
     assert line["sha256"] == hashlib.sha256((folder / "250.png").read_bytes()).hexdigest()
     assert line["probability"] == pytest.approx(250 / 255, abs=1e-6)
     assert line["detectors"].keys() == {"clip", "convnext"}
-    assert line["provenance"] == {"declares_ai": False, "tags": [], "signed": False}
+    assert line["provenance"] == Provenance().as_json()
+    assert line["decided_by"] == "machine"
     assert line["bundle"] == "fake-1"
     [rejected] = lines([folder / "page.jpg"])
     assert rejected.keys() == line.keys()
@@ -77,3 +86,16 @@ def test_a_folder_given_as_a_file_is_rejected_not_raised(folder: Path) -> None:
 
 def test_of_no_files_there_are_no_lines() -> None:
     assert lines([]) == []
+
+
+def test_a_trusted_signature_decides_and_on_a_copy_saved_again_the_pixels_do(tmp_path: Path) -> None:
+    plain, signed = tmp_path / "plain.jpg", tmp_path / "signed.jpg"
+    Image.new("L", (64, 64), 20).save(plain)
+    authority = make_authority("Picture Maker Inc.")
+    signed.write_bytes(authority.sign(plain.read_bytes()))
+    Image.open(signed).save(tmp_path / "again.jpg")
+    first, again = lines([signed, tmp_path / "again.jpg"], anchors=authority.anchor)
+    assert (first["verdict"], first["decided_by"]) == ("ai_generated", "provenance")
+    assert first["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
+    assert (again["verdict"], again["decided_by"]) == ("not_ai_generated", "machine")
+    assert again["provenance"]["c2pa"] is None

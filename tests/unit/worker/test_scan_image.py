@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from worker.batching import MicroBatcher
 from worker.decode import Decoded, decode
 from worker.errors import CrashesDecoderError, Reason, TransientError, WedgedError
 from worker.fetch import ObjectStoreDownError, ObjectVersion, RefusedError
+from worker.provenance.c2pa_manifest import read_manifest
+from worker.provenance.findings import Provenance
+from worker.provenance.reading import ReadManifest
+from worker.provenance.testing import make_authority
 from worker.scan_image import Decode, RetryPolicy, ScanImage
 from worker.store.scans import Lease
 from worker.store.tables import ScanState
@@ -51,6 +56,9 @@ def decode_in_process(data: bytes, *, suspect: bool) -> Decoded:
     return decode(data, max_pixels=1_000_000)
 
 
+trusting_nobody = partial(read_manifest, anchors="")
+
+
 def overlay(pixels: Image.Image, _heatmap: Any, probability: float) -> bytes:
     return f"{pixels.size} {probability:.2f}".encode()
 
@@ -64,6 +72,7 @@ class World:
     batcher: Any = None
     overlay: Callable[[Image.Image, Any, float], bytes] = overlay
     decode: Decode = decode_in_process
+    read_manifest: ReadManifest = trusting_nobody
     turns: Any = field(default_factory=lambda: threading.BoundedSemaphore(2))
     scans: FakeScans = field(default_factory=FakeScans)
     objects: FakeObjects = field(default_factory=lambda: FakeObjects(versioned=[UPLOADS]))
@@ -83,6 +92,7 @@ class World:
             scans=self.scans,
             objects=self.objects,
             decode=self.decode,
+            read_manifest=self.read_manifest,
             turns=self.turns,
             bundles=self.bundles,
             batcher=self.batcher or self.real_batcher,
@@ -149,7 +159,7 @@ def test_an_image_gets_its_verdict(world: World, brightness: int, verdict: str) 
     assert scan.verdict["lower_threshold"] < scan.verdict["upper_threshold"]
     assert scan.verdict["detectors"].keys() == {"clip", "convnext"}
     assert scan.verdict["detectors"]["clip"].keys() == {"logit", "probability"}
-    assert scan.verdict["provenance"] == {"declares_ai": False, "tags": [], "signed": False}
+    assert scan.verdict["provenance"] == Provenance().as_json()
     assert world.bundles.asked == ["fake-1"]
 
 
@@ -211,6 +221,18 @@ def test_a_file_that_declares_itself_ai_is_not_cleared(world: World) -> None:
     assert scan.verdict is not None
     assert scan.verdict["verdict"] == "uncertain"
     assert scan.verdict["provenance"]["tags"] == ["stable_diffusion_webui"]
+    assert scan.verdict["decided_by"] == "machine"
+
+
+def test_a_trusted_signature_decides_beside_what_the_pixels_say(make_world: Callable[..., World]) -> None:
+    authority = make_authority()
+    world = make_world(read_manifest=partial(read_manifest, anchors=authority.anchor))
+    scan = world.scan(world.upload(authority.sign(grey(CLEAR, (64, 64)), mime="image/png")))
+    assert scan.verdict is not None
+    assert (scan.verdict["verdict"], scan.verdict["decided_by"]) == ("ai_generated", "provenance")
+    assert scan.verdict["probability"] == pytest.approx(CLEAR / 255)
+    assert scan.verdict["provenance"]["c2pa"]["state"] == "trusted"
+    assert len(scan.heatmaps) == 2
 
 
 @pytest.mark.parametrize(

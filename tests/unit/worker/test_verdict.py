@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.calibration import CalibrationFigures, Thresholds
-from worker.provenance import Provenance
+from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
 from worker.verdict import Rules, compare, decide, rules_for
-from worker.words import VerdictValue
+from worker.words import DecidedBy, VerdictValue
 
-SILENT = Provenance(declares_ai=False, tags=())
-DECLARED = Provenance(declares_ai=True, tags=("comfyui",))
+SILENT = Provenance()
+DECLARED = Provenance(tags=("comfyui",))
+SIGNED = Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.AI_GENERATED))
 ORDER = [VerdictValue.NOT_AI_GENERATED, VerdictValue.UNCERTAIN, VerdictValue.AI_GENERATED]
 
 probabilities = st.floats(0, 1)
@@ -43,6 +44,39 @@ def test_a_file_that_declares_ai_is_never_cleared_and_never_accused_for_it(
     if silent.verdict is not VerdictValue.NOT_AI_GENERATED:
         assert declared == silent
     assert (declared.probability, declared.thresholds) == (silent.probability, silent.thresholds)
+
+
+manifests = st.builds(Manifest, st.sampled_from(SignatureState), st.none() | st.sampled_from(Says))
+provenances = st.builds(Provenance, st.sampled_from([(), ("comfyui",)]), st.none() | manifests)
+
+
+@given(figures, rules, probabilities)
+def test_a_trusted_signature_that_says_ai_decides_whatever_the_pixels_say(
+    held_out: CalibrationFigures, policy: Rules, probability: float
+) -> None:
+    decision = decide(probability, policy, held_out, SIGNED)
+    assert (decision.verdict, decision.decided_by) == (VerdictValue.AI_GENERATED, DecidedBy.PROVENANCE)
+    assert decision.probability == decide(probability, policy, held_out, SILENT).probability
+
+
+@given(figures, rules, probabilities, provenances)
+def test_provenance_only_ever_makes_a_verdict_graver_and_alone_accuses_only_by_a_trusted_signature(
+    held_out: CalibrationFigures, policy: Rules, probability: float, provenance: Provenance
+) -> None:
+    silent = decide(probability, policy, held_out, SILENT)
+    told = decide(probability, policy, held_out, provenance)
+    assert ORDER.index(told.verdict) >= ORDER.index(silent.verdict)
+    assert (told.decided_by is DecidedBy.PROVENANCE) == provenance.decides
+    if told.verdict is VerdictValue.AI_GENERATED and silent.verdict is not VerdictValue.AI_GENERATED:
+        assert provenance == Provenance(provenance.tags, Manifest(SignatureState.TRUSTED, Says.AI_GENERATED))
+
+
+@given(figures, rules, probabilities, st.none() | st.sampled_from(Says))
+def test_breaking_a_signature_never_clears_an_image(
+    held_out: CalibrationFigures, policy: Rules, probability: float, says: Says | None
+) -> None:
+    broken = Provenance(manifest=Manifest(SignatureState.INVALID, says))
+    assert decide(probability, policy, held_out, broken).verdict is not VerdictValue.NOT_AI_GENERATED
 
 
 @given(figures, rules, probabilities)

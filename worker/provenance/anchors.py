@@ -1,0 +1,31 @@
+"""Trust anchors: the certificates of those whose C2PA signatures Assay believes."""
+
+import re
+from pathlib import Path
+
+from worker.errors import AssayError
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_SUFFIXES = {".pem", ".crt", ".cer"}
+
+
+class TrustAnchorsError(AssayError):
+    """The trust anchors cannot be read: ASSAY_C2PA_TRUST_ANCHORS must name a PEM file, or a folder of them."""
+
+
+def read_anchors(place: Path | None) -> str:
+    """Return the PEM certificates of a file, or of all PEM files in a folder; empty where no place is named.
+
+    Raises:
+        TrustAnchorsError: there is no such place, or no certificate in it; whoever names one wants it heeded.
+    """
+    if place is None:
+        return ""
+    try:
+        files = sorted(file for file in place.iterdir() if file.suffix in _SUFFIXES) if place.is_dir() else [place]
+        found = [pem for file in files for pem in _CERTIFICATE.findall(file.read_text(encoding="utf-8"))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrustAnchorsError(f"{place}: {error}; ASSAY_C2PA_TRUST_ANCHORS must name a PEM file or folder") from error
+    if not found:
+        raise TrustAnchorsError(f"{place} holds no PEM certificate; correct or unset ASSAY_C2PA_TRUST_ANCHORS")
+    return "\n".join(found) + "\n"

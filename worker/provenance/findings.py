@@ -1,0 +1,133 @@
+"""What was found of an image's origin. Plain values: whoever stores or shows them needs no parser."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_LONGEST = 120
+_UNSEEN = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0001fffd]+")
+
+
+class SignatureState(StrEnum):
+    """How far a C2PA manifest can be believed."""
+
+    TRUSTED = "trusted"  # whole, and signed by someone whom a configured trust anchor vouches for
+    VALID = "valid"  # whole, and signed by anybody
+    INVALID = "invalid"  # changed since it was signed, damaged, or more than we are willing to read
+
+
+class Says(StrEnum):
+    """What a manifest says of how the picture came about."""
+
+    AI_GENERATED = "ai_generated"  # the picture as a whole came out of a generative model
+    PARTLY_AI = "partly_ai"  # a generative model had a part in it
+    CAPTURED = "captured"  # a camera took it
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A C2PA manifest as it was found in a file.
+
+    Attributes:
+        state: how far it can be believed.
+        says: how the picture came about, None where it says nothing of that.
+        signer: whose certificate signed it, for people; None where nobody can tell.
+        generator: the program that made it, for people.
+        problems: what is wrong with it, as C2PA's status codes or our own words.
+    """
+
+    state: SignatureState
+    says: Says | None = None
+    signer: str | None = None
+    generator: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that a file says of its origin.
+
+    Attributes:
+        tags: names of unsigned declarations that a generative model made the picture; anybody can write those.
+        manifest: signed provenance, None where there is no trace of any.
+        camera: the camera that EXIF names; weak, since anybody can write that as well.
+        software: the program that EXIF or PNG text name.
+    """
+
+    tags: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+    camera: str | None = None
+    software: str | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether a trusted signature says that the whole picture is AI-generated."""
+        manifest = self.manifest
+        return manifest is not None and (manifest.state, manifest.says) == (SignatureState.TRUSTED, Says.AI_GENERATED)
+
+    @property
+    def declares_ai(self) -> bool:
+        """Tell whether anything, signed or not, says that a generative model had a part in the picture."""
+        return bool(self.tags) or (
+            self.manifest is not None and self.manifest.says in {Says.AI_GENERATED, Says.PARTLY_AI}
+        )
+
+    @property
+    def bars_clearing(self) -> bool:
+        """Tell whether the image may not be cleared: it declares AI, or what it declared was tampered with.
+
+        A few changed bytes may hit the very words that named AI, so a broken manifest counts whatever is left of it.
+        """
+        broken = self.manifest is not None and self.manifest.state is SignatureState.INVALID
+        return self.declares_ai or broken
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as stored with the verdict and shown by the API.
+
+        `signed` says that a trusted signature stands behind it; `forgeable` that what declares AI has none, so that
+        anybody could have written it.
+        """
+        trusted = self.manifest is not None and self.manifest.state is SignatureState.TRUSTED
+        signed_ai = trusted and self.manifest is not None and self.manifest.says in {Says.AI_GENERATED, Says.PARTLY_AI}
+        return {
+            "declares_ai": self.declares_ai,
+            "signed": trusted,
+            "forgeable": self.declares_ai and not signed_ai,
+            "tags": list(self.tags),
+            "c2pa": manifest_json(self.manifest),
+            "camera": self.camera,
+            "software": self.software,
+        }
+
+
+def manifest_json(manifest: Manifest | None) -> dict[str, object] | None:
+    """Return a manifest as plain values."""
+    return None if manifest is None else {**vars(manifest), "problems": list(manifest.problems)}
+
+
+def manifest_of(told: dict[str, object]) -> Manifest:
+    """Return the manifest behind :func:`manifest_json`; raises ValueError, KeyError or TypeError for anything else."""
+    says = told["says"]
+    return Manifest(
+        SignatureState(str(told["state"])),
+        None if says is None else Says(str(says)),
+        _text(told["signer"]),
+        _text(told["generator"]),
+        tuple(str(problem) for problem in _list(told["problems"])),
+    )
+
+
+def shown(text: object) -> str | None:
+    """Return text from a file as it may be stored and shown: one short line of printable characters, None if empty."""
+    line = _UNSEEN.sub(" ", text[: 4 * _LONGEST]).strip() if isinstance(text, str) else ""
+    return line[:_LONGEST] or None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"no list: {value!r}")
+    return value
