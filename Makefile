@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test test-slow check bench setup format clean
+.PHONY: help demo up test test-slow check bench setup format clean debian-packages sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,10 +17,10 @@ demo: $(READY) ## Put images into a bucket and print their verdicts (IMAGES=fold
 up: $(READY) ## Start everything and keep it up; data stays in .assay/
 	@$(BIN)/assay up
 
-test: $(READY) ## Unit, integration, acceptance and short chaos tests
+test: $(READY) debian-packages ## Unit, integration, acceptance and short chaos tests
 	@$(BIN)/pytest -m "not slow and not gpu"
 
-test-slow: $(READY) ## The long ones
+test-slow: $(READY) debian-packages ## The long ones
 	@$(BIN)/pytest -m "slow and not gpu"
 
 check: $(READY) ## Lint, types, imports, spelling
@@ -34,6 +34,19 @@ check: $(READY) ## Lint, types, imports, spelling
 bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
 	@$(BIN)/python tests/bench/throughput.py $(if $(DATA),--data "$(DATA)")
 	@$(BIN)/python tests/bench/api_latency.py
+
+debian-packages: $(READY) # What tests need from Debian; as root it is installed, else the command is said
+	@$(BIN)/python -m infra.debian
+
+secrets: $(READY) ## Write random secrets for docker compose into .assay/secrets
+	@$(BIN)/assay init
+
+sbom: $(READY) ## Bills of material of the images, CycloneDX, into build/sbom
+	@mkdir -p build/sbom
+	@for image in api worker torch; do \
+	  $(BIN)/cyclonedx-py requirements infra/docker/$$image.lock --output-reproducible -o build/sbom/$$image.cdx.json; \
+	done
+	@ls build/sbom/*.json
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .

@@ -2,11 +2,11 @@
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
-
-from prometheus_client import start_http_server
 
 from worker.celery_app import make_celery
 from worker.delete_objects import DeleteObjects
@@ -18,6 +18,7 @@ from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
 from worker.measure_drift import MeasureDrift
 from worker.metrics import BACKLOG, OLDEST
+from worker.metrics_server import Rounds, serve_observed
 from worker.publish import Publisher
 from worker.retain import Retain
 from worker.ring_training import RingTraining
@@ -36,6 +37,9 @@ from worker.store.session import Database, connect
 from worker.store.training_leases import TrainingLeases
 from worker.webhooks import Sender
 
+# A round may wait for a database or a broker that does not answer, each bounded by its own time-out.
+_LONGEST_ROUND_SECONDS = 120.0
+
 
 class NoQueueError(AssayError):
     """There is no queue to listen to; set ASSAY_SQS_QUEUE_URL, or use the webhook route and the sweep."""
@@ -45,12 +49,14 @@ def run_dispatcher(settings: Settings) -> None:
     """Dispatch scans and run the scheduled duties until SIGTERM or SIGINT."""
     database = build_database(settings)
     publisher = Publisher(make_celery(settings))
+    rounds = Rounds("dispatcher", _LONGEST_ROUND_SECONDS, time.monotonic)
     dispatcher = Dispatcher(
         database,
         publisher,
         max_in_flight=settings.max_in_flight,
         dispatch_seconds=settings.dispatch_timeout_seconds,
         interval_seconds=settings.dispatch_interval_seconds,
+        note_round=rounds.note,
     )
     duties = {
         "sweep": ScheduledDuty(settings.sweep_interval_seconds, build_sweep(settings, database)),
@@ -64,7 +70,7 @@ def run_dispatcher(settings: Settings) -> None:
         "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
     stop = stop_on_signal()
-    serve_metrics(settings)
+    serve_metrics(settings, rounds.alive)
     Schedule(database, duties).start(stop)
     dispatcher.run(stop)
 
@@ -78,9 +84,11 @@ def run_listener(settings: Settings) -> None:
     if not settings.sqs_queue_url:
         raise NoQueueError
     database = build_database(settings)
-    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, build_register(settings, database))
+    rounds = Rounds("listener", _LONGEST_ROUND_SECONDS, time.monotonic)
+    register = build_register(settings, database)
+    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, register, rounds.note)
     stop = stop_on_signal()
-    serve_metrics(settings)
+    serve_metrics(settings, rounds.alive)
     listener.run(stop)
 
 
@@ -139,10 +147,10 @@ def measure_backlog(database: Database) -> None:
             OLDEST.labels(queue).set(oldest)
 
 
-def serve_metrics(settings: Settings) -> None:
-    """Serve this process's metrics where the settings give a port."""
+def serve_metrics(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
+    """Serve this process's metrics, and whether it is alive, where the settings give a port."""
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+        serve_observed(settings.metrics_host, settings.metrics_port, alive)
 
 
 def stop_on_signal() -> threading.Event:

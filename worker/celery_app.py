@@ -12,7 +12,8 @@ TRAINING_QUEUE = "training"
 
 def make_celery(settings: Settings) -> Celery:
     """Return the app for a broker URL; every setting here was tried under ``kill -9`` and a flushed broker."""
-    app = Celery("assay", broker=settings.redis_url.get_secret_value())
+    broker = broker_url(settings)
+    app = Celery("assay", broker=broker)
     app.conf.update(
         # Acknowledged late: a message of a worker that ends cleanly goes back to the queue.
         task_acks_late=True,
@@ -23,20 +24,36 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            "visibility_timeout": 300,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "health_check_interval": 25,
-            "socket_keepalive": True,
-            "socket_connect_timeout": 5,
-            # Queues are emptied in the order that a worker names them: live images before history.
-            "queue_order_strategy": "priority",
-        },
+        broker_transport_options=transport_options(broker, settings.broker_sentinel_master),
         task_default_queue="scan.live",
-        task_queues=[Queue("scan.live"), Queue("scan.bulk"), Queue(TRAINING_QUEUE)],
+        task_queues=[Queue(name, routing_key=name) for name in ("scan.live", "scan.bulk", TRAINING_QUEUE)],
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
         accept_content=["json"],
     )
     return app
+
+
+def broker_url(settings: Settings) -> str:
+    """Return where Celery's messages go: the broker of its own where one is set, else Valkey."""
+    return (settings.broker_url or settings.redis_url).get_secret_value()
+
+
+def transport_options(broker: str, sentinel_master: str | None) -> dict[str, object]:
+    """Return what kombu's transport for this broker understands; RabbitMQ's would refuse what Redis' needs."""
+    if broker.startswith(("amqp", "pyamqp")):
+        # Publishing waits until RabbitMQ has the message.
+        return {"confirm_publish": True}
+    redis: dict[str, object] = {
+        "visibility_timeout": 300,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "health_check_interval": 25,
+        "socket_keepalive": True,
+        "socket_connect_timeout": 5,
+        # Queues are emptied in the order that a worker names them: live images before history.
+        "queue_order_strategy": "priority",
+    }
+    if broker.startswith("sentinel"):
+        return {**redis, "master_name": sentinel_master or "mymaster"}
+    return redis

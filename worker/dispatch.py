@@ -51,6 +51,7 @@ class Dispatcher:
         max_in_flight: int,
         dispatch_seconds: float,
         interval_seconds: float,
+        note_round: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep the parts.
 
@@ -61,12 +62,14 @@ class Dispatcher:
                 messages that wait from which on none are added.
             dispatch_seconds: after which an unleased scan is dispatched again.
             interval_seconds: pause when nothing was due.
+            note_round: told of each round, whether it went well or not.
         """
         self._database = database
         self._bell = bell
         self._max_in_flight = max_in_flight
         self._dispatch_seconds = dispatch_seconds
         self._interval = interval_seconds
+        self._note_round = note_round
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch until ``stop`` is set; trouble is logged and waited out."""
@@ -79,6 +82,7 @@ class Dispatcher:
             except Exception:  # the boundary of the process: one defect must not end all dispatching.
                 log.exception("dispatch_failed")
                 pause = _PAUSE_AFTER_TROUBLE_SECONDS
+            self._note_round()
             stop.wait(pause)
 
     def dispatch_once(self) -> int:

@@ -49,7 +49,9 @@ class Publisher:
         """Return how many messages no worker has taken yet; raises BrokerDownError."""
         try:
             with self._app.producer_or_acquire() as producer:
-                # Declaring a queue that exists changes nothing and tells its length, whatever the broker.
-                return int(producer.channel.queue_declare(queue).message_count)
+                # Declaring a queue that exists changes nothing and tells its length, whatever the broker. RabbitMQ
+                # refuses a declaration that differs from the worker's, so all that may differ is said.
+                told = producer.channel.queue_declare(queue, durable=True, exclusive=False, auto_delete=False)
+                return int(told.message_count)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDownError(str(error)) from error

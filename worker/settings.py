@@ -1,14 +1,23 @@
-"""Settings: one frozen object, read from the environment by entry points alone.
+"""Settings: one frozen object, read by entry points alone, from the environment and from files of secrets.
 
 Every field is documented in the README's settings table; a test holds the two
-together. Names are the fields in capitals behind ``ASSAY_``.
+together. Names are the fields in capitals behind ``ASSAY_``; a file in the
+folder of secrets has the same name in small letters, and the environment wins.
 """
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+# Where containers find their secrets, one file each.
+_SECRETS = Path("/run/secrets")
 
 
 class Settings(BaseSettings):
@@ -23,7 +32,14 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
-        description="Celery's broker: Valkey or Redis.",
+        description="Valkey or Redis: Celery's broker, and the count for rate limits.",
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="Another broker for Celery, such as `amqp://…` or `sentinel://…;sentinel://…`; empty: `redis_url`.",
+    )
+    broker_sentinel_master: str | None = Field(
+        default=None, description="The name of the master that sentinels watch, for a broker `sentinel://…`."
     )
     s3_endpoint_url: str | None = Field(default=None, description="S3-compatible endpoint; empty means AWS.")
     s3_public_endpoint_url: str | None = Field(
@@ -103,7 +119,6 @@ class Settings(BaseSettings):
         description="PEM file, or folder of them, with the certificates whose C2PA signatures are trusted; "
         "empty trusts nobody.",
     )
-
     shadow_min_images: int = Field(
         default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."
     )
@@ -166,6 +181,7 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="A webhook endpoint that has failed for so many days is disabled."
     )
     presign_seconds: int = Field(default=300, ge=1, description="Life of a presigned heatmap address, in seconds.")
+    flower_host: str = Field(default="127.0.0.1", description="Address Flower binds to.")
     flower_port: int = Field(default=5555, ge=0, le=65535, description="Port of Flower.")
     flower_basic_auth: SecretStr | None = Field(
         default=None, description="`user:password` of Flower; without it Flower does not start."
@@ -176,12 +192,38 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=65535,
-        description="Port of those metrics; 0 serves none. The API has its own at `/metrics`.",
+        description="Port of those metrics and of `/health/live`; 0 serves none. The API has its own at `/metrics`.",
     )
 
     # --- Where things lie, how they talk ------------------------------------
+    secrets_dir: Path = Field(
+        default=_SECRETS,
+        description="Folder of files named as these variables in small letters, such as `assay_database_url`.",
+    )
     data_dir: Path = Field(default=Path(".assay"), description="Data, logs and credentials of the embedded stack.")
     log_level: str = Field(default="INFO", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field(
         default="json", description="`json` for machines, `console` for people."
     )
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _must_be_a_folder(cls, folder: Path) -> Path:
+        if folder != _SECRETS and not folder.is_dir():
+            raise ValueError(f"{folder} is no folder; make it with `assay init`, or leave this unset")
+        return folder
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given, then the environment, then the folder of secrets where there is one."""
+        del dotenv_settings, file_secret_settings
+        folder = Path(env_settings().get("secrets_dir", _SECRETS))
+        files = (SecretsSettingsSource(settings_cls, folder),) if folder.is_dir() else ()
+        return (init_settings, env_settings, *files)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import typer
 from pydantic import ValidationError
 
-from infra.cli import bundles, demo, doctor, evaluate, keys, processes, scan, train, up
+from infra.cli import bundles, demo, doctor, evaluate, init, keys, processes, scan, setup, train, up
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
 
@@ -28,6 +28,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("evaluate", evaluate.evaluate),
     ("train", train.train),
     ("doctor", doctor.doctor),
+    ("init", init.init),
+    ("setup", setup.setup),
     ("worker", processes.worker),
     ("dispatcher", processes.dispatcher),
     ("listener", processes.listener),

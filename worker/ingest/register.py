@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 
 from worker.fetch import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
 from worker.ingest.s3_events import ObjectCreated, is_name
+from worker.log import get_logger
 from worker.store.images import ErasedImageError, NewImage, insert_image_and_scan
 from worker.store.session import Database
+
+log = get_logger()
 
 # Stands for the version of an object that vanished before anything could name it.
 VANISHED = "vanished"
@@ -75,6 +78,9 @@ class Register:
                 image_pk, scan_id, new = insert_image_and_scan(session, image)
         except ErasedImageError:
             return None
+        if new:
+            # Here the id of the request or message meets that of the scan, which the worker's lines carry.
+            log.info("image_registered", image=image_pk, scan_id=scan_id, source=image.source)
         return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
 
     def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:

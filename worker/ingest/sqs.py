@@ -1,17 +1,20 @@
 """The SQS listener: long-polls the queue of bucket events, commits, and only then deletes."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from structlog.contextvars import bound_contextvars
 
 from worker.errors import TransientError
 from worker.fetch import client_arguments
 from worker.ingest.register import Registered
 from worker.ingest.s3_events import ObjectCreated, UnknownEventError, parse_events
 from worker.log import get_logger
+from worker.metrics import EVENTS, SQS_TROUBLE
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,10 +38,17 @@ class Registers(Protocol):
 class SqsListener:
     """Moves events from the queue to the database."""
 
-    def __init__(self, client: "SQSClient", queue_url: str, register: Registers) -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        queue_url: str,
+        register: Registers,
+        note_round: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._queue_url = queue_url
         self._register = register
+        self._note_round = note_round
 
     def run(self, stop: threading.Event) -> None:
         """Listen until ``stop`` is set; trouble with the queue is logged and waited out."""
@@ -48,7 +58,9 @@ class SqsListener:
                     self.receive_once(pool)
                 except (ClientError, BotoCoreError) as error:
                     log.warning("sqs_unreachable", error=str(error))
+                    SQS_TROUBLE.inc()
                     stop.wait(_PAUSE_AFTER_TROUBLE_SECONDS)
+                self._note_round()
 
     def receive_once(self, pool: ThreadPoolExecutor, wait_seconds: int = _LONG_POLL_SECONDS) -> int:
         """Receive once and handle what came; return how many messages were acknowledged."""
@@ -69,22 +81,29 @@ class SqsListener:
 
     def _handle(self, message: "MessageTypeDef") -> bool:
         """Register what one message says; False leaves it in the queue to come again."""
+        with bound_contextvars(message_id=message.get("MessageId")):
+            outcome = self._outcome(message.get("Body", ""))
+        EVENTS.labels(outcome).inc()
+        return outcome in {"registered", "refused"}
+
+    def _outcome(self, body: str) -> str:
+        outcome = "registered"
         try:
-            for created in parse_events(message.get("Body", "")):
-                registered = self._register(created)
-                if registered is None:
+            for created in parse_events(body):
+                if self._register(created) is None:
                     log.warning("event_refused", bucket=created.bucket, key=created.keys[0])
+                    outcome = "refused"
         except UnknownEventError as error:
             # Left undeleted, so the queue's own dead-letter rule keeps it for a person to read.
-            log.warning("event_unknown", error=str(error), message_id=message.get("MessageId"))
-            return False
+            log.warning("event_unknown", error=str(error))
+            return "unknown"
         except TransientError as error:
-            log.warning("event_postponed", error=error.detail, message_id=message.get("MessageId"))
-            return False
+            log.warning("event_postponed", error=error.detail)
+            return "postponed"
         except Exception:  # the boundary of a message: a defect that meets one must not hold up the others.
-            log.exception("event_failed", message_id=message.get("MessageId"))
-            return False
-        return True
+            log.exception("event_failed")
+            return "failed"
+        return outcome
 
 
 def sqs_client(settings: Settings) -> "SQSClient":

@@ -44,3 +44,21 @@ def test_settings_are_frozen_and_keep_their_secrets() -> None:
 def test_a_setting_that_cannot_be_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings.model_validate({name: value})
+
+
+def test_secrets_come_from_a_folder_of_files_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "assay_database_url").write_text("postgresql+psycopg://assay:of-the-file@db/assay\n")
+    (tmp_path / "assay_redis_url").write_text("redis://:of-the-file@valkey/0")
+    monkeypatch.setenv("ASSAY_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("ASSAY_REDIS_URL", "redis://of-the-environment/0")
+    settings = Settings()
+    assert settings.database_url.get_secret_value() == "postgresql+psycopg://assay:of-the-file@db/assay"
+    assert settings.redis_url.get_secret_value() == "redis://of-the-environment/0"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASSAY_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(ValidationError, match="assay init"):
+        Settings()
