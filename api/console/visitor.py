@@ -114,6 +114,11 @@ class Form:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: please fill this in")
         return text
 
+    def confirmed(self) -> None:
+        """Ask for the box that confirms; raises a ProblemError, 422, where it is empty."""
+        if self.text("sure") != "yes":
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "Please tick the box that confirms.")
+
 
 class Sends:
     """A dependency: a form, sent by a visitor with a scope, from one of our own pages."""

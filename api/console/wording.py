@@ -44,6 +44,18 @@ def figure(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
+def plain(value: Any) -> str:
+    """Write any single value of a card or a report: numbers as short as they come, the rest as it is."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: _NONE}[value]
+    return f"{value:.4g}" if isinstance(value, float) else figure(value)
+
+
+def in_percent(share: float | None) -> str:
+    """Write a share as a form takes it; empty where there is none."""
+    return "" if share is None else f"{100 * share:.6g}"
+
+
 def moment(time: datetime | None) -> str:
     """Write a time, UTC."""
     return _NONE if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
@@ -89,6 +101,8 @@ def known_as(name: str) -> str:
 FILTERS = {
     "percent": percent,
     "figure": figure,
+    "plain": plain,
+    "in_percent": in_percent,
     "moment": moment,
     "duration": duration,
     "size": size,

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/training-runs", tags=["training runs"], responses
 RunId = Annotated[int, Path(ge=1, le=MAX_ID)]
 _may_read = Depends(Needs(Scope.READ))
 _STREAM = "text/event-stream"
-_REPORT_PAGE = "gate.html"
+REPORT_PAGE = "gate.html"
 
 
 class NewRun(BaseModel):
@@ -178,7 +178,7 @@ def get_training_report(run_id: RunId, services: FromApp, form: Literal["json", 
         raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
     if form == "json":
         return JSONResponse(run.report)
-    key = f"{run.artifacts}{_REPORT_PAGE}"
+    key = f"{run.artifacts}{REPORT_PAGE}"
     address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
     return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
 

@@ -95,7 +95,7 @@ async function keepLive(region) {
       update(region, await answer.text());
       announce(region);
       if (region.querySelector("[data-done]")) {
-        document.dispatchEvent(new Event("assay:done"));
+        if (region.dataset.then === "reload") location.reload(); // what came of it is on the page, made anew
         return;
       }
     } catch { region.classList.add("stale"); }

@@ -1,0 +1,124 @@
+"""Bundles: which serves, which challenges it, what their cards say; promote, roll back, let one scan in shadow."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from api.console.evidence import compared_in, confusion_in, curves_in, evaluations_of, groups_of, measures_of
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import HOME, Form, FromVisitor, Sends
+from api.problems import ProblemError
+from api.services import FromApp
+from worker.errors import AssayError
+from worker.store.api_keys import Scope
+from worker.store.challengers import NotChallengerError, OtherChallengerError
+from worker.store.promotion import AlreadyChampionError, BarredError, NothingToRollBackError, UnknownBundleError
+from worker.store.tables import Bundle, BundleRole
+
+router = APIRouter(prefix=f"{HOME}/bundles", include_in_schema=False, route_class=ConsoleRoute)
+
+_PROMOTIONS, _FLIPS = 20, 30
+Version = Annotated[str, Query(min_length=1, max_length=200)]
+_ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
+_REFUSED = (AlreadyChampionError, BarredError, NothingToRollBackError, NotChallengerError, OtherChallengerError)
+
+
+@router.get("")
+def show_bundles(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+    """List bundles, and how the champion changed."""
+    bundles = services.stores.bundles
+    rows = [(bundle, measures_of(bundle.card)) for bundle in sorted(bundles.all(), key=_rank)]
+    return page("bundles", who, rows=rows, promotions=bundles.promotions(limit=_PROMOTIONS), said=said)
+
+
+@router.post("/rollback")
+def roll_back(services: FromApp, form: _ByAdmin) -> Response:
+    """Make champion again what the champion replaced."""
+    form.confirmed()
+    try:
+        services.stores.bundles.roll_back(form.visitor.actor, form.needed("reason"))
+    except _REFUSED as error:
+        raise _conflict(error) from error
+    return go(f"{HOME}/bundles", said="rolled_back")
+
+
+@router.get("/one")
+def show_bundle(version: Version, services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+    """Show a bundle: its card, its gate, what it would change."""
+    bundle = _known(services, version)
+    judged = bundle.challenged_at is not None
+    return page(
+        "bundle",
+        who,
+        bundle=bundle,
+        card=bundle.card,
+        measures=measures_of(bundle.card),
+        evaluations=evaluations_of(bundle.card),
+        curves=curves_in(bundle.card),
+        confusion=confusion_in(bundle.card.get("held_out")),
+        groups=groups_of(bundle.card),
+        compared=compared_in((bundle.gate or {}).get("measures", {}).get("all")),
+        gate=bundle.gate,
+        shadow=services.stores.challengers.report(version) if judged else None,
+        flips=services.stores.challengers.flips(version, limit=_FLIPS) if judged else (),
+        least=services.shadow_min_images,
+        said=said,
+    )
+
+
+@router.post("/promote")
+def promote(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+    """Make a bundle champion."""
+    _known(services, version)
+    form.confirmed()
+    force = form.text("force") == "yes"
+    least = services.shadow_min_images
+    try:
+        services.stores.bundles.promote(form.visitor.actor, version, form.needed("reason"), least=least, force=force)
+    except _REFUSED as error:
+        raise _conflict(error) from error
+    return go(f"{HOME}/bundles", said="promoted")
+
+
+@router.post("/challenge")
+def challenge(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+    """Let a bundle scan a share of the live images in shadow."""
+    _known(services, version)
+    try:
+        share = float(form.needed("percent")) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "percent: more than 0, at most 100")
+    try:
+        services.stores.challengers.challenge(form.visitor.actor, version, share, form.needed("reason"))
+    except _REFUSED as error:
+        raise _conflict(error) from error
+    return go(f"{HOME}/bundles/one", version=version, said="challenged")
+
+
+@router.post("/withdraw")
+def withdraw(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+    """End a challenger's shadow."""
+    _known(services, version)
+    try:
+        services.stores.challengers.withdraw(form.visitor.actor, version, form.needed("reason"))
+    except _REFUSED as error:
+        raise _conflict(error) from error
+    return go(f"{HOME}/bundles/one", version=version, said="withdrawn")
+
+
+def _rank(bundle: Bundle) -> int:
+    return [BundleRole.CHAMPION, BundleRole.CHALLENGER, BundleRole.REGISTERED].index(BundleRole(bundle.role))
+
+
+def _known(services: FromApp, version: str) -> Bundle:
+    bundle = services.stores.bundles.get(version)
+    if bundle is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, UnknownBundleError().detail)
+    return bundle
+
+
+def _conflict(error: AssayError) -> ProblemError:
+    return ProblemError(HTTPStatus.CONFLICT, error.detail)

@@ -1,0 +1,84 @@
+"""Policies: what the newest says, what another would change, and all versions."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import ValidationError
+
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor
+from api.problems import ProblemError
+from api.routes.policies import Terms, preview_policy
+from api.services import FromApp
+from worker.store.api_keys import Scope
+
+router = APIRouter(prefix=f"{HOME}/policies", include_in_schema=False, route_class=ConsoleRoute)
+
+_VERSIONS = 30
+# Empty rows for sources that have no budgets of their own yet.
+_MORE_SOURCES = 2
+
+
+@router.get("")
+def show_policies(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+    """Show the policy that counts, and a form for another."""
+    newest = services.stores.policies.newest()
+    return _shown(services, who, Terms.model_validate(newest, from_attributes=True), said=said)
+
+
+@router.post("/preview")
+def preview(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.READ))]) -> Response:
+    """Show what other terms would change; changes nothing."""
+    asked = _terms(form)
+    return _shown(services, form.visitor, asked, would=preview_policy(asked, services))
+
+
+@router.post("")
+def add_policy(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+    """Make a new version."""
+    services.stores.policies.add(form.visitor.actor, _terms(form).terms())
+    return go(f"{HOME}/policies", said="policy_made")
+
+
+def _shown(services: FromApp, who: Visitor, asked: Terms, **values: Any) -> Response:
+    versions = services.stores.policies.page(limit=_VERSIONS)
+    sources = [(source, budgets.model_dump()) for source, budgets in asked.by_source.items()]
+    return page(
+        "policies",
+        who,
+        policy=versions[0],
+        versions=versions,
+        asked=asked,
+        sources=[*sources, *[("", {})] * _MORE_SOURCES],
+        known_sources=services.stores.figures.sources(200),
+        **{"would": None, **values},
+    )
+
+
+def _terms(form: Form) -> Terms:
+    """Read percents of a form; raises a ProblemError, 422."""
+    rows = zip(form.several("source"), form.several("source_false_positive"), form.several("source_miss"), strict=False)
+    try:
+        by_source = {
+            source: {"false_positive_budget": _share(accused), "miss_budget": _share(missed)}
+            for source, accused, missed in rows
+            if source
+        }
+        return Terms.model_validate(
+            {
+                "prior_shift": float(form.text("prior_shift").replace(",", ".") or 0),
+                "false_positive_budget": _share(form.needed("false_positive")),
+                "miss_budget": _share(form.needed("miss")),
+                "by_source": by_source,
+            }
+        )
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, told) from error
+    except ValueError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "Budgets and shift are numbers, such as 1.5.") from error
+
+
+def _share(text: str) -> float | None:
+    return float(text.replace(",", ".")) / 100 if text else None

@@ -1,0 +1,58 @@
+"""Scans: what waits and since when, what was rejected and why, what is dead and can be replayed."""
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import HOME, Form, FromVisitor, Sends
+from api.cursors import MAX_ID, decode_cursor, next_cursor
+from api.problems import ProblemError
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.tables import ScanState
+
+router = APIRouter(prefix=f"{HOME}/scans", include_in_schema=False, route_class=ConsoleRoute)
+
+_ON_A_PAGE = 50
+_DAY = timedelta(hours=24)
+
+
+@router.get("")
+def show_scans(
+    services: FromApp,
+    who: FromVisitor,
+    state: ScanState = ScanState.DEAD,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    said: str | None = None,
+) -> Response:
+    """Show the queues and the scans of one state."""
+    found = services.queries.scans(state, limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    return page(
+        "scans",
+        who,
+        stats=services.figures(_DAY),
+        state=state,
+        states=list(ScanState),
+        rows=found[:_ON_A_PAGE],
+        next_cursor=next_cursor([scan.id for scan, _ in found], _ON_A_PAGE),
+        said=said,
+    )
+
+
+@router.get("/figures")
+def show_figures(services: FromApp, who: FromVisitor) -> Response:
+    """Return the figures alone, for a page that keeps itself up to date."""
+    return page("scans_figures", who, stats=services.figures(_DAY))
+
+
+@router.post("/replay")
+def replay(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+    """Queue dead scans again: those that were chosen."""
+    chosen = [int(text) for text in form.several("scan") if text.isdecimal() and int(text) <= MAX_ID]
+    replayed = [scan_id for scan_id in chosen if services.stores.rescans.replay(form.visitor.actor, scan_id)]
+    if not replayed:
+        raise ProblemError(HTTPStatus.CONFLICT, "None of these scans is dead, so there is nothing to replay.")
+    return go(f"{HOME}/scans", said="replayed")

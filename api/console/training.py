@@ -1,0 +1,155 @@
+"""Training runs: ask for one, watch it, read what the gate found, cancel it."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse
+
+from api.console.evidence import compared_in, confusion_in, curves_in, losses_in
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import HOME, Form, FromVisitor, Sends
+from api.cursors import MAX_ID, decode_cursor, next_cursor
+from api.problems import ProblemError
+from api.routes.training_runs import REPORT_PAGE, NewRun
+from api.run_stream import event_stream
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.tables import TrainingRun
+from worker.store.training_runs import ACTIVE, ActiveRunError
+
+router = APIRouter(prefix=f"{HOME}/training", include_in_schema=False, route_class=ConsoleRoute)
+
+RunId = Annotated[int, Path(ge=1, le=MAX_ID)]
+_ON_A_PAGE = 25
+# Of this release, with what each is for; any other name of a recipe may be typed.
+_RECIPES = {
+    "refit": "heads and calibration alone, on stored features; seconds",
+    "wild": "both detectors from scratch, photographs of every kind",
+    "cifake": "both detectors from scratch, 32 x 32 images",
+}
+
+
+@router.get("")
+def show_runs(
+    services: FromApp,
+    who: FromVisitor,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    said: str | None = None,
+) -> Response:
+    """List training runs, newest first."""
+    found = services.stores.training_runs.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    return page(
+        "training",
+        who,
+        rows=found[:_ON_A_PAGE],
+        next_cursor=next_cursor([run.id for run in found], _ON_A_PAGE),
+        recipes=_RECIPES,
+        bundles=services.stores.bundles.all(),
+        said=said,
+    )
+
+
+@router.post("")
+def start_run(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+    """Ask for a run, as the API does."""
+    wanted = _wanted(form)
+    parameters = wanted.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
+    runs, parallel = services.stores.training_runs, wanted.allow_parallel
+    try:
+        run = runs.queue(form.visitor.actor, wanted.recipe, parameters, allow_parallel=parallel)
+    except ActiveRunError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    return go(f"{HOME}/training/{run.id}", said="run_queued")
+
+
+def _wanted(form: Form) -> NewRun:
+    share = form.text("shadow_percent").replace(",", ".")
+    told = {
+        "recipe": form.needed("recipe"),
+        "data": form.text("data", most=50_000).split(),
+        "base_bundle": form.text("base_bundle") or None,
+        "changes": [line.strip() for line in form.text("changes", most=10_000).splitlines() if line.strip()],
+        "minutes": form.text("minutes").replace(",", ".") or None,
+        "allow_parallel": form.text("allow_parallel") == "yes",
+    }
+    try:
+        return NewRun.model_validate({**told, "shadow_share": float(share) / 100 if share else None})
+    except ValidationError as error:
+        words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, words) from error
+    except ValueError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "shadow share: give a number of percent") from error
+
+
+@router.get("/{run_id}")
+def show_run(run_id: RunId, services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+    """Show one run."""
+    run = _known(services, run_id)
+    told = services.stores.training_runs.events(run_id)
+    bundle = services.stores.bundles.get(run.bundle_version) if run.bundle_version else None
+    measures = (run.report or {}).get("measures", {}).get("all", {})
+    return page(
+        "run",
+        who,
+        run=run,
+        active=run.state in ACTIVE,
+        events=told,
+        losses=losses_in([event.data for event in told]),
+        compared=compared_in(measures),
+        confusions={role: confusion_in(measures.get(role)) for role in ("champion", "challenger")},
+        curves=curves_in(run.report) or (curves_in(bundle.card) if bundle else None),
+        bundle=bundle,
+        said=said,
+    )
+
+
+@router.get("/{run_id}/state")
+def show_state(run_id: RunId, services: FromApp, who: FromVisitor) -> Response:
+    """Return how far a run is, for a page that keeps itself up to date."""
+    run = _known(services, run_id)
+    return page("run_state", who, run=run, active=run.state in ACTIVE)
+
+
+@router.get("/{run_id}/events")
+def stream_events(
+    run_id: RunId,
+    request: Request,
+    services: FromApp,
+    who: FromVisitor,
+    after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+) -> Response:
+    """Send what a run tells as it comes."""
+    assert who  # noqa: S101 - named to be signed in
+    _known(services, run_id)
+    last = request.headers.get("last-event-id", "")
+    return event_stream(services.stores.training_runs, run_id, int(last) if last.isdecimal() else after)
+
+
+@router.get("/{run_id}/report")
+def open_report(run_id: RunId, services: FromApp, who: FromVisitor) -> Response:
+    """Lead to the gate's report as a page of its own, which lies in the artifact bucket."""
+    assert who  # noqa: S101 - named to be signed in
+    run = _known(services, run_id)
+    if run.report is None or not run.artifacts:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
+    key, seconds = f"{run.artifacts}{REPORT_PAGE}", services.presign_seconds
+    address = services.objects.presigned_url(services.artifact_bucket, key, seconds)
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+
+
+@router.post("/{run_id}/cancel")
+def cancel_run(run_id: RunId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+    """Cancel a run."""
+    run = _known(services, run_id)
+    if not services.stores.training_runs.cancel(form.visitor.actor, run_id):
+        raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
+    return go(f"{HOME}/training/{run_id}", said="run_cancelled")
+
+
+def _known(services: FromApp, run_id: int) -> TrainingRun:
+    run: TrainingRun | None = services.stores.training_runs.get(run_id)
+    if run is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no training run of this id.")
+    return run
