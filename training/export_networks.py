@@ -18,7 +18,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
-from timm.models import get_model_args
+from timm.models import get_model_args, get_pretrained_cfg
 
 from training.class_words import label_of
 from worker.detectors.bundle_folder import DetectorPart
@@ -83,6 +83,9 @@ def _timm(place: str) -> Any:
         if not (Path(place) / _TIMM_WEIGHTS).is_file():
             raise ValueError(f"there is no {_TIMM_WEIGHTS}, and nothing else is read: pickles may run code")
         return timm.create_model(f"local-dir:{place}", pretrained=True)
+    known = get_pretrained_cfg(place) if ":" not in place and "/" not in place else None
+    if known is not None and not known.hf_hub_id:
+        raise ValueError("timm has its weights as a pickle alone, and pickles may run code")
     # Named, so that timm looks for no other file when the hub lacks it.
     name = place if ":" in place or "/" not in place else f"hf-hub:{place}"
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"hf_hub_filename": _TIMM_WEIGHTS})

@@ -1,6 +1,7 @@
 """`assay bundles build` wraps published networks, from folders in timm's and open_clip's formats."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,47 @@ def test_a_folder_with_pickles_alone_is_refused(timm_folder: Path, labelled: Pat
     assert isinstance(result.exception, AssayError)
     assert "pickles may run code" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_name_whose_weights_are_a_pickle_alone_is_refused_before_anything_is_fetched(
+    labelled: Path, tmp_path: Path
+) -> None:
+    result = build("--convnext", "gcvit_base.in1k", "--calibrate-on", labelled, "--name", "x", "--out", tmp_path / "o")
+    assert isinstance(result.exception, AssayError)
+    assert "as a pickle alone" in str(result.exception)
+
+
+def test_a_pickle_beside_safetensors_is_never_opened(
+    labelled: Path, clip_folder: Path, timm_folder: Path, tmp_path: Path
+) -> None:
+    """What a loader would take to be weights fails loudly when it is opened."""
+    for folder, names in ((clip_folder, ("open_clip_pytorch_model.bin",)), (timm_folder, ("pytorch_model.bin",))):
+        copied = Path(shutil.copytree(folder, tmp_path / folder.name))
+        for name in names:
+            (copied / name).write_bytes(b"no pickle at all")
+    folders = ("--convnext", tmp_path / timm_folder.name, "--clip", tmp_path / clip_folder.name)
+    out = tmp_path / "out"
+    result = build(*folders, "--calibrate-on", labelled, "--name", "x", "--out", out, "--robustness", 0)
+    assert result.exit_code == 0, repr(result.exception)
+    assert {file.suffix for file in out.iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_head_from_a_file_is_put_on_and_one_that_does_not_fit_is_refused(
+    labelled: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for width, told in ((16, None), (5, "does not fit 16 features")):
+        file = tmp_path / f"head-{width}.safetensors"
+        weight = torch.tensor(rng.normal(0, 1, (2, width)), dtype=torch.float32)
+        save_file({"classifier.weight": weight, "classifier.bias": torch.zeros(2)}, file)
+        out = tmp_path / f"out-{width}"
+        network = ("--clip", clip_folder, "--head", file)
+        result = build(*network, "--calibrate-on", labelled, "--name", "x", "--out", out, "--robustness", 0)
+        if told is None:
+            assert result.exit_code == 0, repr(result.exception)
+            assert load_bundle(out).card["heads_fitted_here"] == []
+        else:
+            assert told in str(result.exception)
 
 
 def test_too_few_images_are_refused_with_how_many_are_wanted(timm_folder: Path, tmp_path: Path) -> None:
