@@ -82,7 +82,7 @@ def roc(points: Mapping[str, Sequence[float]], auroc: float) -> str:
         axes.set_xticks([10.0**power for power in range(-4, 1)], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
         axes.minorticks_off()
         axes.set(xlabel="not AI-generated, called so (logarithmic)", ylabel="AI-generated found")
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
     return drawn[0]
 
 
@@ -142,7 +142,7 @@ def robustness(changes: Mapping[str, Mapping[str, Any]]) -> str:
         axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
         axes.set_ylim(top=1.01)
         axes.axhline(0.5, color=INK, linewidth=1, linestyle=":")
-        axes.legend(loc="lower left")
+        axes.legend(loc="best", ncols=2)
     return drawn[0]
 
 
