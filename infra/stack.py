@@ -93,6 +93,7 @@ class AssayStack(AbstractContextManager[Doors]):
         return [
             self._process("worker", _listens(worker_port), 180.0, ASSAY_METRICS_PORT=str(worker_port)),
             self._process("dispatcher"),
+            self._process("training-worker"),
             *([self._process("listener")] if settings.sqs_queue_url else []),
             self._process("api", _answers(f"http://127.0.0.1:{api_port}/health/live"), ASSAY_API_PORT=str(api_port)),
             self._process("flower", _listens(flower_port), ASSAY_FLOWER_PORT=str(flower_port)),

@@ -158,8 +158,21 @@ def content_hashes(images: Sequence[bytes]) -> list[str]:
 def split(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
     """Part the rows into (training, held out), by source where the recipe names sources, else by content hash.
 
-    Either way no source, and no content, is on both sides: what occurs among the held-out rows is not trained on.
+    What a collection calls its part `held_out` is held out too. Either way no source, and no content, is on both sides:
+    what occurs among the held-out rows is not trained on. A share of them may be left for the gate and is in neither.
     """
+    out = _held_out(rows, recipe)
+    kept = ~out & ~np.isin(rows.hashes, rows.hashes[out])
+    calibrated = out & ~_for_gate(rows, recipe)
+    return rows.take(np.flatnonzero(kept)), rows.take(np.flatnonzero(calibrated))
+
+
+def gate_rows(rows: Rows, recipe: Recipe) -> Rows:
+    """Give the held-out rows that are left for the gate."""
+    return rows.take(np.flatnonzero(_held_out(rows, recipe) & _for_gate(rows, recipe)))
+
+
+def _held_out(rows: Rows, recipe: Recipe) -> NDArray[np.bool_]:
     if recipe.held_out_sources:
         missing = set(recipe.held_out_sources) - set(rows.sources.tolist())
         if missing:
@@ -171,10 +184,18 @@ def split(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
         out = np.isin(rows.sources, recipe.held_out_sources)
     else:
         out = content_places(rows) < recipe.held_out_share
-    kept = ~out & ~np.isin(rows.hashes, rows.hashes[out])
-    return rows.take(np.flatnonzero(kept)), rows.take(np.flatnonzero(out))
+    return np.asarray(out | (rows.parts == "held_out"))
 
 
-def content_places(rows: Rows) -> NDArray[np.float64]:
-    """Give each content a fixed place in [0, 1), (N,); shares of a data set are cut along it."""
-    return np.array([int(text[:8], 16) for text in rows.hashes.tolist()], dtype=np.float64) / 2.0**32
+def _for_gate(rows: Rows, recipe: Recipe) -> NDArray[np.bool_]:
+    return np.asarray(content_places(rows, digits=slice(8, 16)) < recipe.gate_share)
+
+
+def content_places(rows: Rows, digits: slice = slice(8)) -> NDArray[np.float64]:
+    """Give each content a fixed place in [0, 1), (N,); shares of a data set are cut along it.
+
+    Args:
+        rows: N of them.
+        digits: eight of the hash; places by other digits are independent of these.
+    """
+    return np.array([int(text[digits] or "0", 16) for text in rows.hashes.tolist()], dtype=np.float64) / 2.0**32

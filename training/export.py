@@ -22,7 +22,7 @@ from training.data import Rows, recipe_rows, split
 from training.evaluate import Policy, summarise, thresholds_under
 from training.evaluate_scores import judge_images
 from training.export_card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
-from training.fusion import Measured
+from training.fusion import Measured, grouped
 from training.recipe import Recipe, load_recipe
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
@@ -61,15 +61,8 @@ def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
 def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
     """Run the detectors over held-out images exactly as the worker would."""
     judged = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
-    grouped_by_source = len(np.unique(rows.sources)) > 1
-    return Measured(
-        names=judged.names,
-        logits=judged.logits,
-        covariates=judged.covariates,
-        labels=rows.labels,
-        groups=rows.sources if grouped_by_source else rows.hashes,
-        by_source=grouped_by_source,
-    )
+    measured = Measured(judged.names, judged.logits, judged.covariates, rows.labels, groups=rows.sources)
+    return grouped(measured, rows.hashes)
 
 
 def calibrated(parts: BundleParts, found: Calibrated, measured: Measured, scope: str) -> BundleParts:

@@ -96,7 +96,8 @@ def fit_detector(
     loss = torch.zeros(())
     began = time.monotonic() - at.seconds
     with Curves(run.folder, at.step) as curves, _bar(run) as bar:
-        curves.images("training/views", draws[at.step][0], at.step)
+        if recipe.show_views:
+            curves.images("training/views", draws[at.step][0], at.step)
         for views, labels in _batches(draws, run):
             at.seconds = time.monotonic() - began
             progress = _agreed(run, progress_of(run, steps))
@@ -109,7 +110,7 @@ def fit_detector(
             run.averaged.update(run.detector.network, keep_of(fit, at.step, progress))
             if at.step % _SHOW_EVERY == 1:
                 _show(curves, bar, run, loss.item(), progress)
-                told({"detector": run.recipe.name, "progress": progress, "step": at.step, "loss": loss.item()})
+                told(_news(run, progress, loss.item(), epoch))
             at.stopped = at.step % epoch == 0 and _stands_still(run, validation, curves)
             if at.stopped:
                 break
@@ -118,6 +119,11 @@ def fit_detector(
         run.save()
         if run.leads:
             curves.hyperparameters(run.recipe, {"final/loss": loss.item()})
+
+
+def _news(run: Run, progress: float, loss: float, steps_an_epoch: int) -> dict[str, Any]:
+    epoch = round(run.at.step / steps_an_epoch, 3)
+    return {"detector": run.recipe.name, "progress": progress, "step": run.at.step, "epoch": epoch, "loss": loss}
 
 
 def progress_of(run: Run, steps: int) -> float:

@@ -82,6 +82,17 @@ def folds(measured: Measured) -> Folds:
     raise ValueError(message)
 
 
+def grouped(measured: Measured, hashes: NDArray[np.str_]) -> Measured:
+    """Give it as it is where its groups can be parted, else grouped by contents, `hashes` (N,)."""
+    try:
+        if len(np.unique(measured.groups)) > 1:
+            folds(measured)
+            return measured
+    except ValueError:
+        pass
+    return replace(measured, groups=hashes, by_source=False)
+
+
 def out_of_fold(measured: Measured, parts: Folds) -> Floats:
     """Fuse each image by a fit without its group: (N,) logits."""
     fused = np.empty(len(measured.labels))

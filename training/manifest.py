@@ -26,14 +26,16 @@ _SHOWN = 5
 
 
 def splits_of(manifest: pa.Table, parts: Parts, measured_on: str = "test") -> NDArray[np.str_]:
-    """Tell for each row of the manifest where its content went: `training`, `validation`, `measured_on` or `unused`.
+    """Tell for each row of the manifest where its content went.
 
-    Unused are copies of what is held out, and test parts that a bundle's run does not look at.
+    It is one of `training`, `validation`, `measured_on`, `gate` and `unused`: copies of what is held out, and test
+    parts that a bundle's run does not look at.
     """
     columns = (manifest[name].to_pylist() for name in ("sha256", "source", "part"))
     keys = np.array([" ".join(values) for values in zip(*columns, strict=True)])
     splits = np.full(len(keys), "unused", dtype="U10")
-    for name, rows in (("training", parts.training), ("validation", parts.validation), (measured_on, parts.test)):
+    went = [("training", parts.training), ("validation", parts.validation), (measured_on, parts.test)]
+    for name, rows in (*went, ("gate", parts.gate)):
         # By source and part as well: a copy elsewhere is not what went there.
         of_rows = [" ".join(values) for values in zip(rows.hashes, rows.sources, rows.parts, strict=True)]
         splits[np.isin(keys, of_rows)] = name

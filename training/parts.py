@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from training.collection import DataError
-from training.data import Rows, content_places, split
+from training.data import Rows, content_places, gate_rows, split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,11 +25,15 @@ _SOURCES_NEEDED = 4
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows to fit on, to stop early by, and to measure on; no content, and where asked no source, is in two."""
+    """Rows to fit on, to stop early by, and to measure on; no content, and where asked no source, is in two.
+
+    A bundle's run may leave more of them for the gate.
+    """
 
     training: Rows
     validation: Rows
     test: Rows
+    gate: Rows
 
 
 def parts_of(rows: Rows, recipe: Recipe) -> Parts:
@@ -39,16 +43,17 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
         DataError: a side would lack a class, or there are too few sources to part by.
     """
     if recipe.kind == "bundle":
-        kept, held_out = split(rows.take(np.flatnonzero(rows.parts != "test")), recipe)
+        looked_at = rows.take(np.flatnonzero(rows.parts != "test"))
+        kept, held_out = split(looked_at, recipe)
         own = np.zeros(len(kept), dtype=bool)
         training, validation = _cut(kept, own, recipe.validation_share, recipe)
-        parts = Parts(training, validation, held_out)
+        parts = Parts(training, validation, held_out, gate_rows(looked_at, recipe))
     else:
         kept, test = _cut(rows, rows.parts == "test", recipe.test_share, recipe)
         # Of what is left, so that 0.1 of the whole stays 0.1 of the whole.
         share = recipe.validation_share * len(rows) / max(len(kept), 1)
         training, validation = _cut(kept, kept.parts == "validation", share, recipe)
-        parts = Parts(training, validation, test)
+        parts = Parts(training, validation, test, test.take(np.empty(0, dtype=np.int64)))
     _check(parts)
     return parts
 
@@ -81,6 +86,8 @@ def _whole_sources(rows: Rows, share: float) -> NDArray[np.bool_]:
 
 def _check(parts: Parts) -> None:
     for name, rows in vars(parts).items():
+        if name == "gate":
+            continue  # it says itself what it lacks
         if len(np.unique(rows.labels)) < 2 and (len(rows) or name == "training"):  # noqa: PLR2004 (two classes)
             found = "nothing" if not len(rows) else f"only label {rows.labels[0]}"
             raise DataError(

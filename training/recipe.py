@@ -116,6 +116,8 @@ class Recipe:
         emphasis: by source, how much more often it is drawn.
         checkpoint_seconds: between checkpoints.
         claim: what a student system's authors reported, in words.
+        gate_share: of what is held out, by content, that neither calibration nor thresholds see: for the gate.
+        show_views: let TensorBoard show pictures; not where they are other people's and the log is kept.
     """
 
     name: str
@@ -139,6 +141,8 @@ class Recipe:
     limit: int = 0
     checkpoint_seconds: float = 60.0
     claim: str = ""
+    gate_share: float = 0.0
+    show_views: bool = True
 
     @property
     def shape(self) -> Shape:

@@ -26,6 +26,7 @@ from training.labelled_bucket import local_data
 from training.parts import Parts, parts_of
 from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
 from training.run import Run
+from training.warm_start import begin_from
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Order:
         device: a torch device.
         only: fit this detector alone and stop before calibration.
         told: hears of the progress, for whoever shows it elsewhere.
+        start_from: a bundle's folder whose weights the detectors begin with, instead of fresh ones.
+        named: what the data is called in the folder's note; a run that goes on elsewhere finds it at another path.
     """
 
     recipe: Recipe
@@ -51,6 +54,8 @@ class Order:
     device: str = "cpu"
     only: str | None = None
     told: Callable[[dict[str, Any]], None] = field(default=lambda _: None)
+    start_from: Path | None = None
+    named: str = ""
 
 
 def train(order: Order) -> dict[str, Any]:
@@ -76,7 +81,8 @@ def train(order: Order) -> dict[str, Any]:
             torch.manual_seed(recipe.seed)
             run = Run(part, out / part.name, order.device)
             run.claim_folder(_order_text(order, part))
-            run.resume()
+            if not run.resume() and order.start_from is not None:
+                begin_from(run, order.start_from)
             if part.fit.head == "logistic":
                 logistic_head.fit_head(run, recipe, parts.training)
             else:
@@ -94,7 +100,9 @@ def _order_text(order: Order, part: DetectorRecipe) -> str:
     """Write down what decides a detector's weights; minutes may be raised to go on with a run."""
     timeless = replace(part, fit=replace(part.fit, minutes=0.0))
     recipe = replace(order.recipe, detectors=(), card={}, scope="", claim="", checkpoint_seconds=0.0)
-    return json.dumps({"recipe": asdict(recipe), "detector": asdict(timeless), "data": str(order.data)}, indent=1)
+    return json.dumps(
+        {"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or str(order.data)}, indent=1
+    )
 
 
 def look_at_data(recipe: Recipe, data: Path, out: Path, *, writes: bool = True) -> Parts:

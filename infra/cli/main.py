@@ -31,6 +31,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("init", init.init),
     ("setup", setup.setup),
     ("worker", processes.worker),
+    ("training-worker", processes.training_worker),
     ("dispatcher", processes.dispatcher),
     ("listener", processes.listener),
     ("api", processes.api),

@@ -17,6 +17,15 @@ def worker() -> None:
     run_worker(_settings())
 
 
+def training_worker() -> None:
+    """Take training runs: train, let the gate judge, register the bundle."""
+    # It only watches; torch is loaded by the process that it starts for each run.
+    adopt({"OMP_WAIT_POLICY": "PASSIVE"})
+    from training.training_worker import run_training_worker
+
+    run_training_worker(_settings())
+
+
 def dispatcher() -> None:
     """Move due scans from Postgres to Celery and run the scheduled duties."""
     from worker.bootstrap import run_dispatcher

@@ -17,6 +17,7 @@ from PIL import Image
 
 from worker.detectors.build import build_detector
 from worker.detectors.bundle_folder import FUSED, BundleError, BundleParts, read_bundle
+from worker.detectors.detector import Seeing
 from worker.detectors.heatmap import Heatmap, grad_cam
 from worker.detectors.views import quality_covariates
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
 
+# The detector whose features are kept, so that its head can be fitted again.
+SEEN_BY = "clip"
 _SHIPPED = Path(__file__).parents[1] / "bundles"
 
 
@@ -57,12 +60,14 @@ class Scores:
         probabilities: calibrated for each detector alone, by name.
         logit: fused and calibrated.
         probability: fused and calibrated, before any prior shift.
+        features: of the CLIP detector, float16, little-endian; None where it cannot tell them.
     """
 
     logits: dict[str, float]
     probabilities: dict[str, float]
     logit: float
     probability: float
+    features: bytes | None = None
 
 
 class Bundle:
@@ -113,12 +118,18 @@ class Bundle:
         """Judge images; an image's scores do not depend on its neighbours. Device thread only."""
         if not batch:
             return []
-        columns = {
-            name: detector.logits(self._stacked(name, batch)).cpu().tolist()  # (B,)
-            for name, detector in self._detectors.items()
-        }
+        columns: dict[str, list[float]] = {}
+        features: list[bytes | None] = [None] * len(batch)
+        for name, detector in self._detectors.items():
+            views = self._stacked(name, batch)
+            if name == SEEN_BY and isinstance(detector, Seeing):
+                logits, seen = detector.see(views)
+                features = [row.tobytes() for row in seen.cpu().numpy().astype("<f2")]
+            else:
+                logits = detector.logits(views)
+            columns[name] = logits.cpu().tolist()  # (B,)
         scores = [
-            self._scores({name: column[row] for name, column in columns.items()}, prepared.covariates)
+            self._scores({name: column[row] for name, column in columns.items()}, prepared.covariates, features[row])
             for row, prepared in enumerate(batch)
         ]
         assert len(scores) == len(batch)  # noqa: S101 (a bad image must never shift its neighbours' results)
@@ -149,7 +160,7 @@ class Bundle:
     def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
         return torch.stack([prepared.views[name] for prepared in batch]).to(self._device)  # (B, V, 3, H, W)
 
-    def _scores(self, logits: dict[str, float], covariates: Sequence[float]) -> Scores:
+    def _scores(self, logits: dict[str, float], covariates: Sequence[float], features: bytes | None) -> Scores:
         fused = self._fusion.fuse(logits, covariates)
         calibration = self._calibrations[FUSED]
         return Scores(
@@ -157,6 +168,7 @@ class Bundle:
             probabilities={name: self._calibrations[name].probability(logit) for name, logit in logits.items()},
             logit=calibration.calibrated_logit(fused),
             probability=calibration.probability(fused),
+            features=features,
         )
 
 

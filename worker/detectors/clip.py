@@ -14,8 +14,9 @@ import open_clip
 import torch
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
-from worker.detectors.detector import mean_over_views
+from worker.detectors.detector import mean_over_views, normalise, views_in_a_pass
 from worker.detectors.views import ViewPlan, cut_views
 
 if TYPE_CHECKING:
@@ -111,6 +112,23 @@ class ClipDetector:
     def logits(self, views: Tensor) -> Tensor:
         """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
         return mean_over_views(self, views)
+
+    def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge a batch and tell what the judgement is made of: (B, V, 3, H, W) uint8 → (B,), (B, F) float32.
+
+        The features are normalised as the head does first, without its own scales, and averaged over views. A logit
+        is a linear function of them, whatever head is fitted on them later. Device thread only.
+        """
+        network = self.network
+        assert isinstance(network, ClipNetwork)  # noqa: S101 (what the constructor made)
+        batch, count = views.shape[:2]
+        features, logits = [], []
+        for part in torch.split(views.flatten(0, 1), views_in_a_pass(views)):  # of (N, 3, H, W)
+            found = network.features(normalise(part)).float()  # (N, F)
+            features.append(layer_norm(found, found.shape[1:]))
+            logits.append(network.head(found).squeeze(-1).float())
+        seen = torch.cat(features).view(batch, count, -1).mean(dim=1)  # (B, F)
+        return torch.cat(logits).view(batch, count).mean(dim=1), seen
 
     def heatmap_layer(self) -> nn.Module:
         """Name a normalisation inside the last block.

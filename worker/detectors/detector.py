@@ -46,6 +46,15 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class Seeing(Protocol):
+    """A detector whose logit is a linear function of features that it can tell."""
+
+    def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) logits and (B, F) features, float32; device thread only."""
+        ...
+
+
 def normalise(views: Tensor) -> Tensor:
     """Turn uint8 pixels of any shape into float32 of about zero mean and unit spread."""
     return (views.float() / 255.0 - PIXEL_MEAN) / PIXEL_SPREAD
@@ -54,12 +63,13 @@ def normalise(views: Tensor) -> Tensor:
 def mean_over_views(detector: Detector, views: Tensor) -> Tensor:
     """Average the logits of an image's views: (B, V, 3, H, W) uint8 → (B,) float32."""
     batch, count = views.shape[:2]
-    passes = torch.split(views.flatten(0, 1), _views_in_a_pass(views))  # of (N, 3, H, W)
+    passes = torch.split(views.flatten(0, 1), views_in_a_pass(views))  # of (N, 3, H, W)
     logits = [detector.view_logits(normalise(part)).float() for part in passes]
     return torch.cat(logits).view(batch, count).mean(dim=1)  # (B,)
 
 
-def _views_in_a_pass(views: Tensor) -> int:
+def views_in_a_pass(views: Tensor) -> int:
+    """Say how many of a batch's views, (B, V, 3, H, W), are best judged at once on their device."""
     batch, count, _, height, width = views.shape
     if views.device.type != "cpu":
         return batch * count

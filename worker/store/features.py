@@ -1,7 +1,8 @@
 """Features: what a bundle's CLIP detector saw, kept for a set number of days so that heads can be fitted on it again.
 
-A scan writes them in the transaction that completes it: `put(session, image_pk, bundle_version, seen)`, with `seen` as
-`Scores.seen` gives it. They go with their image when it is erased.
+A scan writes them in the transaction that completes it: `put(session, image_pk, bundle_version, seen)`, with
+`Seen(scores.features, scores.logits, prepared.covariates)` where the bundle tells features. They go with their image
+when it is erased.
 """
 
 from collections.abc import Sequence

@@ -163,9 +163,19 @@ def in_audit(terms: LabelTerms) -> ColumnElement[bool]:
     return and_(Image.sha256.is_not(None), _place < round(terms.audit_share * AUDIT_PLACES))
 
 
-def standings(terms: LabelTerms) -> Subquery:
-    """Return the labelled contents: `content`, `newest_id`, `image_pk`, `ai`, `not_ai`, `audit`, `state`, `label`."""
-    content = func.coalesce(Image.sha256, func.concat("image:", Image.id))
+def content_of_image() -> ColumnElement[str]:
+    """Return what names an image's content: its hash, or itself where that is not known yet."""
+    return func.coalesce(Image.sha256, func.concat("image:", Image.id))
+
+
+def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
+    """Return the labelled contents: `content`, `newest_id`, `image_pk`, `ai`, `not_ai`, `audit`, `state`, `label`.
+
+    Args:
+        terms: when a label may train.
+        until: as of this label's id.
+    """
+    content = content_of_image()
     opinion = (
         select(
             content.label("content"),
@@ -176,7 +186,7 @@ def standings(terms: LabelTerms) -> Subquery:
         )
         .ext(distinct_on(content, Label.reviewer))
         .join(Image, Image.id == Label.image_pk)
-        .where(Image.erased_at.is_(None))
+        .where(Image.erased_at.is_(None), true() if until is None else Label.id <= until)
         .order_by(content, Label.reviewer, Label.id.desc())
         .subquery("opinion")
     )

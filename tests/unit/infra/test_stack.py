@@ -9,8 +9,8 @@ from worker.settings import Settings
 @pytest.mark.parametrize(
     ("queue", "expected"),
     [
-        ("http://127.0.0.1:9/queue", ["worker", "dispatcher", "listener", "api", "flower"]),
-        ("", ["worker", "dispatcher", "api", "flower"]),
+        ("http://127.0.0.1:9/queue", ["worker", "dispatcher", "training-worker", "listener", "api", "flower"]),
+        ("", ["worker", "dispatcher", "training-worker", "api", "flower"]),
     ],
 )
 def test_the_listener_starts_only_where_there_is_a_queue(tmp_path: Path, queue: str, expected: list[str]) -> None:

@@ -1,0 +1,255 @@
+"""A training run, from labels in the database to a registered challenger; and all the ways it may end otherwise."""
+
+import io
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pixels
+from pydantic import SecretStr
+from sqlalchemy import insert, select
+
+from tests.conftest import Buckets
+from tests.learning_pictures import picture, write_base
+from training.retrain import bundle_folder, execute
+from training.retrain_data import agreed, gather, recipe_of
+from training.train import order_of, train
+from worker.bundle_places import artifact_prefix, upload_bundle
+from worker.detectors.bundle import load_bundle
+from worker.fetch import s3_client
+from worker.settings import Settings
+from worker.store.audit import Actor
+from worker.store.bundles import crown, register_bundle
+from worker.store.erasure import Erasure
+from worker.store.features import Seen, put
+from worker.store.session import Database
+from worker.store.tables import Bundle, BundleRole, Image, Label, Policy, RunState, TrainingRun
+from worker.store.training_leases import TrainingLeases
+from worker.store.training_runs import TrainingRuns
+
+pytestmark = pytest.mark.integration
+
+ME = Actor("me")
+BASE_IMAGES = 1800
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recipe's data, and below `bundle` the champion that was trained on it."""
+    folder = tmp_path_factory.mktemp("base")
+    write_base(folder, BASE_IMAGES)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    made = train(order_of(str(folder / "tiny.toml"), str(folder), folder / "run", device="cpu"))
+    torch.set_num_threads(threads)
+    Path(made["folder"]).rename(folder / "bundle")
+    return folder
+
+
+@dataclass(frozen=True)
+class World:
+    """A database with a champion, a bucket with uploads, and settings that point at them."""
+
+    database: Database
+    buckets: Buckets
+    settings: Settings
+    champion: str
+
+    def label(
+        self,
+        kind: str,
+        label: str,
+        seeds: range,
+        reviewers: tuple[str, ...] = ("maria", "ali"),
+        *,
+        upload: bool = True,
+    ) -> list[int]:
+        """Upload pictures as scanned images, or pretend to, and label each; return their rows."""
+        pks = []
+        with self.database.transaction() as session:
+            for seed in seeds:
+                body, key = picture(kind, seed), f"{kind}/{seed}.png"
+                version = self.buckets.put(self.buckets.uploads, key, body)["VersionId"] if upload else "gone"
+                place = {"bucket": self.buckets.uploads, "key": key, "version": version, "versioned": True}
+                known = {"image_id": key, "source": "uploads", "sha256": sha256(body).hexdigest()}
+                pk = session.scalars(insert(Image).values(**place, **known).returning(Image.id)).one()
+                for reviewer in reviewers:
+                    session.execute(insert(Label).values(image_pk=pk, label=label, reviewer=reviewer, reason="seen"))
+                pks.append(pk)
+        return pks
+
+    def queue(self, recipe: str = "tiny", **parameters: Any) -> int:
+        return TrainingRuns(self.database).queue(ME, recipe, parameters).id
+
+    def run(self, run_id: int) -> TrainingRun:
+        found = TrainingRuns(self.database).get(run_id)
+        assert found is not None
+        return found
+
+    def executed(self, recipe: str = "tiny", **parameters: Any) -> TrainingRun:
+        """Ask for a run and execute it here."""
+        run_id = self.queue(recipe, **parameters)
+        lease = TrainingLeases(self.database).claim(600)
+        assert lease is not None
+        execute(lease, self.settings)
+        return self.run(run_id)
+
+    def bundle(self, version: str | None) -> Bundle:
+        with self.database.transaction() as session:
+            return session.get_one(Bundle, version)
+
+    def artifacts(self, prefix: str) -> dict[str, bytes]:
+        listed = self.buckets.s3.list_objects_v2(Bucket=self.buckets.artifacts, Prefix=prefix)["Contents"]
+        return {
+            found["Key"].removeprefix(prefix): self.buckets.s3.get_object(
+                Bucket=self.buckets.artifacts, Key=found["Key"]
+            )["Body"].read()
+            for found in listed
+        }
+
+
+@pytest.fixture
+def world(  # noqa: PLR0917 (fixtures)
+    base: Path, database: Database, database_url: str, object_store: Buckets, stack_settings: Settings, tmp_path: Path
+) -> World:
+    changes = {
+        "database_url": SecretStr(database_url),
+        "artifact_bucket": object_store.artifacts,
+        "data_dir": tmp_path / "data",
+        "training_data": base,
+        "training_recipes": base,
+        "training_threads": 1,
+        "device": "cpu",
+        "audit_share": 0.0,
+    }
+    settings = stack_settings.model_copy(update=changes)
+    card = json.loads((base / "bundle" / "card.json").read_text())
+    version = str(card["bundle"])
+    upload_bundle(s3_client(settings), base / "bundle", object_store.artifacts, artifact_prefix(version))
+    with database.transaction() as session:
+        register_bundle(session, version=version, name="tiny", location=artifact_prefix(version), card=card)
+        crown(session, session.get_one(Bundle, version), created_by="test", reason="first")
+        # Few images certify little.
+        session.add(Policy(prior_shift=0.0, false_positive_budget=0.05, miss_budget=0.05, by_source={}, created_by="t"))
+    return World(database, object_store, settings, version)
+
+
+def failed_rules(run: TrainingRun) -> set[str]:
+    assert run.report is not None
+    return {rule["name"] for rule in run.report["rules"] if not rule["passed"]}
+
+
+def test_labels_of_a_new_generator_make_a_challenger_that_finds_it(world: World) -> None:
+    pks = world.label("haze", "ai_generated", range(200))
+    world.label("noise", "not_ai_generated", range(5000, 5100))
+    world.label("haze", "not_ai_generated", range(300, 310), reviewers=("eve",))  # stays in quarantine
+    run = world.executed(base_bundle=world.champion)
+    assert (run.state, failed_rules(run)) == (RunState.COMPLETED, set())
+    assert run.detail == "the gate passed it"
+    made = world.bundle(run.bundle_version)
+    assert (made.role, made.shadow_share, made.gate) == (BundleRole.CHALLENGER, 0.1, run.report)
+    assert made.card["training"]["champion"] == world.champion
+    assert made.card["training"]["labels"] == 300
+    # It says so of pictures that nobody has labelled, and still knows the old ones.
+    folder = world.settings.data_dir / "training" / f"run-{run.id}" / "out" / "bundle"
+    old, new = load_bundle_of(world, world.champion), load_bundle(folder)
+    for kind, was, is_ in (("haze", False, True), ("stripes", True, True), ("noise", False, False)):
+        assert share_above_half(old, kind) == pytest.approx(float(was), abs=0.05)
+        assert share_above_half(new, kind) == pytest.approx(float(is_), abs=0.05)
+    kept = world.artifacts(run.artifacts or "")
+    papers = {"gate.json", "gate.html", "evaluation.html", "recipe.json", "run.json", "data.json", "manifest.parquet"}
+    assert papers <= kept.keys()
+    assert [name for name in kept if name.startswith("tensorboard/clip/")]
+    assert not [name for name, body in kept.items() if b"haze/" in body]
+    assert json.loads(kept["run.json"])["parameters"]["labels_until"] == run.parameters["labels_until"]
+    told = TrainingRuns(world.database).events(run.id)
+    assert [event.data["stage"] for event in told if event.kind == "stage"] == ["data", "fit", "gate", "keep"]
+    assert len(pks) == 200
+
+
+def test_flipped_labels_are_stopped_by_the_gate(world: World) -> None:
+    world.label("stripes", "not_ai_generated", range(200))
+    world.label("noise", "ai_generated", range(5000, 5200))
+    run = world.executed(base_bundle=world.champion)
+    assert run.state == RunState.COMPLETED
+    assert failed_rules(run)
+    assert (run.detail or "").startswith("the gate stopped it: ")
+    assert world.bundle(run.bundle_version).role == BundleRole.REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters", "says"),
+    [
+        ("nothing-like-it", {}, "there is no recipe"),
+        ("tiny", {"data": ["../../etc"]}, "no ../../etc in the training worker's data folder"),
+        ("tiny", {"data": ["s3://uploads/none/"]}, "2 reviewers agree; label images first"),
+        ("tiny", {"base_bundle": "x-1"}, "there is no bundle x-1"),
+        ("tiny", {"changes": ["detectors.vit.fit.epochs=1"]}, "there is no detector 'vit'"),
+        ("seeds/resnet18-frozen", {}, "makes no bundle"),
+        ("refit", {}, "ASSAY_FEATURE_DAYS"),
+    ],
+)
+def test_a_run_that_cannot_be_fails_with_what_to_do(
+    world: World, recipe: str, parameters: dict[str, Any], says: str
+) -> None:
+    run = world.executed(recipe, **parameters)
+    assert run.state == RunState.FAILED
+    assert says in (run.detail or "")
+
+
+def test_an_erased_image_is_not_trained_on(world: World) -> None:
+    world.label("haze", "ai_generated", range(3))
+    Erasure(world.database, world.buckets.artifacts).erase(ME, "haze/1.png")
+    with world.database.transaction() as session:
+        assert [image.key for image in agreed(session, {}, world.settings)] == ["haze/0.png", "haze/2.png"]
+    recipe = recipe_of("tiny", {}, world.settings)
+    data = gather(recipe, {}, world.settings.data_dir / "work", world.database, world.settings)
+    assert (data.recipe.files, data.recipe.side, data.recipe.show_views) == (
+        ("tiny-train.parquet", "labels.parquet"),
+        16,
+        False,
+    )
+
+
+def test_a_refit_on_stored_features_needs_no_pixels(world: World) -> None:
+    champion = load_bundle_of(world, world.champion)
+    # Reviewers have labelled known pictures earlier, and the new generator's since.
+    known = world.label("noise", "not_ai_generated", range(1000), upload=False)
+    known += world.label("stripes", "ai_generated", range(200), upload=False)
+    with world.database.transaction() as session:
+        until = session.scalars(select(Label.id).order_by(Label.id.desc()).limit(1)).one()
+        row = session.get_one(Bundle, world.champion)
+        row.card = {**row.card, "training": {"labels_until": until}}
+    pks = known + world.label("haze", "ai_generated", range(300), upload=False)
+    kinds = [("noise", seed) for seed in range(1000)] + [("stripes", seed) for seed in range(200)]
+    kinds += [("haze", seed) for seed in range(300)]
+    with world.database.transaction() as session:
+        for start in range(0, len(pks), 50):
+            batch = [champion.prepare(opened(*kind)) for kind in kinds[start : start + 50]]
+            for pk, one, scores in zip(pks[start : start + 50], batch, champion.score(batch), strict=True):
+                put(session, pk, world.champion, Seen(scores.features or b"", scores.logits, one.covariates))
+    run = world.executed("refit", shadow_share=0)
+    assert (run.state, failed_rules(run)) == (RunState.COMPLETED, set())
+    made = world.bundle(run.bundle_version)
+    assert made.role == BundleRole.REGISTERED
+    refitted = load_bundle_of(world, made.version)
+    assert share_above_half(refitted, "haze") > 0.9
+    assert share_above_half(refitted, "noise") < 0.05
+
+
+def opened(kind: str, seed: int) -> Any:
+    return Pixels.open(io.BytesIO(picture(kind, seed)))
+
+
+def load_bundle_of(world: World, version: str) -> Any:
+    return load_bundle(bundle_folder(world.database, world.settings, version))
+
+
+def share_above_half(bundle: Any, kind: str) -> float:
+    scores = bundle.score([bundle.prepare(opened(kind, seed)) for seed in range(90_000, 90_040)])
+    return float(np.mean([one.probability > 0.5 for one in scores]))

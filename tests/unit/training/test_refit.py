@@ -1,0 +1,145 @@
+"""A refit is what the networks would say with the new head, and learns what it is shown without forgetting the rest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training.collection import DataError
+from training.gate import Origin, Terms
+from training.refit import Head, Seen, fit_head, head_of, probabilities_of, refit, refit_parts, with_head
+from training.refit_data import joined
+from worker.calibration import Calibration, CalibrationFigures, Fusion
+from worker.detectors.build import build_detector
+from worker.detectors.bundle import Bundle
+from worker.detectors.bundle_folder import BundleParts, DetectorPart
+from worker.detectors.views import ViewPlan
+
+TOWER = {"image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
+NETWORK = {"patch_size": 1, "depths": [1, 1, 0, 0], "dims": [8, 8, 8, 8]}
+
+
+@pytest.fixture(scope="module")
+def base() -> BundleParts:
+    torch.manual_seed(1)
+    detectors = {}
+    for name, architecture, plan in (
+        ("clip", {"tower": TOWER, "taps": [0]}, ViewPlan(16, 1, 2)),
+        ("convnext", {"network": NETWORK, "stem": [8]}, ViewPlan(16, 1, 0)),
+    ):
+        network = build_detector(name, architecture, plan).network
+        state = {key: value.clone() for key, value in network.state_dict().items()}
+        if name == "clip":  # scales and shifts that are none would hide a mistake
+            state["head.0.weight"] = torch.rand(48) + 0.5
+            state["head.0.bias"] = torch.randn(48)
+        detectors[name] = DetectorPart(architecture, plan, state)
+    plain = {name: Calibration("temperature", (1.0,)) for name in ("clip", "convnext", "fused")}
+    fusion = Fusion({"clip": 1.0, "convnext": 0.1}, ((0.0, 0.0, 1.0), (0.0, 0.0, 1.0)), 0.0)
+    figures = CalibrationFigures.of([0.1] * 400, [0.9] * 400, "tests")
+    return BundleParts("tiny", detectors, fusion, plain, figures, {"title": "tiny"})
+
+
+def looked_at(parts: BundleParts, count: int) -> tuple[Seen, list[float]]:
+    """Let a bundle see pictures: what it stores of them, and its probabilities."""
+    bundle, rng = Bundle(parts), np.random.default_rng(5)
+    batch = [bundle.prepare(Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))) for _ in range(count)]
+    scores = bundle.score(batch)
+    assert all(one.features is not None for one in scores)
+    features = np.stack([np.frombuffer(one.features or b"", "<f2") for one in scores])
+    logits = np.array([[one.logits["clip"], one.logits["convnext"]] for one in scores])
+    texts = np.array([f"{index:064x}" for index in range(count)])
+    labels = np.array([index % 2 for index in range(count)], dtype=np.int8)
+    covariates = np.array([one.covariates for one in batch])
+    origins = np.full(count, Origin.KNOWN.value, "U7")
+    return Seen(features, logits, covariates, labels, texts, texts, texts, origins), [one.probability for one in scores]
+
+
+def test_stored_features_give_the_logits_and_probabilities_that_the_networks_gave(base: BundleParts) -> None:
+    seen, probabilities = looked_at(base, 9)
+    assert head_of(base).logits(seen.features) == pytest.approx(seen.others[:, 0], abs=5e-3)
+    assert probabilities_of(base, seen) == pytest.approx(np.array(probabilities), abs=2e-3)
+
+
+def test_a_new_head_in_the_bundle_says_what_it_says_of_the_features(base: BundleParts) -> None:
+    seen, _ = looked_at(base, 9)
+    head = Head(np.random.default_rng(2).normal(size=48).astype(np.float32), 0.5)
+    again, _ = looked_at(with_head(base, head), 9)
+    assert again.others[:, 0] == pytest.approx(head.logits(seen.features), abs=2e-2)
+    assert np.array_equal(again.features, seen.features)
+    assert with_head(base, head).version() != base.version()
+
+
+def drawn(count: int, seed: int, shift: float = 0.0, known: float = 0.0) -> Seen:
+    """Draw images as if seen: 48 features, of which one tells the classes, another the new generator.
+
+    `known` is what the first feature, which the base head knows, is among the new ones.
+    """
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count).astype(np.int8)
+    features = rng.normal(size=(count, 48)).astype(np.float16)
+    features[:, 0] += np.where(labels == 1, 4.0, -4.0).astype(np.float16) * (shift == 0)
+    features[:, 1] += np.float16(shift) * labels
+    if shift:
+        features[:, 0] = np.float16(known)
+    texts = np.array([bytes(rng.integers(0, 256, 32, dtype=np.uint8)).hex() for _ in range(count)])
+    named = np.full(count, "novel" if shift else "base", "U8")
+    origins = np.full(count, (Origin.NEW if shift else Origin.KNOWN).value, "U7")
+    return Seen(features, np.zeros((count, 2)), np.zeros((count, 2)), labels, named, named, texts, origins)
+
+
+KNOWS_ONE = Head(np.eye(1, 48, 0, dtype=np.float32)[0] * 2.0, 0.0)
+
+
+def test_a_head_learns_what_it_is_shown_and_keeps_the_weight_of_what_labels_are_silent_of() -> None:
+    shown = drawn(3000, 1, shift=6.0)
+    head = fit_head(shown.features, shown.labels, KNOWS_ONE)
+    assert head.weight[1] > 0.5
+    assert head.weight[0] == pytest.approx(2.0, abs=1e-3)
+    assert np.abs(head.weight[2:]).max() < 0.7
+
+
+def test_what_is_replayed_is_not_forgotten() -> None:
+    both = joined(drawn(1500, 1, shift=6.0), drawn(1500, 2))
+    head = fit_head(both.features, both.labels, KNOWS_ONE)
+    known = drawn(500, 3)
+    assert np.mean((head.logits(known.features) > 0) == known.labels) > 0.95
+
+
+def test_a_refit_finds_the_new_and_passes_the_gate(base: BundleParts) -> None:
+    knowing = with_head(base, KNOWS_ONE)
+    # To the base head the new ones look like photographs.
+    new, known = drawn(2400, 3, shift=9.0, known=-4.0), drawn(4000, 11)
+    # Photographs of the new kind are known already: only its AI-generated images are new.
+    made = refit(knowing, joined(new.take(new.labels == 1), known), Terms(), {"training": {"run": 7}})
+    assert made.gate["passed"], [rule for rule in made.gate["rules"] if not rule["passed"]]
+    assert made.gate["champion"] == knowing.version()
+    assert made.parts.card["training"] == {"run": 7}
+    assert made.parts.card["same_features_as"] == [knowing.version()]
+    assert made.parts.detectors["convnext"] is base.detectors["convnext"]
+    again = refit(knowing, joined(new.take(new.labels == 1), known), Terms(), {})
+    assert again.parts.version() == made.parts.version()
+
+
+def test_a_refit_on_flipped_labels_is_stopped(base: BundleParts) -> None:
+    known = drawn(3000, 5)
+    flipped = drawn(600, 6)
+    flipped = replace(flipped, labels=(1 - flipped.labels).astype(np.int8), origins=np.full(600, "new", "U7"))
+    made = refit(with_head(base, KNOWS_ONE), joined(flipped, known), Terms(), {})
+    assert not made.gate["passed"]
+
+
+def test_too_few_labels_say_what_to_do(base: BundleParts) -> None:
+    with pytest.raises(DataError, match="label more of both"):
+        refit_parts(base, drawn(6, 7).take(np.array([0])))
+    with pytest.raises(DataError, match="ASSAY_FEATURE_DAYS"):
+        joined(None, drawn(3, 8))
+
+
+def test_a_content_that_was_labelled_is_not_replayed_as_well() -> None:
+    known = drawn(4, 9)
+    labelled = replace(known.take(np.array([1])), labels=np.array([1], dtype=np.int8))
+    both = joined(labelled, known)
+    assert len(both) == 4
+    assert len(set(both.hashes.tolist())) == 4

@@ -1,0 +1,224 @@
+"""The training worker: hears the bell, takes the lease of a run, and keeps it alive while a process executes it.
+
+The run is executed in a process of its own, so that its memory is given back, a cancellation ends it at once, and a
+crash of it is seen. Celery's message is acknowledged when it is heard: whatever happens then, the lease ends by itself
+and the bell is rung again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from celery.signals import setup_logging, worker_shutting_down
+
+from training.checkpoints import Checkpoints
+from worker.bootstrap import serve_metrics
+from worker.celery_app import TRAINING_QUEUE, make_celery
+from worker.errors import LeaseLostError, TransientError
+from worker.fetch import s3_client
+from worker.log import configure_logging, get_logger
+from worker.store.migrate import require_migrated
+from worker.store.session import connect
+from worker.store.tables import RunState
+from worker.store.training_leases import RunLease, TrainingLeases
+from worker.tasks import register_training_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from worker.settings import Settings
+
+log = get_logger()
+
+# As in training.retrain, which this process must not import: torch would take its memory while nothing is to do.
+TEMPORARY_FAILURE, FENCED = 75, 76
+_BEATS_A_LEASE = 20
+_END_SECONDS = 5.0
+_PAUSE_SECONDS = 15.0
+
+
+class TrainingWorker:
+    """Executes runs one after the other, as long as there are any."""
+
+    def __init__(
+        self,
+        leases: TrainingLeases,
+        *,
+        command: Callable[[RunLease], Sequence[str]],
+        folder: Callable[[int], Path],
+        checkpoints: Callable[[int, Path], Checkpoints],
+        lease_seconds: float,
+        checkpoint_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            leases: of the runs.
+            command: what executes the run of a lease.
+            folder: a run's own, on this machine.
+            checkpoints: what copies them to the bucket.
+            lease_seconds: for which a run is held without a heartbeat.
+            checkpoint_seconds: between copies.
+            monotonic: clock, in seconds.
+        """
+        self._leases = leases
+        self._command = command
+        self._folder = folder
+        self._checkpoints = checkpoints
+        self._lease_seconds = lease_seconds
+        self._beat_seconds = min(1.0, lease_seconds / _BEATS_A_LEASE)
+        self._checkpoint_seconds = checkpoint_seconds
+        self._monotonic = monotonic
+        self._stop = threading.Event()
+
+    def __call__(self) -> None:
+        """Execute runs until none waits, or until told to stop."""
+        try:
+            while not self._stop.is_set() and (lease := self._leases.claim(self._lease_seconds)) is not None:
+                self._run(lease)
+        except TransientError as error:
+            log.warning("training_left", error=error.detail)  # the bell is rung again
+
+    def stop(self) -> None:
+        """End the process that runs, and give its run back; another worker resumes it."""
+        self._stop.set()
+
+    def _run(self, lease: RunLease) -> None:
+        folder = self._folder(lease.run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints = self._checkpoints(lease.run_id, folder)
+        checkpoints.bring()
+        ended = threading.Event()
+        copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
+        log.info("training_taken", run=lease.run_id)
+        try:
+            final = self._executed(lease, folder)
+        except LeaseLostError as error:
+            log.warning("training_lost", error=error.detail)
+            final = False
+        finally:
+            ended.set()
+            copying.join()
+        if final:
+            checkpoints.drop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _executed(self, lease: RunLease, folder: Path) -> bool:
+        """Execute the run; return whether it has come to its end, be it a bad one."""
+        with (folder / "log.txt").open("ab") as written:
+            process = subprocess.Popen(
+                self._command(lease), stdin=subprocess.PIPE, stdout=written, stderr=subprocess.STDOUT
+            )
+        try:
+            cancelled = self._watched(lease, process)
+        finally:
+            _end(process)
+        if cancelled:
+            self._leases.end(lease, RunState.CANCELLED)
+            return True
+        if self._stop.is_set() or process.returncode == TEMPORARY_FAILURE:
+            self._give_back(lease, process.returncode)
+            return False
+        return self._judged(lease, process.returncode, folder)
+
+    def _watched(self, lease: RunLease, process: subprocess.Popen[bytes]) -> bool:
+        """Keep the lease alive until the process ends, or has to; return whether the run was cancelled.
+
+        Raises:
+            LeaseLostError: somebody else holds the run, or may: Postgres was away for longer than the lease.
+        """
+        beaten = self._monotonic()
+        while not self._stop.is_set() and not _ended(process, self._beat_seconds):
+            try:
+                if self._leases.beat(lease, self._lease_seconds):
+                    return True
+                beaten = self._monotonic()
+            except TransientError as error:
+                log.warning("heartbeat_missed", error=error.detail)
+                if self._monotonic() - beaten > self._lease_seconds:
+                    raise LeaseLostError(f"the lease of run {lease.run_id} could not be renewed") from error
+            except LeaseLostError:
+                # The process may have ended the run a moment ago, and be on its way out.
+                if not _ended(process, _END_SECONDS):
+                    raise
+        return False
+
+    def _give_back(self, lease: RunLease, status: int) -> None:
+        log.info("training_given_back", run=lease.run_id, status=status)
+        self._leases.give_back(lease)
+        if not self._stop.is_set():
+            self._stop.wait(_PAUSE_SECONDS)  # a part was away: not again at once
+
+    def _judged(self, lease: RunLease, status: int, folder: Path) -> bool:
+        """Make sure that the run ends as its process did; return whether it has come to its end."""
+        if status in {0, FENCED}:  # it has ended the run itself, or somebody else holds the run
+            return status == 0
+        try:
+            if status < 0:
+                # Killed, by the machine's lack of memory perhaps: resumed, some times.
+                log.warning("training_killed", run=lease.run_id, signal=signal.Signals(-status).name)
+                self._leases.beat(lease, self._lease_seconds)
+                self._leases.let_expire(lease)
+                return False
+            self._leases.end(lease, RunState.FAILED, f"the run ended with status {status}: {_last_line(folder)}")
+        except LeaseLostError:
+            return False
+        return True
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs; its checkpoints are written in one move, so any moment is good."""
+    process.terminate()
+    if not _ended(process, _END_SECONDS):
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else "it said nothing"
+
+
+def run_training_worker(settings: Settings) -> None:
+    """Take training runs until told to stop."""
+    setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
+    database = connect(settings.database_url.get_secret_value(), pool_size=4)
+    require_migrated(database)
+    client = s3_client(settings)
+    worker = TrainingWorker(
+        TrainingLeases(database),
+        command=_command,
+        folder=lambda run_id: settings.data_dir / "training" / f"run-{run_id}",
+        checkpoints=lambda run_id, folder: Checkpoints(client, settings.artifact_bucket, run_id, folder),
+        lease_seconds=settings.training_lease_seconds,
+        checkpoint_seconds=settings.training_checkpoint_seconds,
+    )
+    serve_metrics(settings)
+    app = make_celery(settings)
+    register_training_task(app, worker)
+    worker_shutting_down.connect(lambda **_: worker.stop(), weak=False)
+    options = ["--pool=threads", "--concurrency=1", f"--queues={TRAINING_QUEUE}", "--hostname=training@%h"]
+    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel=WARNING"])
+
+
+def _command(lease: RunLease) -> Sequence[str]:
+    module = [sys.executable, "-m", "training.retrain"]
+    return [*module, "--run", str(lease.run_id), "--token", str(lease.token)]
