@@ -24,7 +24,8 @@ from training.evaluate_pictures import Pictures, fingerprint, held_out_of, open_
 from training.evaluate_scores import judge_pictures
 from training.metrics import add_ranking_against_negatives, by_group, intervals, measure, worst_of
 from training.recipe import load_recipe
-from worker.calibration import certify, clopper_pearson_upper, derive_thresholds, shift
+from worker.calibration import clopper_pearson_upper, derive_thresholds, shift
+from worker.certificate import certify
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 
 if TYPE_CHECKING:

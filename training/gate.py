@@ -14,7 +14,8 @@ import numpy as np
 
 from training.metrics import measure
 from training.paired import Pair, accuracy, calibration_error, clusters_of, found_at_low_rate
-from worker.calibration import CalibrationFigures, Thresholds, certify, clopper_pearson_upper, derive_thresholds
+from worker.calibration import CalibrationFigures, Thresholds, clopper_pearson_upper, derive_thresholds
+from worker.certificate import certify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
