@@ -142,6 +142,11 @@ def process_environment(data_dir: Path, **variables: str) -> dict[str, str]:
     return {**inherited, "ASSAY_DATA_DIR": str(data_dir), **variables}
 
 
+def in_ci() -> bool:
+    """Tell whether a machine runs the tests for everybody: there, what is missing is a failure."""
+    return bool(os.environ.get("CI"))
+
+
 def children(pid: int) -> set[int]:
     """Return the ids of a process' direct children; none if it is gone."""
     try:

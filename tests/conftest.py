@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
 
+from infra import debian
 from infra.cli.environment import adopt
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
+from infra.testing import in_ci
 from worker.fetch import ObjectStore, client_arguments
 from worker.fetch import object_store as connect_object_store
 from worker.settings import Settings
@@ -240,6 +242,22 @@ def _together(*acts: Callable[[], Any]) -> list[Any]:
 def together() -> Callable[..., list[Any]]:
     """Runs callables at the same moment, each in its thread; gives what each returned or raised."""
     return _together
+
+
+@pytest.fixture(scope="session")
+def debian_program() -> Callable[[str], str]:
+    """Finds a program that a Debian package brings; without it the test is not run, which in CI is a failure."""
+
+    def find(program: str) -> str:
+        path = debian.find(program)
+        if path is None:
+            said = f"needs {program}; as root: {debian.command(program)}"
+            if in_ci():
+                pytest.fail(said)
+            pytest.skip(said)
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")
