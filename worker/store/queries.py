@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, c
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
-from worker.store.session import Database
+from worker.store.session import Database, compiled
 from worker.store.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
 from worker.words import DecidedBy
 
@@ -208,5 +208,5 @@ def _served(as_of: Any = None) -> Select[Any]:
 
 
 # The statements behind every latest-verdict request, built once: building takes longer than Postgres takes to answer.
-SERVED = _served()
-SERVED_AS_OF = _served(bindparam("as_of", type_=DateTime(timezone=True)))
+SERVED = compiled(_served())
+SERVED_AS_OF = compiled(_served(bindparam("as_of", type_=DateTime(timezone=True))))

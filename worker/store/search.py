@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import TypeEngine
 
-from worker.store.session import Database
+from worker.store.session import Database, compiled
 from worker.store.tables import Image, Verdict
 from worker.words import VerdictValue
 
@@ -150,7 +150,7 @@ def search_statement(named: frozenset[str]) -> Select[Verdict, Image]:
     page = _cut(named) if _needs_cutting(named) else _newest(named, ())
     chosen = page.subquery()
     verdict, image = aliased(Verdict), aliased(Image)
-    return (
+    return compiled(
         select(verdict, image)
         .join(chosen, chosen.c.id == verdict.id)
         .join(image, image.id == verdict.image_pk)

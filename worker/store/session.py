@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, Select, create_engine, func, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.errors import TransientError
+
+_Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
 
 
 class DatabaseDownError(TransientError):
@@ -63,6 +67,16 @@ def _outages_named() -> Iterator[None]:
         if error.connection_invalidated:
             raise DatabaseDownError from error
         raise
+
+
+def compiled(statement: _Statement) -> _Statement:
+    """Return a statement that many threads may share.
+
+    What SQLAlchemy finds out of a statement when it is compiled for the first time it keeps on the statement itself;
+    two threads that do so at once spoil it for both. So it is compiled here, before anybody shares it.
+    """
+    statement.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    return statement
 
 
 def connect(url: str, *, pool_size: int = 8) -> Database:

@@ -1,11 +1,16 @@
 """A transaction commits, rolls back, or says that the database is away."""
 
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
-from sqlalchemy import make_url, select, text
+from sqlalchemy import Select, make_url, select, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from worker.errors import TransientError
-from worker.store.session import Database, DatabaseDownError, connect
+from worker.store.queries import _served
+from worker.store.session import Database, DatabaseDownError, compiled, connect
 from worker.store.tables import Duty
 
 pytestmark = pytest.mark.integration
@@ -63,3 +68,27 @@ def test_connections_cut_while_idle_are_not_noticed_at_all(database: Database) -
             )
         )
     assert duties(database) == []
+
+
+def test_a_shared_statement_may_be_executed_for_the_first_time_by_many_threads_at_once(
+    database: Database, together: Callable[..., list[Any]], switches_often: None
+) -> None:
+    assert switches_often is None
+    for _ in range(20):
+        database.engine.clear_compiled_cache()
+        shared = compiled(_served())
+
+        def ask(statement: Select[Any] = shared) -> None:
+            with database.transaction() as session:
+                session.execute(statement, {"image_id": "unknown"}).all()
+
+        assert together(*[ask] * 8) == [None] * 8
+
+
+@pytest.fixture
+def switches_often() -> Iterator[None]:
+    """Let threads take turns a hundred times as often, so that what can collide does."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
