@@ -8,7 +8,7 @@ from worker.detectors.build import build_detector
 from worker.detectors.views import ViewPlan
 from worker.detectors.wrapped import WrappedNetwork
 
-ATTO = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
+ATTO: dict[str, Any] = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
 TWO: dict[str, Any] = {
     "library": "timm",
     "model": "convnext_atto",
