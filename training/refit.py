@@ -40,7 +40,8 @@ _SCALE, _SHIFT, _WEIGHT, _BIAS = "head.0.weight", "head.0.bias", "head.1.weight"
 _STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)
 _CHOSEN_ON = 20_000
 _STEPS = 200
-_FIT_SHARE, _CALIBRATE_SHARE = 0.5, 0.75  # of the labels' contents; the rest is for the gate
+# Of the contents, and at most so many, calibrate; as many again are for the gate. More would make neither surer.
+_SHARE, _MOST = 0.25, 8000
 _DIGITS = slice(24, 32)
 
 
@@ -92,8 +93,8 @@ class RefitPlan:
     """How it was done, in the place of a recipe."""
 
     base: str
-    fit_share: float = _FIT_SHARE
-    calibrate_share: float = _CALIBRATE_SHARE - _FIT_SHARE
+    calibrate_share: float = _SHARE
+    most_calibrate: int = _MOST
     strengths: tuple[float, ...] = _STRENGTHS
 
 
@@ -185,7 +186,8 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
         DataError: there are too few images, or only one class of them.
     """
     places = np.array([int(text[_DIGITS] or "0", 16) / 2.0**32 for text in seen.hashes.tolist()])
-    sides = [places < _FIT_SHARE, (places >= _FIT_SHARE) & (places < _CALIBRATE_SHARE), places >= _CALIBRATE_SHARE]
+    share = min(_SHARE, _MOST / max(len(seen), 1))
+    sides = [places >= 2 * share, places < share, (places >= share) & (places < 2 * share)]
     fitted, calibrating, left = (seen.take(np.flatnonzero(side)) for side in sides)
     for rows, what in ((fitted, "fit on"), (calibrating, "calibrate on")):
         if len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 (two classes)

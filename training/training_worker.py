@@ -56,6 +56,7 @@ class TrainingWorker:
         checkpoints: Callable[[int, Path], Checkpoints],
         lease_seconds: float,
         checkpoint_seconds: float,
+        exit_seconds: float = 60.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the parts.
@@ -67,6 +68,7 @@ class TrainingWorker:
             checkpoints: what copies them to the bucket.
             lease_seconds: for which a run is held without a heartbeat.
             checkpoint_seconds: between copies.
+            exit_seconds: that a process may take to exit once it has ended its run.
             monotonic: clock, in seconds.
         """
         self._leases = leases
@@ -76,6 +78,7 @@ class TrainingWorker:
         self._lease_seconds = lease_seconds
         self._beat_seconds = min(1.0, lease_seconds / _BEATS_A_LEASE)
         self._checkpoint_seconds = checkpoint_seconds
+        self._exit_seconds = exit_seconds
         self._monotonic = monotonic
         self._stop = threading.Event()
 
@@ -147,7 +150,7 @@ class TrainingWorker:
                     raise LeaseLostError(f"the lease of run {lease.run_id} could not be renewed") from error
             except LeaseLostError:
                 # The process may have ended the run a moment ago, and be on its way out.
-                if not _ended(process, _END_SECONDS):
+                if not _ended(process, self._exit_seconds):
                     raise
         return False
 

@@ -56,6 +56,7 @@ class Bench:
             checkpoints=lambda run_id, own: Checkpoints(self.buckets.s3, self.buckets.artifacts, run_id, own),
             lease_seconds=2.0,
             checkpoint_seconds=0.05,
+            exit_seconds=1.0,
         )
 
     def queue(self) -> int:
