@@ -37,6 +37,7 @@ class Verdict(TypedDict):
     bundle_version: str | None
     policy_version: int | None
     decided_by: Literal["machine", "human", "provenance", "duplicate"]
+    duplicate_of: int | None
     reviewer: str | None
     reason: str | None
     created_at: str
@@ -134,6 +135,16 @@ class Assay:
     def heatmap(self, image_id: str, detector: Literal["clip", "convnext"]) -> str:
         """Return the address of a heatmap; it needs no key, for a short time."""
         return self._send("GET", f"{_image(image_id)}/heatmap", params={"detector": detector}).headers["Location"]
+
+    def ask_heatmaps(self, image_id: str) -> Json:
+        """Ask for the heatmaps of an image that was not flagged; they come by themselves."""
+        return self._json("POST", f"{_image(image_id)}/heatmap")
+
+    def duplicates(self, image_id: str, most_distance: int = 31) -> list[Json]:
+        """Return images of the same bytes and images that look alike, the nearest first."""
+        told = self._json("GET", f"{_image(image_id)}/duplicates", params={"most_distance": most_distance})
+        near: list[Json] = told["items"]
+        return near
 
     def label(self, image_id: str, label: LabelValue, reason: str, reviewer: str | None = None) -> Json:
         """Say what an image is; that is served from now on."""

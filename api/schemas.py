@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.store.duplicates import Near
 from worker.store.queries import Served
 from worker.store.tables import Image, Scan, ScanKind, ScanState, Verdict
 from worker.words import DecidedBy, VerdictValue
@@ -64,7 +65,8 @@ class HeatmapOut(FromRow):
     detector: str
     method: str
     layer: str
-    key: str = Field(description="In the artifact bucket.")
+    key: str = Field(description="The overlay, in the artifact bucket.")
+    raw_key: str | None = Field(default=None, description="The map itself as `.npy`, float32, likewise.")
 
 
 class VerdictOut(BaseModel):
@@ -74,10 +76,15 @@ class VerdictOut(BaseModel):
     probability: float | None = Field(description="Calibrated P(AI-generated), prior shift included.")
     thresholds: Thresholds
     detectors: dict[str, Any] = Field(description="Detector name to its `logit` and `probability`.")
-    provenance: dict[str, Any]
+    provenance: dict[str, Any] = Field(
+        description="What the file says of its origin: `declares_ai`; `signed`, by somebody trusted; `forgeable`; "
+        "unsigned `tags`; `c2pa` with `state` (`trusted`, `valid`, `invalid`), `says`, `signer`, `generator` and "
+        "`problems`; `camera`; `software`."
+    )
     bundle_version: str | None
     policy_version: int | None
     decided_by: DecidedBy
+    duplicate_of: int | None = Field(description="The verdict on an image of the same bytes that this one took over.")
     reviewer: str | None
     reason: str | None
     created_at: datetime
@@ -94,6 +101,7 @@ class VerdictOut(BaseModel):
             "bundle_version": verdict.bundle_version,
             "policy_version": verdict.policy_version,
             "decided_by": verdict.decided_by,
+            "duplicate_of": verdict.duplicate_of,
             "reviewer": verdict.reviewer,
             "reason": verdict.reason,
             "created_at": verdict.created_at,
@@ -203,6 +211,40 @@ class Accepted(BaseModel):
     key: str
     version: str
     scan: AcceptedScan
+
+
+class AskedHeatmaps(BaseModel):
+    """Heatmaps that were asked for; asking again changes nothing."""
+
+    image_id: str
+    ready: bool = Field(description="They are there already.")
+    scan_id: int | None = Field(description="The scan that makes them, null when they are ready.")
+
+
+class NearImage(BaseModel):
+    """An image that looks like another one."""
+
+    image_id: str
+    source: str
+    bucket: str
+    key: str
+    version: str
+    created_at: datetime
+    distance: int = Field(description="Bits of 256 in which the perceptual hashes (PDQ) differ.")
+    same_bytes: bool = Field(description="It is the very same file.")
+
+    @classmethod
+    def of(cls, near: Near) -> Self:
+        """Describe one."""
+        columns = ("image_id", "source", "bucket", "key", "version", "created_at")
+        named = {name: getattr(near.image, name) for name in columns}
+        return cls(**named, distance=near.distance, same_bytes=near.same_bytes)
+
+
+class NearImages(BaseModel):
+    """Images that look like one, the nearest first."""
+
+    items: list[NearImage]
 
 
 class EventsTaken(BaseModel):

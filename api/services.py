@@ -20,7 +20,9 @@ from worker.store.audit import Audit
 from worker.store.challengers import Challengers
 from worker.store.console_sessions import ConsoleSessions
 from worker.store.drift import DriftMeasures
+from worker.store.duplicates import Duplicates
 from worker.store.erasure import Erasure
+from worker.store.heatmap_requests import HeatmapRequests
 from worker.store.history_rescans import HistoryRescans
 from worker.store.idempotency import Idempotency
 from worker.store.labelled import LabelledContents, LabelTerms
@@ -94,9 +96,11 @@ class Stores:
     challengers: Challengers
     console_sessions: ConsoleSessions
     drift: DriftMeasures
+    duplicates: Duplicates
     erasure: Erasure
     figures: Figures
     history_rescans: HistoryRescans
+    heatmap_requests: HeatmapRequests
     idempotency: Idempotency
     labelled: LabelledContents
     labels: Labels
@@ -121,9 +125,11 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         challengers=Challengers(database),
         console_sessions=ConsoleSessions(database),
         drift=DriftMeasures(database),
+        duplicates=Duplicates(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
         history_rescans=HistoryRescans(database),
+        heatmap_requests=HeatmapRequests(database),
         idempotency=Idempotency(database),
         labelled=LabelledContents(database, label_terms or LabelTerms()),
         labels=Labels(database),

@@ -22,14 +22,17 @@ from worker.decode import Decoded, decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.bundle_folder import read_bundle
 from worker.detectors.device import is_out_of_memory, pick_device, set_threads
-from worker.detectors.heatmap import overlay_png
+from worker.detectors.heatmap import overlay_png, raw_npy
+from worker.evidence import Evidence
 from worker.fetch import object_store, s3_client
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE
 from worker.provenance.c2pa_process import manifest_reader
-from worker.scan_image import RetryPolicy, ScanImage
+from worker.retries import RetryPolicy
+from worker.scan_image import ScanImage
 from worker.settings import Settings
 from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.store.duplicates import Duplicates
 from worker.store.migrate import require_migrated
 from worker.store.scans import Scans
 from worker.store.session import Database, connect
@@ -71,17 +74,20 @@ def run_worker(settings: Settings) -> None:
 
 def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher) -> ScanImage:
     """Wire the story to real parts."""
+    objects = object_store(settings)
     return ScanImage(
         scans=Scans(database),
-        objects=object_store(settings),
+        objects=objects,
         decode=LimitedDecode(settings),
         read_manifest=manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes),
         # Looking at more images at once than there are cores only costs memory.
         turns=threading.BoundedSemaphore(max(2, os.cpu_count() or 1)),
         bundles=shelf,
         batcher=batcher,
-        overlay=overlay_png,
-        artifact_bucket=settings.artifact_bucket,
+        originals=Duplicates(database),
+        evidence=Evidence(
+            objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
+        ),
         lease_seconds=settings.lease_seconds,
         max_bytes=settings.max_image_bytes,
         retries=RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds),

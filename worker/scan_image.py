@@ -7,24 +7,29 @@ is a call to a collaborator.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from PIL import Image as Pixels
 
 from worker.batching import MicroBatcher
-from worker.decode import Decoded
-from worker.errors import LeaseLostError, PermanentError, Reason, TransientError, WedgedError, public
-from worker.fetch import ObjectVersion
+from worker.collaborators import Bundles, Decode, Ledger, Objects, Originals
+from worker.duplicates import OneLook
+from worker.errors import LeaseLostError, PermanentError, TransientError, WedgedError, public
+from worker.evidence import Evidence
 from worker.log import get_logger
-from worker.metrics import SCANS, STAGE_SECONDS, VERDICTS
+from worker.metrics import SCANS, VERDICTS
+from worker.perceptual_hash import perceptual_hash
 from worker.provenance.findings import Provenance
 from worker.provenance.reading import ReadManifest, read_provenance
+from worker.retries import RetryPolicy, Stopwatch
+from worker.store.duplicates import Original
 from worker.store.scans import ImageFacts, Lease
-from worker.verdict import Decision, decide, rules_for
-from worker.words import VerdictValue
+from worker.verdict import Decision, decide, judge, rules_for
+from worker.words import DecidedBy, VerdictValue
 
 log = get_logger()
 
@@ -32,84 +37,16 @@ log = get_logger()
 _OVERLAY_SIDE = 1024
 
 
-class Ledger(Protocol):
-    """What the story needs of :class:`~worker.store.scans.Scans`; the ends of a scan raise LeaseLostError."""
-
-    def lease(self, scan_id: int, seconds: float) -> Lease | None:
-        """Lease a dispatched scan, or return None when there is nothing to do for it."""
-
-    def complete(
-        self,
-        lease: Lease,
-        verdict: Mapping[str, Any],
-        heatmaps: Sequence[Mapping[str, Any]],
-        facts: ImageFacts,
-        timings: Mapping[str, float],
-    ) -> None:
-        """Write verdict, heatmaps and the end of the scan."""
-
-    def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
-        """End the scan because of the image itself."""
-
-    def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
-        """Count an attempt; try again in so many seconds, or declare the scan dead when None."""
-
-
-class Objects(Protocol):
-    """What the story needs of :class:`~worker.fetch.ObjectStore`."""
-
-    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
-        """Return the bytes of exactly this version of an object."""
-
-    def put(self, bucket: str, key: str, body: bytes, content_type: str) -> ObjectVersion:
-        """Write an object."""
-
-
-class Decode(Protocol):
-    """Bytes to pixels; suspects in a process of their own."""
-
-    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
-        """Raise PermanentError for what is no good image."""
-
-
-class Bundles(Protocol):
-    """Loaded bundles by version."""
-
-    def get(self, version: str) -> Any:
-        """Return the bundle, loading it if needed; raises TransientError if it cannot be had."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how soon a failed scan is tried again; seconds."""
-
-    max_attempts: int
-    base_seconds: float
-    max_seconds: float
-
-    def delay(self, attempts: int, jitter: float) -> float:
-        """Return the wait after so many attempts; jitter is 0 to 1."""
-        # Doubling stops long before a float would overflow; the limit is reached by then.
-        return min(self.base_seconds * 2.0 ** min(attempts - 1, 60), self.max_seconds) * (0.5 + jitter)
-
-
 @dataclass
-class Stopwatch:
-    """Measures the stages of one scan, in milliseconds."""
+class Found:
+    """An image's file, before anybody looks at its pixels; emptied by who does, for many wait for the device."""
 
-    monotonic: Callable[[], float]
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        start = self.monotonic()
-        try:
-            yield
-        finally:
-            seconds = self.monotonic() - start
-            self.timings[name] = round(self.timings.get(name, 0.0) + 1000 * seconds, 2)
-            STAGE_SECONDS.labels(name).observe(seconds)
+    data: bytes
+    size_bytes: int
+    sha256: str
+    provenance: Provenance
+    bundle: Any
+    watch: Stopwatch
 
 
 @dataclass(frozen=True)
@@ -118,13 +55,11 @@ class Seen:
 
     Attributes:
         facts: what the record says of it.
-        provenance: what the file says of its origin.
         prepared: what the bundle scores.
         preview: pixels to lay heatmaps over.
     """
 
     facts: ImageFacts
-    provenance: Provenance
     prepared: Any
     preview: Pixels.Image
 
@@ -142,8 +77,8 @@ class ScanImage:
         turns: AbstractContextManager[object],
         bundles: Bundles,
         batcher: MicroBatcher,
-        overlay: Callable[[Pixels.Image, Any, float], bytes],
-        artifact_bucket: str,
+        originals: Originals,
+        evidence: Evidence,
         lease_seconds: float,
         max_bytes: int,
         retries: RetryPolicy,
@@ -159,8 +94,9 @@ class ScanImage:
         self._turns = turns
         self._bundles = bundles
         self._batcher = batcher
-        self._overlay = overlay
-        self._artifact_bucket = artifact_bucket
+        self._originals = originals
+        self._evidence = evidence
+        self._one_look = OneLook()
         self._lease_seconds = lease_seconds
         self._max_bytes = max_bytes
         self._retries = retries
@@ -207,46 +143,103 @@ class ScanImage:
         watch = Stopwatch(self._monotonic)
         image = lease.image
         bundle = self._bundles.get(lease.bundle_version)
-        seen = self._see(lease, bundle, watch)
-        with watch.stage("detect"):
-            scores = self._batcher(bundle.score, seen.prepared, alone=lease.suspect)
-        rules = rules_for(vars(lease.policy), image.source)
-        decision = decide(scores.probability, rules, bundle.figures, seen.provenance)
-        with watch.stage("heatmap"):
-            heatmaps = self._heatmaps(lease, bundle, seen, decision)
-        verdict = verdict_row(decision, scores, seen.provenance.as_json(), lease)
-        with watch.stage("record"):
-            self._scans.complete(lease, verdict, heatmaps, seen.facts, watch.timings)
-        SCANS.labels("completed", "").inc()
-        VERDICTS.labels(decision.verdict, image.source).inc()
-        log.info("scan_completed", verdict=decision.verdict, probability=decision.probability, ms=watch.timings)
-
-    def _see(self, lease: Lease, bundle: Any, watch: Stopwatch) -> Seen:
-        """Fetch, decode and prepare; full-size pixels live only while one of the few turns is held."""
-        image = lease.image
         with watch.stage("fetch"):
             data = self._objects.fetch(
                 image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
             )
+        with watch.stage("provenance"):
+            found = self._found(lease, data, bundle, watch)
+        del data
+        # Of images of the same bytes one is looked at; the others wait here for what it gives.
+        with self._one_look.at((found.sha256, lease.bundle_version)):
+            with watch.stage("duplicate"):
+                original = self._originals.original(found.sha256, lease.bundle_version, lease.policy.version)
+            taken_over = None if original is None or lease.only_heatmaps else self._judged(lease, found, original)
+            if original is None or taken_over is None:
+                self._look(lease, found)
+                return
+        self._take_over(lease, found, original, taken_over)
+
+    def _look(self, lease: Lease, found: Found) -> None:
+        """Judge an image by its pixels and its provenance."""
+        seen = self._see(lease, found)
+        with found.watch.stage("detect"):
+            scores = self._batcher(found.bundle.score, seen.prepared, alone=lease.suspect)
+        rules = rules_for(vars(lease.policy), lease.image.source)
+        decision = decide(scores.probability, rules, found.bundle.figures, found.provenance)
+        draw = partial(self._evidence.draw, lease, found.bundle, seen.prepared, seen.preview, decision.probability)
+        if lease.only_heatmaps:
+            self._scans.explain(lease, draw(), found.watch.timings)
+            SCANS.labels("explained", "").inc()
+            return
+        with found.watch.stage("heatmap"):
+            heatmaps = self._heatmaps(lease, decision, draw)
+        self._complete(lease, found, verdict_row(decision, detectors_of(scores)), heatmaps, seen.facts)
+
+    def _judged(self, lease: Lease, found: Found, original: Original) -> Decision | None:
+        """Judge an image by what another one of the same bytes got; None where that lacks the evidence this one needs.
+
+        It does where that image's source has rules under which it was not flagged.
+        """
+        rules = rules_for(vars(lease.policy), lease.image.source)
+        decision = judge(original.probability, rules, found.bundle.figures, found.provenance)
+        return None if self._wants_heatmaps(decision) and not original.heatmaps else decision
+
+    def _take_over(self, lease: Lease, found: Found, original: Original, decision: Decision) -> None:
+        """Give an image what another one of the same bytes got; nothing is decoded, the device is not touched."""
+        with found.watch.stage("heatmap"):
+            copy = partial(self._evidence.copy, lease, original.heatmaps)
+            heatmaps = self._heatmaps(lease, decision, copy)
+        row = verdict_row(decision, original.detectors)
+        row["duplicate_of"] = original.verdict_id
+        if decision.decided_by is DecidedBy.MACHINE:
+            row["decided_by"] = DecidedBy.DUPLICATE
+        self._complete(lease, found, row, heatmaps, original.facts)
+
+    def _complete(
+        self,
+        lease: Lease,
+        found: Found,
+        row: dict[str, Any],
+        heatmaps: Sequence[Mapping[str, Any]],
+        facts: ImageFacts,
+    ) -> None:
+        row["provenance"] = found.provenance.as_json()
+        row["bundle_version"], row["policy_version"] = lease.bundle_version, lease.policy.version
+        with found.watch.stage("record"):
+            self._scans.complete(lease, row, heatmaps, facts, found.watch.timings)
+        SCANS.labels("completed", "").inc()
+        VERDICTS.labels(row["verdict"], lease.image.source).inc()
+        told = {name: row[name] for name in ("verdict", "decided_by", "probability")}
+        log.info("scan_completed", **told, ms=found.watch.timings)
+
+    def _found(self, lease: Lease, data: bytes, bundle: Any, watch: Stopwatch) -> Found:
+        provenance = read_provenance(data, self._read_manifest, open_it=not lease.suspect)
+        return Found(data, len(data), hashlib.sha256(data).hexdigest(), provenance, bundle, watch)
+
+    def _see(self, lease: Lease, found: Found) -> Seen:
+        """Decode and prepare; full-size pixels live only while one of the few turns is held."""
+        watch = found.watch
         with ExitStack() as turn:
             with watch.stage("turn"):
                 turn.enter_context(self._turns)
             with watch.stage("decode"):
-                pixels = self._decode(data, suspect=lease.suspect).image
-            with watch.stage("provenance"):
-                provenance = read_provenance(data, self._read_manifest, open_it=not lease.suspect)
-                facts = ImageFacts(hashlib.sha256(data).hexdigest(), len(data), *pixels.size)
+                pixels = self._decode(found.data, suspect=lease.suspect).image
+            size, found.data = pixels.size, b""
             with watch.stage("views"):
-                prepared = bundle.prepare(pixels)
+                prepared = found.bundle.prepare(pixels)
                 pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
-        return Seen(facts, provenance, prepared, preview=pixels)
+                facts = ImageFacts(found.sha256, found.size_bytes, *size, perceptual_hash(pixels))
+        return Seen(facts, prepared, preview=pixels)
 
-    def _heatmaps(self, lease: Lease, bundle: Any, seen: Seen, decision: Decision) -> list[dict[str, Any]]:
-        """Make and store the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
-        if not self._make_heatmaps or decision.verdict is not VerdictValue.AI_GENERATED:
+    def _heatmaps(
+        self, lease: Lease, decision: Decision, make: Callable[[], list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Make the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
+        if not self._wants_heatmaps(decision):
             return []
         try:
-            return self._stored_heatmaps(lease, bundle, seen, decision)
+            return make()
         except WedgedError:
             raise
         except TransientError as error:
@@ -258,16 +251,8 @@ class ScanImage:
             log.exception("heatmap_failed")
         return []
 
-    def _stored_heatmaps(self, lease: Lease, bundle: Any, seen: Seen, decision: Decision) -> list[dict[str, Any]]:
-        maps = self._batcher(bundle.heatmaps, seen.prepared, alone=lease.suspect)
-        rows = []
-        for detector, heatmap in maps.items():
-            key = f"heatmaps/{lease.image.id}/{lease.scan_id}/{detector}.png"
-            png = self._overlay(seen.preview, heatmap, decision.probability)
-            self._objects.put(self._artifact_bucket, key, png, "image/png")
-            named = {"detector": detector, "method": heatmap.method, "layer": heatmap.layer}
-            rows.append({**named, "bundle_version": lease.bundle_version, "key": key})
-        return rows
+    def _wants_heatmaps(self, decision: Decision) -> bool:
+        return self._make_heatmaps and decision.verdict is VerdictValue.AI_GENERATED
 
     def _last_attempt(self, lease: Lease) -> bool:
         return lease.attempts + 1 >= self._retries.max_attempts
@@ -278,19 +263,18 @@ class ScanImage:
         SCANS.labels("dead" if give_up else "retried", "").inc()
 
 
-def verdict_row(decision: Decision, scores: Any, provenance: Mapping[str, object], lease: Lease) -> dict[str, Any]:
-    """Return the columns of the verdict that a scan ends with."""
-    detectors = {
-        name: {"logit": logit, "probability": scores.probabilities[name]} for name, logit in scores.logits.items()
-    }
+def detectors_of(scores: Any) -> dict[str, dict[str, float]]:
+    """Return what each detector said, as a verdict's row has it."""
+    return {name: {"logit": logit, "probability": scores.probabilities[name]} for name, logit in scores.logits.items()}
+
+
+def verdict_row(decision: Decision, detectors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the verdict that say what was decided, by what and by which cuts."""
     return {
         "verdict": decision.verdict,
         "decided_by": decision.decided_by,
         "probability": decision.probability,
         "lower_threshold": decision.thresholds.lower,
         "upper_threshold": decision.thresholds.upper,
-        "detectors": detectors,
-        "provenance": dict(provenance),
-        "bundle_version": lease.bundle_version,
-        "policy_version": lease.policy.version,
+        "detectors": dict(detectors),
     }

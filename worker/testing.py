@@ -5,8 +5,7 @@ them says something of the real parts; the integration tests hold the real
 ones to the same sentences.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -16,10 +15,14 @@ from PIL import Image as Pixels
 from PIL import ImageStat
 
 from worker.calibration import CalibrationFigures, logit_of
-from worker.errors import GoneError, LeaseLostError, Reason, TooLargeError
-from worker.fetch import ObjectHead, ObjectVersion
+from worker.errors import LeaseLostError, Reason
+from worker.fetch import ObjectVersion
+from worker.store.duplicates import Original
 from worker.store.scans import ImageFacts, Lease
 from worker.store.tables import Image, Policy, ScanState
+from worker.testing_objects import FakeObjects
+
+__all__ = ["FakeBundle", "FakeClock", "FakeObjects", "FakeScan", "FakeScans", "FakeStop"]
 
 
 class FakeClock:
@@ -53,70 +56,6 @@ class FakeStop(Event):
         if self._turns <= 0:
             self.set()
         return self.is_set()
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object version as :class:`FakeObjects` keeps it."""
-
-    version: ObjectVersion
-    body: bytes
-    metadata: Mapping[str, str]
-
-
-class FakeObjects:
-    """An object store in memory: keeps versions in the buckets it is told to; raises ``trouble`` when it is set."""
-
-    def __init__(self, *, versioned: Iterable[str] = ()) -> None:
-        self.trouble: Exception | None = None
-        self._versioned = frozenset(versioned)
-        self._kept: dict[tuple[str, str], list[StoredObject]] = {}
-
-    def put(
-        self, bucket: str, key: str, body: bytes, content_type: str = "", metadata: Mapping[str, str] | None = None
-    ) -> ObjectVersion:
-        """Write an object."""
-        del content_type
-        self._check()
-        version_id = uuid4().hex if bucket in self._versioned else None
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        stored = StoredObject(ObjectVersion(version_id, etag), body, dict(metadata or {}))
-        versions = self._kept.setdefault((bucket, key), [])
-        if bucket not in self._versioned:
-            versions.clear()
-        versions.append(stored)
-        return stored.version
-
-    def remove(self, bucket: str, key: str) -> None:
-        """Remove an object with all its versions."""
-        del self._kept[bucket, key]
-
-    def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectHead | None:
-        """Return what is known of an object, or None where there is none."""
-        self._check()
-        for stored in reversed(self._kept.get((bucket, key), [])):
-            if version_id in {None, stored.version.version_id}:
-                return ObjectHead(stored.version, len(stored.body), stored.metadata)
-        return None
-
-    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
-        """Return the bytes of one version; raises GoneError or TooLargeError."""
-        self._check()
-        kept = self._kept.get((bucket, key), [])
-        for stored in kept if versioned else kept[-1:]:
-            if version == (stored.version.version_id if versioned else stored.version.etag):
-                if len(stored.body) > max_bytes:
-                    raise TooLargeError
-                return stored.body
-        raise GoneError
-
-    def keys(self, bucket: str) -> list[str]:
-        """Return the keys of a bucket, sorted."""
-        return sorted(key for found, key in self._kept if found == bucket)
-
-    def _check(self) -> None:
-        if self.trouble:
-            raise self.trouble
 
 
 @dataclass(frozen=True)
@@ -194,6 +133,7 @@ class FakeScan:
     heatmaps: Sequence[Mapping[str, Any]] = ()
     facts: ImageFacts | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    only_heatmaps: bool = False
 
 
 class FakeScans:
@@ -208,7 +148,15 @@ class FakeScans:
             version=1, prior_shift=0.0, false_positive_budget=0.01, miss_budget=0.05, by_source={}, created_by="test"
         )
 
-    def add(self, bucket: str, key: str, version: ObjectVersion, *, lease_expiries: int = 0) -> int:
+    def add(
+        self,
+        bucket: str,
+        key: str,
+        version: ObjectVersion,
+        *,
+        lease_expiries: int = 0,
+        only_heatmaps: bool = False,
+    ) -> int:
         """Dispatch a scan of an object; return its id."""
         scan_id = len(self.scans) + 1
         image = Image(
@@ -220,7 +168,7 @@ class FakeScans:
             version=version.version_id or version.etag,
             versioned=version.version_id is not None,
         )
-        self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries)
+        self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries, only_heatmaps=only_heatmaps)
         return scan_id
 
     def lease(self, scan_id: int, seconds: float) -> Lease | None:
@@ -242,6 +190,7 @@ class FakeScans:
             shadow=False,
             attempts=scan.attempts,
             suspect=suspect,
+            only_heatmaps=scan.only_heatmaps,
         )
 
     def expire(self, scan_id: int) -> None:
@@ -262,6 +211,23 @@ class FakeScans:
         scan = self._held(lease)
         scan.state, scan.verdict, scan.heatmaps = ScanState.COMPLETED, verdict, heatmaps
         scan.facts, scan.timings = facts, timings
+
+    def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
+        """End a scan with heatmaps alone; raises LeaseLostError."""
+        scan = self._held(lease)
+        scan.state, scan.heatmaps, scan.timings = ScanState.COMPLETED, heatmaps, timings
+
+    def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
+        """Return what the same bytes got before."""
+        asked = (sha256, bundle_version, policy_version)
+        for scan_id, scan in self.scans.items():
+            verdict, facts = scan.verdict, scan.facts
+            if verdict is None or facts is None or "duplicate_of" in verdict:
+                continue
+            if (facts.sha256, verdict["bundle_version"], verdict["policy_version"]) == asked:
+                heatmaps = [dict(heatmap) for heatmap in scan.heatmaps]
+                return Original(scan_id, verdict["probability"], verdict["detectors"], facts, heatmaps)
+        return None
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
         """End a scan because of its image; raises LeaseLostError."""

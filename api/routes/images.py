@@ -1,4 +1,4 @@
-"""Images: upload one, ask what is served for one, read its history, see its heatmaps, erase it.
+"""Images: upload one, ask what is served for one, its history, heatmaps and duplicates, erase it.
 
 An image id may hold slashes. Percent-encoded as one segment every id is in
 reach; with slashes as they are, a last segment that names a route is taken for
@@ -16,13 +16,16 @@ from starlette.responses import RedirectResponse
 from api.auth import Admin, Ingester, Needs
 from api.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.etags import NOT_MODIFIED, tagged
-from api.idempotency import Key, OnceRoute, claim
+from api.idempotency import Key, Once, OnceRoute, claim
 from api.image_ids import image_path, unknown_image
 from api.problems import WITH_BODY, ProblemError, problems
-from api.schemas import Accepted, History, ImageOut, PastVerdict
+from api.schemas import Accepted, AskedHeatmaps, History, ImageOut, NearImage, NearImages, PastVerdict
 from api.services import FromApp
 from api.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, fingerprint_of, read_upload
+from worker.duplicates import MOST_DISTANCE
 from worker.store.api_keys import Scope
+from worker.store.audit import Actor
+from worker.store.heatmap_requests import NotJudgedError
 
 router = APIRouter(prefix="/v1/images", tags=["images"], responses=problems(404), route_class=OnceRoute)
 
@@ -98,13 +101,51 @@ def list_image_verdicts(
     response_class=RedirectResponse,
     dependencies=[_may_read],
 )
-def get_heatmap(image_id: ImageId, detector: Literal["clip", "convnext"], services: FromApp) -> RedirectResponse:
+def get_heatmap(
+    image_id: ImageId,
+    detector: Literal["clip", "convnext"],
+    services: FromApp,
+    form: Annotated[Literal["overlay", "raw"], Query(description="A PNG, or the map itself as `.npy`.")] = "overlay",
+) -> RedirectResponse:
     """Redirect to one detector's newest heatmap; the address works without a key, for a short time."""
     heatmap = services.queries.heatmap(image_id, detector)
-    if heatmap is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image.")
-    address = services.objects.presigned_url(services.artifact_bucket, heatmap.key, services.presign_seconds)
+    key = heatmap and (heatmap.key if form == "overlay" else heatmap.raw_key)
+    if not key:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image; a POST here asks for one."
+        )
+    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
     return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
+
+
+@router.post("/{image_id:encoded}/heatmap", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
+def ask_heatmaps(
+    image_id: ImageId, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
+) -> AskedHeatmaps:
+    """Ask for the heatmaps of an image that was not flagged; they are made once, however often it is asked."""
+    try:
+        asked = services.stores.heatmap_requests.ask(actor, image_id)
+    except NotJudgedError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    if asked is None:
+        raise unknown_image()
+    return AskedHeatmaps(image_id=image_id, ready=asked.ready, scan_id=asked.scan_id)
+
+
+@router.get("/{image_id:encoded}/duplicates", dependencies=[_may_read])
+def list_duplicates(
+    image_id: ImageId,
+    services: FromApp,
+    most_distance: Annotated[
+        int, Query(ge=0, le=MOST_DISTANCE, description="Bits of 256 that may differ; 0 to 31.")
+    ] = MOST_DISTANCE,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> NearImages:
+    """List images of the same bytes and images that look alike, the nearest first."""
+    near = services.stores.duplicates.near(image_id, most_distance=most_distance, limit=limit)
+    if near is None:
+        raise unknown_image()
+    return NearImages(items=[NearImage.of(one) for one in near])
 
 
 @router.get("/{image_id:encoded}", response_model=ImageOut, responses=NOT_MODIFIED, dependencies=[_may_read])

@@ -167,6 +167,13 @@ def _without_mirror(cells: NDArray[np.float32], width: int, height: int, plan: V
     return np.ascontiguousarray(cells[:rows, :columns])
 
 
+def raw_npy(heatmap: Heatmap) -> bytes:
+    """Return a heatmap's raw values as a .npy file: float32 (h, w), no pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, heatmap.raw.astype(np.float32, copy=False), allow_pickle=False)
+    return buffer.getvalue()
+
+
 def overlay_png(image: Image.Image, heatmap: Heatmap, probability: float) -> bytes:
     """Lay a heatmap over its image for people to look at, as PNG of at most 1,024 pixels a side.
 

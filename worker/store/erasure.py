@@ -56,9 +56,8 @@ class Erasure:
         session.execute(delete(Heatmap).where(Heatmap.verdict_id.in_(of_these)))
         session.execute(delete(Label).where(Label.image_pk.in_(erased)))
         forget_features(session, erased)
-        session.execute(
-            update(Verdict).where(Verdict.image_pk.in_(erased)).values(reviewer=None, reason=None, provenance={})
-        )
+        forgotten = {"reviewer": None, "reason": None, "provenance": {}, "content": None}
+        session.execute(update(Verdict).where(Verdict.image_pk.in_(erased)).values(**forgotten))
         ended = {"state": ScanState.REJECTED, "reason": Reason.GONE, "due_at": None, "lease_token": None}
         session.execute(
             update(Scan).where(Scan.image_pk.in_(erased), Scan.state.in_(_OPEN)).values(**ended, finished_at=func.now())
@@ -83,6 +82,6 @@ def _bury(image: Image) -> None:
     image.key = tombstone_key(image.bucket, image.key, image.version)
     image.version = ERASED
     image.image_id = f"{ERASED}:{image.id}"
-    image.sha256 = None
+    image.sha256 = image.pdq = image.pdq_bands = None
     image.size_bytes = image.width = image.height = None
     image.erased_at = func.now()

@@ -205,7 +205,7 @@ def _wanted(rescan: Rescan) -> Select[int]:
         under_way.state.in_(_OPEN),
         # A live scan that is still to come takes the champion of then.
         (under_way.bundle_version == rescan.bundle_version) | (under_way.kind == ScanKind.LIVE),
-        under_way.kind != ScanKind.SHADOW,
+        under_way.kind.not_in((ScanKind.SHADOW, ScanKind.HEATMAP)),
     )
     restrictions: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "source": lambda value: Image.source == value,

@@ -96,7 +96,7 @@ class Policies:
             .join(Image, Image.id == Verdict.image_pk)
             .join(Policy, Policy.version == Verdict.policy_version)
             .where(
-                Verdict.decided_by == DecidedBy.MACHINE,
+                Verdict.decided_by.in_((DecidedBy.MACHINE, DecidedBy.DUPLICATE)),
                 Verdict.bundle_version == bundle_version,
                 Verdict.probability.is_not(None),
                 Image.erased_at.is_(None),

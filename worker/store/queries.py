@@ -190,9 +190,12 @@ def _served(as_of: Any = None) -> Select[Any]:
         .limit(1)
     )
     scans = (
-        select(Scan).where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW).order_by(Scan.id.desc()).limit(1)
+        select(Scan)
+        .where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW, Scan.kind != ScanKind.HEATMAP)
+        .order_by(Scan.id.desc())
+        .limit(1)
     )
-    shown = (Heatmap.detector, Heatmap.method, Heatmap.layer, Heatmap.key)
+    shown = (Heatmap.detector, Heatmap.method, Heatmap.layer, Heatmap.key, Heatmap.raw_key)
     heatmap = func.jsonb_build_object(*(part for column in shown for part in (literal(column.key, Text), column)))
     # Of two objects under one key jsonb keeps the later one: the newest heatmap of each detector.
     newest_of_each = func.jsonb_object_agg(Heatmap.detector, aggregate_order_by(heatmap, Heatmap.id))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from worker.errors import AssayError
 from worker.store.audit import Actor, record
@@ -85,14 +85,22 @@ class Rescans:
         return Requested(scan_ids, version, next_after=last if count == EXAMINED_AT_ONCE else None)
 
     def replay(self, actor: Actor, scan_id: int) -> bool:
-        """Queue a dead scan again with all its attempts; False when it is not dead.
+        """Queue a dead scan again with all its attempts; False when it is not dead, or its heatmaps are on their way.
 
         Expired leases stay counted: an image that took two workers down still
         runs alone.
         """
+        other = aliased(Scan)
+        asked_again = select(other.id).where(
+            other.image_pk == Scan.image_pk,
+            other.bundle_version == Scan.bundle_version,
+            other.kind == ScanKind.HEATMAP,
+            other.state.in_(_OPEN),
+        )
         queued = (
             update(Scan)
             .where(Scan.id == scan_id, Scan.state == ScanState.DEAD)
+            .where((Scan.kind != ScanKind.HEATMAP) | ~asked_again.exists())
             .where(select(Image.id).where(Image.id == Scan.image_pk, Image.erased_at.is_(None)).exists())
             .values(state=ScanState.QUEUED, attempts=0, due_at=func.now(), lease_token=None)
             .values(reason=None, detail=None, finished_at=None)

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Interval, case, cast, func, literal, selec
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from worker.duplicates import bands_of
 from worker.errors import LeaseLostError, Reason, TransientError
 from worker.shadow import Challenger
 from worker.store.images import BULK_QUEUE
@@ -39,6 +40,7 @@ class Lease:
     shadow: bool
     attempts: int
     suspect: bool
+    only_heatmaps: bool = False  # the verdict is there; somebody asked what it rests on
     challenger: Challenger | None = None  # scans a share of the live images in shadow
 
 
@@ -50,6 +52,7 @@ class ImageFacts:
     size_bytes: int
     width: int
     height: int
+    pdq: str | None = None  # 256 characters 0 or 1; None where the picture is too plain
 
 
 class Scans:
@@ -100,6 +103,7 @@ class Scans:
             policy=row.Policy,
             bundle_version=row.bundle_version,
             shadow=row.kind == ScanKind.SHADOW,
+            only_heatmaps=row.kind == ScanKind.HEATMAP,
             attempts=row.attempts,
             suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
             challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
@@ -127,15 +131,38 @@ class Scans:
         """
         row = {**verdict, "image_pk": lease.image.id, "scan_id": lease.scan_id, "shadow": lease.shadow}
         row["source"] = lease.image.source
+        if "duplicate_of" not in row:
+            row["content"] = facts.sha256  # what the next image of these bytes finds it by
         with self._database.transaction() as session:
             self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
             verdict_id = session.scalar(upsert(Verdict).values(**row).on_conflict_do_nothing().returning(Verdict.id))
             if verdict_id is not None and heatmaps:
                 session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
-            session.execute(update(Image).where(Image.id == lease.image.id).values(**vars(facts)))
+            bands = None if facts.pdq is None else bands_of(facts.pdq)
+            learnt = update(Image).where(Image.id == lease.image.id).values(**vars(facts), pdq_bands=bands)
+            session.execute(learnt)
             if lease.challenger is not None and lease.challenger.takes(lease.image.id):
                 named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
                 session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))
+
+    def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
+        """Write heatmaps that somebody asked for and the end of the scan; raises LeaseLostError as :meth:`complete`.
+
+        They belong to the newest verdict of the scan's bundle that is not shadow; what that has already stays.
+        """
+        explained = (
+            select(Verdict.id)
+            .where(Verdict.image_pk == lease.image.id, Verdict.bundle_version == lease.bundle_version)
+            .where(Verdict.shadow.is_(False))
+            .order_by(Verdict.id.desc())
+            .limit(1)
+        )
+        with self._database.transaction() as session:
+            self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
+            verdict_id = session.scalar(explained)
+            if verdict_id is not None and heatmaps:
+                rows = [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps]
+                session.execute(upsert(Heatmap).on_conflict_do_nothing(), rows)
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
         """End the scan because of the image itself; raises LeaseLostError as :meth:`complete`."""

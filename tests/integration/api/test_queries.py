@@ -102,7 +102,7 @@ def test_evidence_stays_in_sight_when_a_person_decides(queries: Queries, rows: R
     assert served is not None
     assert newest is not None
     assert newest.key == f"{new}/clip"
-    common = {"method": "grad-cam", "layer": "ln_1"}
+    common = {"method": "grad-cam", "layer": "ln_1", "raw_key": None}
     assert served.heatmaps == [
         {"detector": "clip", "key": f"{new}/clip", **common},
         {"detector": "convnext", "key": f"{old}/convnext", **common},

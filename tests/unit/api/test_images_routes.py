@@ -10,7 +10,13 @@ from worker.store.queries import Served
 from worker.store.tables import Heatmap, ScanState
 from worker.words import DecidedBy, VerdictValue
 
-HEATMAP = {"detector": "clip", "method": "grad-cam", "layer": "ln_1", "key": "heatmaps/9/clip.png"}
+HEATMAP = {
+    "detector": "clip",
+    "method": "grad-cam",
+    "layer": "ln_1",
+    "key": "heatmaps/9/clip.png",
+    "raw_key": "heatmaps/9/clip.npy",
+}
 AWKWARD_IDS = ["dir/a b+ü%.jpg", "/leading", "trailing/", "a//b", "?a=b&c#d", "日本/🙂", ".", "verdicts"]
 
 
@@ -30,6 +36,7 @@ def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: T
         "bundle_version": "b1",
         "policy_version": 1,
         "decided_by": "machine",
+        "duplicate_of": None,
         "reviewer": None,
         "reason": None,
         "created_at": "2026-11-21T12:00:00Z",
@@ -97,6 +104,14 @@ def test_a_heatmap_is_a_short_lived_redirect_that_nobody_caches(world: World, cl
     assert response.status_code == 307
     assert response.headers["Location"] == "https://store.example/artifacts/heatmaps/9/clip.png?expires=300"
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_the_map_itself_is_behind_its_own_form_and_old_heatmaps_have_none(world: World, client: TestClient) -> None:
+    world.queries.heatmaps["cat", "clip"] = Heatmap(**HEATMAP)
+    world.queries.heatmaps["dog", "clip"] = Heatmap(**{**HEATMAP, "raw_key": None})
+    response = client.get("/v1/images/cat/heatmap?detector=clip&form=raw")
+    assert response.headers["Location"].startswith("https://store.example/artifacts/heatmaps/9/clip.npy")
+    assert client.get("/v1/images/dog/heatmap?detector=clip&form=raw").status_code == 404
 
 
 @pytest.mark.parametrize("suffix", ["", "/verdicts", "/heatmap?detector=clip"])

@@ -1,10 +1,7 @@
 """The story of one image, told with fakes: every way it can end, and that no image pays for another."""
 
-import io
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,138 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from structlog.testing import capture_logs
 
-from worker.batching import MicroBatcher
-from worker.decode import Decoded, decode
-from worker.errors import CrashesDecoderError, Reason, TransientError, WedgedError
+from tests.unit.worker.scan_world import (
+    ARTIFACTS,
+    BETWEEN,
+    CLEAR,
+    FLAGGED,
+    UPLOADS,
+    Bundles,
+    World,
+    decode_in_process,
+    grey,
+)
+from worker.decode import Decoded
+from worker.errors import Reason, TransientError, WedgedError
 from worker.fetch import ObjectStoreDownError, ObjectVersion, RefusedError
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Provenance
-from worker.provenance.reading import ReadManifest
 from worker.provenance.testing import make_authority
-from worker.scan_image import Decode, RetryPolicy, ScanImage
+from worker.retries import RetryPolicy
 from worker.store.scans import Lease
 from worker.store.tables import ScanState
-from worker.testing import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
-
-UPLOADS, ARTIFACTS = "uploads", "artifacts"
-FLAGGED, CLEAR, BETWEEN = 250, 20, 134
-
-
-def grey(brightness: int, size: tuple[int, int] = (32, 16)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", size, brightness).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@dataclass
-class Bundles:
-    bundle: FakeBundle = field(default_factory=FakeBundle)
-    trouble: Exception | None = None
-    asked: list[str] = field(default_factory=list)
-
-    def get(self, version: str) -> FakeBundle:
-        self.asked.append(version)
-        if self.trouble:
-            raise self.trouble
-        return self.bundle
-
-
-def decode_in_process(data: bytes, *, suspect: bool) -> Decoded:
-    if suspect and data == grey(FLAGGED, (13, 13)):
-        raise CrashesDecoderError
-    return decode(data, max_pixels=1_000_000)
-
-
-trusting_nobody = partial(read_manifest, anchors="")
-
-
-def overlay(pixels: Image.Image, _heatmap: Any, probability: float) -> bytes:
-    return f"{pixels.size} {probability:.2f}".encode()
-
-
-@dataclass
-class World:
-    """A worker of fakes around a real micro-batcher."""
-
-    max_batch: int = 4
-    make_heatmaps: bool = True
-    batcher: Any = None
-    overlay: Callable[[Image.Image, Any, float], bytes] = overlay
-    decode: Decode = decode_in_process
-    read_manifest: ReadManifest = trusting_nobody
-    turns: Any = field(default_factory=lambda: threading.BoundedSemaphore(2))
-    scans: FakeScans = field(default_factory=FakeScans)
-    objects: FakeObjects = field(default_factory=lambda: FakeObjects(versioned=[UPLOADS]))
-    bundles: Bundles = field(default_factory=Bundles)
-    ended: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Wire the story to the fakes."""
-        self.real_batcher = MicroBatcher(
-            max_batch=self.max_batch,
-            max_wait_seconds=0,
-            timeout_seconds=10,
-            monotonic=FakeClock(),
-            is_out_of_memory=lambda error: isinstance(error, MemoryError),
-        )
-        self.scan_image = ScanImage(
-            scans=self.scans,
-            objects=self.objects,
-            decode=self.decode,
-            read_manifest=self.read_manifest,
-            turns=self.turns,
-            bundles=self.bundles,
-            batcher=self.batcher or self.real_batcher,
-            overlay=self.overlay,
-            artifact_bucket=ARTIFACTS,
-            lease_seconds=60,
-            max_bytes=100_000,
-            retries=RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=300),
-            make_heatmaps=self.make_heatmaps,
-            monotonic=FakeClock(),
-            end_process=lambda: self.ended.append("ended"),
-        )
-
-    def upload(self, body: bytes, key: str = "a.png", **options: Any) -> int:
-        return self.scans.add(UPLOADS, key, self.objects.put(UPLOADS, key, body), **options)
-
-    def upload_before(self, trouble: Exception) -> int:
-        """Upload, and let the store be in trouble from then on."""
-        scan_id = self.upload(grey(CLEAR))
-        self.objects.trouble = trouble
-        return scan_id
-
-    def scan(self, scan_id: int) -> FakeScan:
-        self.scan_image(scan_id)
-        return self.scans.scans[scan_id]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Keep what is logged from being drawn for a terminal, which takes a traceback tenths of a second."""
-    with capture_logs():
-        yield
-
-
-@pytest.fixture
-def make_world() -> Iterator[Callable[..., World]]:
-    worlds = []
-
-    def make(**options: Any) -> World:
-        worlds.append(World(**options))
-        worlds[-1].real_batcher.start()
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.real_batcher.stop()
-
-
-@pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    return make_world()
+from worker.testing import FakeBundle, FakeObjects, FakeScans
 
 
 @pytest.mark.parametrize(
@@ -176,12 +63,12 @@ def test_an_accusation_comes_with_its_evidence(world: World) -> None:
     scan_id = world.upload(grey(FLAGGED))
     scan = world.scan(scan_id)
     image = scan.image.id
-    keys = [f"heatmaps/{image}/{scan_id}/clip.png", f"heatmaps/{image}/{scan_id}/convnext.png"]
-    assert world.objects.keys(ARTIFACTS) == keys
+    stems = {detector: f"heatmaps/{image}/{scan_id}/{detector}" for detector in ("clip", "convnext")}
+    assert world.objects.keys(ARTIFACTS) == sorted(f"{stem}.{end}" for stem in stems.values() for end in ("npy", "png"))
     named = {"method": "fake", "layer": "none", "bundle_version": "fake-1"}
     assert scan.heatmaps == [
-        {"detector": "clip", "key": keys[0], **named},
-        {"detector": "convnext", "key": keys[1], **named},
+        {"detector": detector, "key": f"{stem}.png", "raw_key": f"{stem}.npy", **named}
+        for detector, stem in stems.items()
     ]
 
 
@@ -189,7 +76,7 @@ def test_a_large_flagged_image_keeps_its_own_size_whatever_its_overlay_has(world
     scan = world.scan(world.upload(grey(FLAGGED, (1200, 600))))
     assert scan.facts is not None
     assert (scan.facts.width, scan.facts.height) == (1200, 600)
-    head = world.objects.head(ARTIFACTS, world.objects.keys(ARTIFACTS)[0])
+    head = world.objects.head(ARTIFACTS, world.objects.keys(ARTIFACTS)[1])
     assert head is not None
     assert head.size == len(b"(1024, 512) 0.98")
 

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, Identity, Index, Integer, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, BitString
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables.declaration import Base
@@ -20,6 +21,8 @@ class Image(Base):
         Index("ix_image_image_id_stored_at_id", "image_id", "stored_at", "id"),
         Index("ix_image_sha256", "sha256"),
         Index("ix_image_audit", AUDIT_PLACE, "id", postgresql_where=text("erased_at IS NULL")),
+        # Without a list of pending entries: a search would have to read all of it each time.
+        Index("ix_image_pdq_bands", "pdq_bands", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -33,6 +36,8 @@ class Image(Base):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     width: Mapped[int | None]
     height: Mapped[int | None]
+    pdq: Mapped[BitString | None] = mapped_column(BIT(256))  # perceptual hash, null where the picture is too plain
+    pdq_bands: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))  # the same, cut for the index
     # When the store took it in; of the versions of an image the one stored last is served.
     stored_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

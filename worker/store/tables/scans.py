@@ -22,11 +22,12 @@ class ScanState(StrEnum):
 
 
 class ScanKind(StrEnum):
-    """Why a scan exists: an upload, a challenger in shadow, a rescan of history."""
+    """Why a scan exists: an upload, a challenger in shadow, a rescan of history, heatmaps that somebody asked for."""
 
     LIVE = "live"
     SHADOW = "shadow"
     RESCAN = "rescan"
+    HEATMAP = "heatmap"
 
 
 class Scan(Base):
@@ -37,6 +38,13 @@ class Scan(Base):
         one_of("state", ScanState),
         one_of("kind", ScanKind),
         Index("uq_scan_live", "image_pk", unique=True, postgresql_where=text("kind = 'live'")),
+        Index(
+            "uq_scan_heatmap",
+            "image_pk",
+            "bundle_version",
+            unique=True,
+            postgresql_where=text("kind = 'heatmap' AND state IN ('queued', 'dispatched', 'leased')"),
+        ),
         Index("ix_scan_image_pk", "image_pk"),
         # The dispatcher's only question: what needs attention now, live before bulk.
         Index(

@@ -62,6 +62,15 @@ class Verdict(Base):
         _search("ix_verdict_search_source", "source", "verdict"),
         _search("ix_verdict_search_source_percent", "source", "verdict", "percent", include=["probability"]),
         Index("ix_verdict_scan_id", "scan_id"),
+        # One for the content, however many images have it: what the next image of the same bytes asks for.
+        Index(
+            "ix_verdict_content",
+            "content",
+            "bundle_version",
+            "policy_version",
+            "id",
+            postgresql_where=text("content IS NOT NULL"),
+        ),
         Index("ix_verdict_shadow", "bundle_version", "id", postgresql_where=text("shadow")),
     )
 
@@ -78,6 +87,8 @@ class Verdict(Base):
     provenance: Mapped[Json]
     bundle_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
     policy_version: Mapped[int | None] = mapped_column(ForeignKey("policy.version"))
+    content: Mapped[str | None]  # the image's SHA-256, where this verdict is the one that duplicates point at
+    duplicate_of: Mapped[int | None] = mapped_column(ForeignKey("verdict.id"))  # the verdict whose scores these are
     reviewer: Mapped[str | None]
     reason: Mapped[str | None]
     source: Mapped[str] = mapped_column(server_default=FetchedValue())  # the image's; a trigger fills it when left out
@@ -98,5 +109,6 @@ class Heatmap(Base):
     method: Mapped[str]
     layer: Mapped[str]
     bundle_version: Mapped[str] = mapped_column(ForeignKey("bundle.version"))
-    key: Mapped[str]  # in the artifact bucket
+    key: Mapped[str]  # the overlay, in the artifact bucket
+    raw_key: Mapped[str | None]  # the map itself as .npy, likewise
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
