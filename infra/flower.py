@@ -2,6 +2,7 @@
 
 import re
 
+from worker.bootstrap import serve_metrics
 from worker.celery_app import make_celery
 from worker.errors import AssayError
 from worker.settings import Settings
@@ -24,6 +25,7 @@ def run_flower(settings: Settings) -> None:
     if login is None or not re.fullmatch(r"[^:]+:.+", login.get_secret_value()):
         raise NoFlowerPasswordError
     close_metrics()
+    serve_metrics(settings)
     app = make_celery(settings)
     # Celery parses this list itself; none of it reaches the process table.
     app.start(
@@ -37,7 +39,10 @@ def run_flower(settings: Settings) -> None:
 
 
 def close_metrics() -> None:
-    """Take Flower's ``/metrics``, which its password does not guard, out of what it serves; ours tell more."""
+    """Take Flower's ``/metrics``, which its password does not guard, out of what it serves.
+
+    The same figures are on the port of our own metrics, which nobody publishes.
+    """
     from flower.urls import handlers  # noqa: PLC0415 - only Flower's own process has it installed
 
     handlers[:] = [handler for handler in handlers if _path(handler) != _OPEN]

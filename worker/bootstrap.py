@@ -5,19 +5,19 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from types import FrameType
+
+from prometheus_client import REGISTRY
 
 from worker.celery_app import make_celery
 from worker.delete_objects import DeleteObjects
-from worker.dispatch import QUEUES, Dispatcher, Schedule, ScheduledDuty
+from worker.dispatch import Dispatcher, Schedule, ScheduledDuty
 from worker.errors import AssayError
 from worker.fetch import object_store, s3_client
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
 from worker.measure_drift import MeasureDrift
-from worker.metrics import BACKLOG, OLDEST
 from worker.metrics_server import Rounds, serve_observed
 from worker.publish import Publisher
 from worker.retain import Retain
@@ -32,9 +32,9 @@ from worker.store.idempotency import Idempotency
 from worker.store.migrate import require_migrated
 from worker.store.outbox import Outbox
 from worker.store.retention import Retentions
-from worker.store.scans import backlog
 from worker.store.session import Database, connect
 from worker.store.training_leases import TrainingLeases
+from worker.store_metrics import StoreCollector
 from worker.webhooks import Sender
 
 # A round may wait for a database or a broker that does not answer, each bounded by its own time-out.
@@ -60,7 +60,8 @@ def run_dispatcher(settings: Settings) -> None:
     )
     duties = {
         "sweep": ScheduledDuty(settings.sweep_interval_seconds, build_sweep(settings, database)),
-        "backlog": ScheduledDuty(5.0, partial(measure_backlog, database)),
+        # It does nothing: when it was last done tells that a dispatcher lives.
+        "alive": ScheduledDuty(5.0, lambda: None),
         "webhooks": ScheduledDuty(1.0, build_sender(settings, database)),
         "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
         "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), publisher)),
@@ -70,6 +71,7 @@ def run_dispatcher(settings: Settings) -> None:
         "retention": ScheduledDuty(3600.0, build_retain(settings, database)),
     }
     stop = stop_on_signal()
+    REGISTRY.register(StoreCollector(database))
     serve_metrics(settings, rounds.alive)
     Schedule(database, duties).start(stop)
     dispatcher.run(stop)
@@ -136,15 +138,6 @@ def build_drift(settings: Settings, database: Database) -> MeasureDrift:
     """Wire what looks for drift."""
     canary = settings.canary_source
     return MeasureDrift(DriftMeasures(database, canary), HistoryRescans(database), canary)
-
-
-def measure_backlog(database: Database) -> None:
-    """Set the gauges of the backlog from Postgres, the only place that knows it."""
-    with database.transaction() as session:
-        for queue in QUEUES:
-            count, oldest = backlog(session, queue)
-            BACKLOG.labels(queue).set(count)
-            OLDEST.labels(queue).set(oldest)
 
 
 def serve_metrics(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:

@@ -1,20 +1,42 @@
-"""Every metric of the worker side, in one place; infra/monitoring has the rules and the dashboard over them."""
+"""Every metric of the worker side, in one place; infra/monitoring has the rules and the dashboard over them.
+
+What Postgres alone knows is asked at each scrape, in :mod:`worker.store_metrics`.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
+
+# Sources come from keys, and a platform may well put users' names there: past so many, they share one label.
+_MOST_SOURCES = 100
+OTHER_SOURCES = "(other)"
+
+
+class BySource:
+    """A counter by verdict and source, whose number of series is bounded."""
+
+    def __init__(self, counter: Counter, most: int = _MOST_SOURCES) -> None:
+        self._counter = counter
+        self._most = most
+        self._known: set[str] = set()
+
+    def labels(self, verdict: str, source: str) -> Counter:
+        """Return the counter of a verdict and a source; those that come after the first many are one."""
+        if source not in self._known and len(self._known) < self._most:
+            self._known.add(source)
+        return self._counter.labels(verdict, source if source in self._known else OTHER_SOURCES)
+
 
 # How scans end: completed, rejected, dead, retried, fenced (lease lost).
 SCANS = Counter("assay_scans", "Scans by how they ended.", ["outcome", "reason"])
 # What is said of images, by source.
-VERDICTS = Counter("assay_verdicts", "Verdicts by value and source.", ["verdict", "source"])
+VERDICTS = BySource(Counter("assay_verdicts", "Verdicts by value and source.", ["verdict", "source"]))
 # Where the time of a scan goes.
 STAGE_SECONDS = Histogram("assay_stage_seconds", "Seconds of a scan by stage.", ["stage"])
 # How full batches are; half-empty ones waste the device.
 BATCH_SIZE = Histogram("assay_batch_size", "Images in one call.", buckets=(1, 2, 4, 8, 12, 16, 24, 32, 64))
+# What the device holds: allocated, reserved by torch, and in all; a CPU has none of it.
+DEVICE_MEMORY = Gauge("assay_device_memory_bytes", "Memory of the device by kind.", ["kind"])
 # What the dispatcher publishes, by queue.
 DISPATCHED = Counter("assay_dispatched", "Scans published to Celery.", ["queue"])
-# The backlog as Postgres knows it.
-BACKLOG = Gauge("assay_backlog_scans", "Open scans by queue.", ["queue"])
-OLDEST = Gauge("assay_backlog_oldest_seconds", "Age of the oldest open scan by queue.", ["queue"])
 # When each loop last went round; one that stands still has an alert.
 LAST_ROUND = Gauge("assay_last_round_timestamp_seconds", "When a loop last went round, in Unix time.", ["process"])
 # Events from the queue, by what became of them: registered, refused, unknown, postponed, failed.

@@ -20,7 +20,7 @@ from worker.store.tables import Duty
 _ANSWER_SECONDS = 5.0
 _PING_SECONDS = 3.0
 _LOOKS = 4  # at the queue, a second apart
-_DUTY_IS_RECENT_SECONDS = 60.0  # the duty `backlog` runs every 5 s
+_DUTY_IS_RECENT_SECONDS = 60.0  # the duty `alive` runs every 5 s
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def dispatcher(settings: Settings) -> str:
     with opened(settings) as database:
         with database.transaction() as session:
             since = extract("epoch", func.now() - Duty.last_finished_at)
-            age = session.scalar(select(since).where(Duty.name == "backlog"))
+            age = session.scalar(select(since).where(Duty.name == "alive"))
         if age is None:
             raise AssayError("no dispatcher has ever done its duties on this database")
         if age < _DUTY_IS_RECENT_SECONDS:

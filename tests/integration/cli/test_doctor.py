@@ -42,13 +42,13 @@ def test_a_dispatcher_is_known_by_its_duties(
 ) -> None:
     if age is not None:
         with database.transaction() as session:
-            session.add(Duty(name="backlog", last_finished_at=datetime.now(UTC) - timedelta(seconds=age)))
+            session.add(Duty(name="alive", last_finished_at=datetime.now(UTC) - timedelta(seconds=age)))
     assert finding("dispatcher", settings).healthy is healthy
 
 
 def test_a_sweep_that_takes_long_is_a_dispatcher_at_work(settings: Settings, database: Database) -> None:
     with database.transaction() as session:
-        session.add(Duty(name="backlog", last_finished_at=datetime.now(UTC) - timedelta(hours=1)))
+        session.add(Duty(name="alive", last_finished_at=datetime.now(UTC) - timedelta(hours=1)))
     with database.lock("duty.sweep"):
         assert finding("dispatcher", settings).healthy
 

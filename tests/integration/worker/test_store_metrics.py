@@ -1,0 +1,54 @@
+"""The metrics that Postgres alone knows, read as a scraper reads them."""
+
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+
+from tests.conftest import Scanned
+from worker.store.session import connect
+from worker.store.tables import Duty, Scan, ScanState, TrainingRun
+from worker.store_metrics import StoreCollector
+
+
+def registry_of(scanned: Scanned) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(scanned.database))
+    return registry
+
+
+def test_depth_and_oldest_age_are_those_of_postgres_at_the_scrape(scanned: Scanned) -> None:
+    registry = registry_of(scanned)
+    live = {"queue": "scan.live"}
+    assert registry.get_sample_value("assay_backlog_scans", live) == 0
+    assert registry.get_sample_value("assay_backlog_oldest_seconds", live) == 0
+    first = scanned.arrive("a.png")
+    scanned.arrive("b.png")
+    with scanned.database.transaction() as session:
+        session.get_one(Scan, first).created_at = session.scalar(text("SELECT now() - interval '90 seconds'"))
+    assert registry.get_sample_value("assay_backlog_scans", live) == 2
+    oldest = registry.get_sample_value("assay_backlog_oldest_seconds", live)
+    assert oldest is not None
+    assert 90 <= oldest < 600
+    assert registry.get_sample_value("assay_backlog_scans", {"queue": "scan.bulk"}) == 0
+
+
+def test_dead_scans_training_runs_and_duties_are_told(scanned: Scanned) -> None:
+    dead = scanned.arrive("a.png")
+    with scanned.database.transaction() as session:
+        scan = session.get_one(Scan, dead)
+        scan.state, scan.reason, scan.due_at = ScanState.DEAD, "attempts_exhausted", None
+        session.add(TrainingRun(recipe="wild", parameters={}, requested_by="test"))
+        session.add(Duty(name="sweep", last_finished_at=session.scalar(text("SELECT now()")), last_error="broken"))
+        session.add(Duty(name="never-done"))
+    registry = registry_of(scanned)
+    assert registry.get_sample_value("assay_dead_scans", {"reason": "attempts_exhausted"}) == 1
+    assert registry.get_sample_value("assay_backlog_scans", {"queue": "scan.live"}) == 0
+    assert registry.get_sample_value("assay_training_runs", {"state": "queued"}) == 1
+    assert registry.get_sample_value("assay_duty_failed", {"duty": "sweep"}) == 1
+    assert registry.get_sample_value("assay_duty_age_seconds", {"duty": "never-done"}) is None
+    assert registry.get_sample_value("assay_webhook_deliveries_waiting") == 0
+
+
+def test_without_the_database_the_figures_are_absent_rather_than_old() -> None:
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(connect("postgresql+psycopg://assay@127.0.0.1:9/assay")))
+    assert list(registry.collect()) == []
