@@ -21,12 +21,12 @@ from worker.celery_app import make_celery
 from worker.decode import Decoded, decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.bundle_folder import read_bundle
-from worker.detectors.device import is_out_of_memory, pick_device, set_threads
+from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
 from worker.evidence import Evidence
 from worker.fetch import object_store, s3_client
 from worker.log import configure_logging, get_logger
-from worker.metrics import BATCH_SIZE
+from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.provenance.c2pa_process import manifest_reader
 from worker.retries import RetryPolicy
 from worker.scan_image import ScanImage
@@ -61,7 +61,9 @@ def run_worker(settings: Settings) -> None:
         observe_batch=BATCH_SIZE.observe,
     )
     batcher.start()
-    load = partial(_load_warm, batcher=batcher, device=pick_device(settings.device), max_batch=settings.max_batch)
+    device = pick_device(settings.device)
+    show_memory(device)
+    load = partial(_load_warm, batcher=batcher, device=device, max_batch=settings.max_batch)
     locate = partial(_locate, database, bundle_copies(settings))
     shelf = BundleShelf(locate, _version_of, load, monotonic=time.monotonic)
     shelf.get(ensure_champion(database, settings.bundle))
@@ -127,6 +129,16 @@ def ensure_champion(database: Database, name: str) -> str:
             session, version=bundle.version, name=bundle.name, location=SHIPPED + name, card=dict(bundle.card)
         )
         return crown_shipped(session, bundle.version, SHIPPED + name, new=new)
+
+
+def show_memory(device: str) -> None:
+    """Let every scrape see what the device holds at that moment."""
+    for kind in memory(device):
+        DEVICE_MEMORY.labels(kind).set_function(partial(_memory_of, device, kind))
+
+
+def _memory_of(device: str, kind: str) -> float:
+    return float(memory(device)[kind])
 
 
 def _load_warm(folder: Path, *, batcher: MicroBatcher, device: str, max_batch: int) -> Bundle:

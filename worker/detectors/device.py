@@ -29,3 +29,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and _CPU_OUT_OF_MEMORY in str(error)
+
+
+def memory(device: str) -> dict[str, int]:
+    """Return the device's memory in bytes: `allocated` to tensors, `reserved` by torch, `total`; empty for a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    return {
+        "allocated": torch.cuda.memory_allocated(device),
+        "reserved": torch.cuda.memory_reserved(device),
+        "total": torch.cuda.get_device_properties(device).total_memory,
+    }

@@ -1,0 +1,126 @@
+"""The cluster's manifests: built as operators do, held against Kubernetes' schemas and Assay itself."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped] # it carries none
+import pytest
+import yaml
+
+from infra.cli.main import app
+from worker.settings import Settings
+
+OVERLAYS = ("cpu", "gpu")
+VERSIONS = ("1.31", "1.34")
+OURS = {"api", "dispatcher", "listener", "worker", "training", "flower"}
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def built(overlay: str, repository: Path, debian_program: Callable[[str], str]) -> list[Manifest]:
+    folder = repository / "infra" / "kubernetes" / "overlays" / overlay
+    command = [debian_program("kubectl"), "kustomize", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(built: list[Manifest], kind: str) -> dict[str, Manifest]:
+    return {found["metadata"]["name"]: found for found in built if found["kind"] == kind}
+
+
+def pods(built: list[Manifest]) -> dict[str, Manifest]:
+    found = {**of_kind(built, "Deployment"), **of_kind(built, "Job")}
+    return {name: manifest["spec"]["template"]["spec"] for name, manifest in found.items()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_own_schemas_take_every_manifest(built: list[Manifest], version: str) -> None:
+    known = [found for found in built if found["kind"] != "ScaledObject"]  # KEDA's own, checked below
+    assert len(known) == len(built) - 1
+    for manifest in known:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_every_process_is_there_and_runs_a_command_that_exists(built: list[Manifest]) -> None:
+    found = pods(built)
+    assert found.keys() == OURS | {"setup"}
+    commands = {command.name for command in app.registered_commands}
+    for spec in found.values():
+        [container] = spec["containers"]
+        assert container["command"][:3] == ["python", "-m", "infra.cli"]
+        assert container["command"][3] in commands
+
+
+def test_every_process_is_nobody_on_a_read_only_root(built: list[Manifest]) -> None:
+    for spec in pods(built).values():
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["automountServiceAccountToken"] is False
+        [container] = spec["containers"]
+        held = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert container["securityContext"] == held
+        assert container["resources"].keys() == {"requests", "limits"}
+        assert ":" in container["image"]
+        assert not container["image"].endswith(":latest")
+
+
+def test_settings_come_from_one_map_and_secrets_from_one_secret(built: list[Manifest]) -> None:
+    known = {f"ASSAY_{name.upper()}" for name in Settings.model_fields}
+    secret = {
+        f"ASSAY_{name.upper()}" for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+    }
+    told = set(of_kind(built, "ConfigMap")["assay"]["data"])
+    for spec in pods(built).values():
+        [container] = spec["containers"]
+        assert container["envFrom"] == [{"configMapRef": {"name": "assay"}}]
+        assert {"name": "secrets", "secret": {"secretName": "assay", "defaultMode": 0o440}} in spec["volumes"]
+        told |= {variable["name"] for variable in container.get("env", ())}
+    assert told - known == set()
+    assert told & secret == set()
+
+
+def test_a_worker_is_given_longer_to_end_than_its_longest_batch(built: list[Manifest]) -> None:
+    longest = float(of_kind(built, "ConfigMap")["assay"]["data"]["ASSAY_BATCH_TIMEOUT_SECONDS"])
+    for name in ("worker", "training"):
+        assert pods(built)[name]["terminationGracePeriodSeconds"] > longest
+
+
+def test_workers_want_a_gpu_where_the_overlay_says_so(built: list[Manifest], overlay: str) -> None:
+    for name in ("worker", "training"):
+        spec = pods(built)[name]
+        limits = spec["containers"][0]["resources"]["limits"]
+        device = {variable["name"]: variable["value"] for variable in spec["containers"][0]["env"]}["ASSAY_DEVICE"]
+        found = (spec.get("nodeSelector"), limits.get("nvidia.com/gpu"), device)
+        wanted = {"cpu": (None, None, "cpu"), "gpu": ({"nvidia.com/gpu.present": "true"}, "1", "cuda")}
+        assert found == wanted[overlay]
+
+
+def test_disruptions_take_one_at_a_time_and_meet_the_pods_that_they_mean(built: list[Manifest]) -> None:
+    budgets = of_kind(built, "PodDisruptionBudget")
+    assert budgets.keys() == {"api", "dispatcher", "listener", "worker"}
+    for name, budget in budgets.items():
+        labels = of_kind(built, "Deployment")[name]["spec"]["template"]["metadata"]["labels"]
+        assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_workers_are_scaled_by_depth_and_by_oldest_age_of_figures_that_prometheus_has(
+    built: list[Manifest], repository: Path
+) -> None:
+    [scaled] = of_kind(built, "ScaledObject").values()
+    assert scaled["spec"]["scaleTargetRef"]["name"] in of_kind(built, "Deployment")
+    queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+    rules = yaml.safe_load((repository / "infra" / "monitoring" / "rules.yml").read_text())["groups"]
+    recorded = {rule["record"] for group in rules for rule in group["rules"] if "record" in rule}
+    asked = {name for name in recorded if any(name in query for query in queries)}
+    assert asked == {"assay:backlog_scans", "assay:backlog_oldest_seconds"}
+    assert {trigger["type"] for trigger in scaled["spec"]["triggers"]} == {"prometheus"}
+    assert all(float(trigger["metadata"]["threshold"]) > 0 for trigger in scaled["spec"]["triggers"])

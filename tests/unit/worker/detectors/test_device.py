@@ -1,0 +1,27 @@
+"""What a device tells of its memory."""
+
+import pytest
+import torch
+from prometheus_client import REGISTRY
+
+from worker.bootstrap_worker import show_memory
+from worker.detectors.device import memory
+
+
+def test_a_cpu_has_no_memory_of_its_own_to_tell_of() -> None:
+    assert memory("cpu") == {}
+
+
+@pytest.mark.gpu
+def test_a_gpu_tells_at_each_scrape_what_it_holds_then() -> None:
+    show_memory("cuda")
+
+    def told(kind: str) -> float:
+        value = REGISTRY.get_sample_value("assay_device_memory_bytes", {"kind": kind})
+        assert value is not None
+        return value
+
+    before = told("allocated")
+    held = torch.zeros(1024, 1024, device="cuda")
+    assert told("allocated") == before + held.nbytes
+    assert told("allocated") <= told("reserved") < told("total")
