@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import redis
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -15,8 +14,10 @@ from rich.markup import escape
 from infra.cli import doctor_processes
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
+from worker.celery_app import make_celery
 from worker.errors import AssayError
 from worker.fetch import object_store
+from worker.publish import Publisher
 from worker.settings import Settings
 from worker.store.bundles import champion
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
@@ -65,7 +66,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ),
         ("database", _database, "check ASSAY_DATABASE_URL; then run `assay migrate`"),
         ("dispatcher", doctor_processes.dispatcher, _runs(settings, "dispatcher")),
-        ("broker", _broker, "check ASSAY_REDIS_URL and that Valkey or Redis runs"),
+        ("broker", _broker, "check ASSAY_REDIS_URL or ASSAY_BROKER_URL, and that it runs"),
         ("worker", doctor_processes.worker, _runs(settings, "worker")),
         (
             "backlog",
@@ -122,9 +123,8 @@ def _database(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    broker = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_connect_timeout=3)
-    broker.ping()
-    lengths = {queue: broker.llen(queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
+    bell = Publisher(make_celery(settings))
+    lengths = {queue: bell.waiting(queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
     return ", ".join(f"{length} messages in {queue}" for queue, length in lengths.items())
 
 
