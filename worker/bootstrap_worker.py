@@ -33,6 +33,7 @@ from worker.scan_image import ScanImage
 from worker.settings import Settings
 from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.store.duplicates import Duplicates
+from worker.store.features import Memory
 from worker.store.migrate import require_migrated
 from worker.store.scans import Scans
 from worker.store.session import Database, connect
@@ -87,6 +88,8 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
         bundles=shelf,
         batcher=batcher,
         originals=Duplicates(database),
+        recall=Memory(database).recall,
+        keep_features=settings.feature_days > 0,
         evidence=Evidence(
             objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
         ),

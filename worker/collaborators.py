@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from worker.decode import Decoded
 from worker.errors import Reason
 from worker.store.duplicates import Original
+from worker.store.features import Remembered
+from worker.store.features import Seen as Features
 from worker.store.scans import ImageFacts, Lease
 
 
@@ -22,8 +24,10 @@ class Ledger(Protocol):
         heatmaps: Sequence[Mapping[str, Any]],
         facts: ImageFacts,
         timings: Mapping[str, float],
+        *,
+        seen: Features | None = None,
     ) -> None:
-        """Write verdict, heatmaps and the end of the scan."""
+        """Write verdict, heatmaps, what was seen, and the end of the scan."""
 
     def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
         """Write heatmaps that somebody asked for, and the end of the scan."""
@@ -47,6 +51,13 @@ class Originals(Protocol):
 
     def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
         """Return what a bundle and a policy made of the same bytes before."""
+
+
+class Recall(Protocol):
+    """What the story needs of :class:`~worker.store.features.Memory`."""
+
+    def __call__(self, image_pk: int) -> Sequence[Remembered]:
+        """Return what bundles saw in an image, the newest first."""
 
 
 class Decode(Protocol):

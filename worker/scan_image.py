@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image as Pixels
 
 from worker.batching import MicroBatcher
-from worker.collaborators import Bundles, Decode, Ledger, Objects, Originals
+from worker.collaborators import Bundles, Decode, Ledger, Objects, Originals, Recall
 from worker.duplicates import OneLook
 from worker.errors import LeaseLostError, PermanentError, TransientError, WedgedError, public
 from worker.evidence import Evidence
@@ -27,11 +27,16 @@ from worker.provenance.findings import Provenance
 from worker.provenance.reading import ReadManifest, read_provenance
 from worker.retries import RetryPolicy, Stopwatch
 from worker.store.duplicates import Original
+from worker.store.features import Seen as Features
 from worker.store.scans import ImageFacts, Lease
+from worker.store.tables import Image
 from worker.verdict import Decision, decide, judge, rules_for
 from worker.words import DecidedBy, VerdictValue
 
 log = get_logger()
+
+# What a file that says nothing of its origin has on record.
+_SILENT = Provenance().as_json()
 
 # Large enough to see where it glows, small enough to be cheap on every flagged image.
 _OVERLAY_SIDE = 1024
@@ -79,6 +84,8 @@ class ScanImage:
         batcher: MicroBatcher,
         originals: Originals,
         evidence: Evidence,
+        recall: Recall,
+        keep_features: bool,
         lease_seconds: float,
         max_bytes: int,
         retries: RetryPolicy,
@@ -96,6 +103,8 @@ class ScanImage:
         self._batcher = batcher
         self._originals = originals
         self._evidence = evidence
+        self._recall = recall
+        self._keep_features = keep_features
         self._one_look = OneLook()
         self._lease_seconds = lease_seconds
         self._max_bytes = max_bytes
@@ -143,6 +152,8 @@ class ScanImage:
         watch = Stopwatch(self._monotonic)
         image = lease.image
         bundle = self._bundles.get(lease.bundle_version)
+        if lease.rescan and self._judge_from_memory(lease, bundle, watch):
+            return
         with watch.stage("fetch"):
             data = self._objects.fetch(
                 image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
@@ -174,7 +185,41 @@ class ScanImage:
             return
         with found.watch.stage("heatmap"):
             heatmaps = self._heatmaps(lease, decision, draw)
-        self._complete(lease, found, verdict_row(decision, detectors_of(scores)), heatmaps, seen.facts)
+        features = None
+        if self._keep_features and scores.features is not None:
+            features = Features(scores.features, scores.logits, seen.prepared.covariates)
+        row = verdict_row(decision, detectors_of(scores))
+        self._complete(lease, found, row, heatmaps, seen.facts, features=features)
+
+    def _judge_from_memory(self, lease: Lease, bundle: Any, watch: Stopwatch) -> bool:
+        """Judge an image by what an earlier scan saw in it; False where the pixels are needed.
+
+        They are where a detector's body differs, where the file said something of its origin, and for new evidence.
+        """
+        image = lease.image
+        facts = known_facts(image)
+        if facts is None:
+            return False
+        for remembered in self._recall(image.id):
+            if remembered.provenance != _SILENT:
+                break
+            try:
+                other = self._bundles.get(remembered.bundle_version)
+            except TransientError:
+                continue  # that bundle is not to be had any more
+            with watch.stage("detect"):
+                scores = self._batcher(bundle.rescored, (other, remembered.seen), alone=lease.suspect)
+            if scores is None:
+                continue
+            rules = rules_for(vars(lease.policy), image.source)
+            decision = decide(scores.probability, rules, bundle.figures, Provenance())
+            if self._wants_heatmaps(lease, decision):
+                break
+            found = Found(b"", facts.size_bytes, facts.sha256, Provenance(), bundle, watch)
+            row = verdict_row(decision, detectors_of(scores))
+            self._complete(lease, found, row, [], facts, features=remembered.seen)
+            return True
+        return False
 
     def _judged(self, lease: Lease, found: Found, original: Original) -> Decision | None:
         """Judge an image by what another one of the same bytes got; None where that lacks the evidence this one needs.
@@ -183,7 +228,7 @@ class ScanImage:
         """
         rules = rules_for(vars(lease.policy), lease.image.source)
         decision = judge(original.probability, rules, found.bundle.figures, found.provenance)
-        return None if self._wants_heatmaps(decision) and not original.heatmaps else decision
+        return None if self._wants_heatmaps(lease, decision) and not original.heatmaps else decision
 
     def _take_over(self, lease: Lease, found: Found, original: Original, decision: Decision) -> None:
         """Give an image what another one of the same bytes got; nothing is decoded, the device is not touched."""
@@ -203,13 +248,16 @@ class ScanImage:
         row: dict[str, Any],
         heatmaps: Sequence[Mapping[str, Any]],
         facts: ImageFacts,
+        *,
+        features: Features | None = None,
     ) -> None:
         row["provenance"] = found.provenance.as_json()
         row["bundle_version"], row["policy_version"] = lease.bundle_version, lease.policy.version
         with found.watch.stage("record"):
-            self._scans.complete(lease, row, heatmaps, facts, found.watch.timings)
+            self._scans.complete(lease, row, heatmaps, facts, found.watch.timings, seen=features)
         SCANS.labels("completed", "").inc()
-        VERDICTS.labels(row["verdict"], lease.image.source).inc()
+        if not lease.shadow:
+            VERDICTS.labels(row["verdict"], lease.image.source).inc()
         told = {name: row[name] for name in ("verdict", "decided_by", "probability")}
         log.info("scan_completed", **told, ms=found.watch.timings)
 
@@ -236,7 +284,7 @@ class ScanImage:
         self, lease: Lease, decision: Decision, make: Callable[[], list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Make the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
-        if not self._wants_heatmaps(decision):
+        if not self._wants_heatmaps(lease, decision):
             return []
         try:
             return make()
@@ -251,8 +299,9 @@ class ScanImage:
             log.exception("heatmap_failed")
         return []
 
-    def _wants_heatmaps(self, decision: Decision) -> bool:
-        return self._make_heatmaps and decision.verdict is VerdictValue.AI_GENERATED
+    def _wants_heatmaps(self, lease: Lease, decision: Decision) -> bool:
+        # Nobody is shown what a challenger says.
+        return self._make_heatmaps and not lease.shadow and decision.verdict is VerdictValue.AI_GENERATED
 
     def _last_attempt(self, lease: Lease) -> bool:
         return lease.attempts + 1 >= self._retries.max_attempts
@@ -261,6 +310,13 @@ class ScanImage:
         delay = self._retries.delay(lease.attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
         self._scans.fail(lease, public(error), retry_in=None if give_up else delay)
         SCANS.labels("dead" if give_up else "retried", "").inc()
+
+
+def known_facts(image: Image) -> ImageFacts | None:
+    """Return what earlier scans learnt of an image; None where none has ended with a verdict."""
+    if image.sha256 is None or image.size_bytes is None or image.width is None or image.height is None:
+        return None
+    return ImageFacts(image.sha256, image.size_bytes, image.width, image.height, image.pdq)
 
 
 def detectors_of(scores: Any) -> dict[str, dict[str, float]]:

@@ -14,10 +14,11 @@ from uuid import uuid4
 from PIL import Image as Pixels
 from PIL import ImageStat
 
-from worker.calibration import CalibrationFigures, logit_of
+from worker.calibration import CalibrationFigures, logit_of, sigmoid
 from worker.errors import LeaseLostError, Reason
 from worker.fetch import ObjectVersion
 from worker.store.duplicates import Original
+from worker.store.features import Remembered, Seen
 from worker.store.scans import ImageFacts, Lease
 from worker.store.tables import Image, Policy, ScanState
 from worker.testing_objects import FakeObjects
@@ -66,6 +67,7 @@ class FakeScores:
     probabilities: Mapping[str, float]
     logit: float
     probability: float
+    features: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,14 @@ class FakeBundle:
             raise ValueError(f"poison among {len(batch)}")
         return [self._scores(brightness / 255) for brightness in batch]
 
+    def rescored(self, batch: Sequence[tuple["FakeBundle", Seen]]) -> list[FakeScores | None]:
+        """Judge by logits seen before; None where the other bundle is of another family, by its name's beginning."""
+        family = self.version.partition("-")[0]
+        return [
+            self._scores(sigmoid(seen.logits["clip"])) if other.version.startswith(f"{family}-") else None
+            for other, seen in batch
+        ]
+
     def heatmaps(self, batch: Sequence[int]) -> list[dict[str, FakeHeatmap]]:
         """Explain nothing, for each detector."""
         return [{"clip": FakeHeatmap(), "convnext": FakeHeatmap()} for _ in batch]
@@ -134,6 +144,8 @@ class FakeScan:
     facts: ImageFacts | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     only_heatmaps: bool = False
+    rescan: bool = False
+    seen: Seen | None = None
 
 
 class FakeScans:
@@ -142,6 +154,7 @@ class FakeScans:
     def __init__(self, *, bundle_version: str = "fake-1", suspect_after: int = 2) -> None:
         self.scans: dict[int, FakeScan] = {}
         self.trouble: Exception | None = None
+        self.memory: dict[int, list[Remembered]] = {}
         self._bundle_version = bundle_version
         self._suspect_after = suspect_after
         self._policy = Policy(
@@ -156,6 +169,7 @@ class FakeScans:
         *,
         lease_expiries: int = 0,
         only_heatmaps: bool = False,
+        rescan: bool = False,
     ) -> int:
         """Dispatch a scan of an object; return its id."""
         scan_id = len(self.scans) + 1
@@ -168,7 +182,7 @@ class FakeScans:
             version=version.version_id or version.etag,
             versioned=version.version_id is not None,
         )
-        self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries, only_heatmaps=only_heatmaps)
+        self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries, only_heatmaps=only_heatmaps, rescan=rescan)
         return scan_id
 
     def lease(self, scan_id: int, seconds: float) -> Lease | None:
@@ -191,6 +205,7 @@ class FakeScans:
             attempts=scan.attempts,
             suspect=suspect,
             only_heatmaps=scan.only_heatmaps,
+            rescan=scan.rescan,
         )
 
     def expire(self, scan_id: int) -> None:
@@ -206,16 +221,22 @@ class FakeScans:
         heatmaps: Sequence[Mapping[str, Any]],
         facts: ImageFacts,
         timings: Mapping[str, float],
+        *,
+        seen: Seen | None = None,
     ) -> None:
         """End a scan with its verdict; raises LeaseLostError."""
         scan = self._held(lease)
         scan.state, scan.verdict, scan.heatmaps = ScanState.COMPLETED, verdict, heatmaps
-        scan.facts, scan.timings = facts, timings
+        scan.facts, scan.timings, scan.seen = facts, timings, seen
 
     def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
         """End a scan with heatmaps alone; raises LeaseLostError."""
         scan = self._held(lease)
         scan.state, scan.heatmaps, scan.timings = ScanState.COMPLETED, heatmaps, timings
+
+    def recall(self, image_pk: int) -> list[Remembered]:
+        """Return what bundles saw in an image."""
+        return self.memory.get(image_pk, [])
 
     def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
         """Return what the same bytes got before."""

@@ -6,8 +6,10 @@ owns the device.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from worker.calibration import CalibrationFigures
     from worker.detectors.detector import Detector
+    from worker.store.features import Seen
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
 
@@ -86,6 +89,8 @@ class Bundle:
         self._fusion = parts.fusion
         self._calibrations = parts.calibrations
         self._device = torch.device(device)
+        self._parts = {name: (dict(part.architecture), asdict(part.plan)) for name, part in parts.detectors.items()}
+        self._fingerprints: dict[tuple[str, bool], str] = {}
         self._detectors: dict[str, Detector] = {}
         for name, part in parts.detectors.items():
             try:
@@ -135,6 +140,43 @@ class Bundle:
         assert len(scores) == len(batch)  # noqa: S101 (a bad image must never shift its neighbours' results)
         return scores
 
+    def rescored(self, batch: Sequence[tuple[Bundle, Seen]]) -> list[Scores | None]:
+        """Judge images by what other bundles saw in them, without their pixels. Device thread only.
+
+        Args:
+            batch: a bundle and what it saw in an image.
+
+        Returns:
+            As `score`; None where the two see differently, by another body or other views.
+        """
+        return [self._rescored(other, seen) for other, seen in batch]
+
+    def _rescored(self, other: Bundle, seen: Seen) -> Scores | None:
+        logits: dict[str, float] = {}
+        for name, detector in self._detectors.items():
+            if self.fingerprint(name) == other.fingerprint(name):
+                logits[name] = float(seen.logits[name])
+            elif name == SEEN_BY and isinstance(detector, Seeing) and self._same_body(other, name):
+                features = torch.frombuffer(bytearray(seen.features), dtype=torch.float16)[None]
+                logits[name] = float(detector.judge_seen(features))
+            else:
+                return None
+        return self._scores(logits, seen.covariates, seen.features)
+
+    def _same_body(self, other: Bundle, name: str) -> bool:
+        return self.fingerprint(name, body=True) == other.fingerprint(name, body=True)
+
+    def fingerprint(self, name: str, *, body: bool = False) -> str:
+        """Tell detectors apart by what they are made of, views included; empty for one that the bundle lacks.
+
+        Args:
+            name: of the detector.
+            body: leave its head out.
+        """
+        if (name, body) not in self._fingerprints and name in self._parts:
+            self._fingerprints[name, body] = _fingerprint(self._parts[name], self._detectors[name], body=body)
+        return self._fingerprints.get((name, body), "")
+
     def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, Heatmap]]:
         """Explain images: one Grad-CAM for each detector, by name. Device thread only."""
         if not batch:
@@ -170,6 +212,15 @@ class Bundle:
             probability=calibration.probability(fused),
             features=features,
         )
+
+
+def _fingerprint(made_of: tuple[Any, Any], detector: Detector, *, body: bool) -> str:
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
+    for name, tensor in sorted(detector.network.state_dict().items()):
+        if not (body and name.startswith("head.")):
+            digest.update(f"{name}{tensor.dtype}{list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_bundle(path: Path, device: str = "cpu") -> Bundle:

@@ -14,7 +14,7 @@ import open_clip
 import torch
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm
+from torch.nn.functional import layer_norm, linear
 
 from worker.detectors.detector import mean_over_views, normalise, views_in_a_pass
 from worker.detectors.views import ViewPlan, cut_views
@@ -129,6 +129,15 @@ class ClipDetector:
             logits.append(network.head(found).squeeze(-1).float())
         seen = torch.cat(features).view(batch, count, -1).mean(dim=1)  # (B, F)
         return torch.cat(logits).view(batch, count).mean(dim=1), seen
+
+    @torch.no_grad()
+    def judge_seen(self, features: Tensor) -> Tensor:
+        """Judge what `see` told, perhaps with another head: (B, F) → (B,) float32."""
+        network = self.network
+        assert isinstance(network, ClipNetwork)  # noqa: S101 (what the constructor made)
+        weights = dict(network.head.named_parameters())  # of the normalisation and the linear layer after it
+        scaled = features.to(weights["1.weight"].device).float() * weights["0.weight"] + weights["0.bias"]
+        return linear(scaled, weights["1.weight"], weights["1.bias"]).squeeze(-1)
 
     def heatmap_layer(self) -> nn.Module:
         """Name a normalisation inside the last block.

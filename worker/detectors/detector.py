@@ -54,6 +54,10 @@ class Seeing(Protocol):
         """Judge a batch: (B, V, 3, H, W) uint8 → (B,) logits and (B, F) features, float32; device thread only."""
         ...
 
+    def judge_seen(self, features: Tensor) -> Tensor:
+        """Judge what `see` told, perhaps with another head: (B, F) → (B,) float32; device thread only."""
+        ...
+
 
 def normalise(views: Tensor) -> Tensor:
     """Turn uint8 pixels of any shape into float32 of about zero mean and unit spread."""

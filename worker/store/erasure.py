@@ -5,6 +5,7 @@ sweep that comes upon the same object again does not bring it back.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Interval, cast, delete, func, insert, literal, select, text, update
 from sqlalchemy.orm import Session
@@ -56,7 +57,7 @@ class Erasure:
         session.execute(delete(Heatmap).where(Heatmap.verdict_id.in_(of_these)))
         session.execute(delete(Label).where(Label.image_pk.in_(erased)))
         forget_features(session, erased)
-        forgotten = {"reviewer": None, "reason": None, "provenance": {}, "content": None}
+        forgotten: dict[str, Any] = {"reviewer": None, "reason": None, "provenance": {}, "content": None}
         session.execute(update(Verdict).where(Verdict.image_pk.in_(erased)).values(**forgotten))
         ended = {"state": ScanState.REJECTED, "reason": Reason.GONE, "due_at": None, "lease_token": None}
         session.execute(

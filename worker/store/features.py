@@ -5,15 +5,19 @@ A scan writes them in the transaction that completes it: `put(session, image_pk,
 when it is erased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Interval, cast, delete, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from worker.store.session import Database
-from worker.store.tables import Feature
+from worker.store.tables import Feature, Verdict
+from worker.words import DecidedBy
+
+_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,45 @@ def put(session: Session, image_pk: int, bundle_version: str, seen: Seen) -> Non
 def forget(session: Session, image_pks: Sequence[int]) -> None:
     """Delete all that was seen in some images, in the caller's transaction."""
     session.execute(delete(Feature).where(Feature.image_pk.in_(image_pks)))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a bundle saw in an image, and what the file said of its origin then.
+
+    Attributes:
+        bundle_version: of that bundle.
+        seen: what its probability was made of.
+        provenance: as recorded with the image's newest verdict that is no person's.
+    """
+
+    bundle_version: str
+    seen: Seen
+    provenance: Mapping[str, Any]
+
+
+class Memory:
+    """What earlier scans saw, for bundles that need no pixels."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def recall(self, image_pk: int) -> Sequence[Remembered]:
+        """Return what bundles saw in an image, the newest first; at most a few."""
+        told = (
+            select(Verdict.provenance)
+            .where(Verdict.image_pk == image_pk, Verdict.decided_by != DecidedBy.HUMAN)
+            .order_by(Verdict.id.desc())
+            .limit(1)
+        )
+        newest = select(Feature).where(Feature.image_pk == image_pk).order_by(Feature.created_at.desc()).limit(_FEW)
+        with self._database.transaction() as session:
+            provenance = session.scalar(told)
+            rows = session.scalars(newest).all() if provenance is not None else ()
+        return [
+            Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), provenance or {})
+            for row in rows
+        ]
 
 
 class OldFeatures:

@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 from worker.duplicates import bands_of
 from worker.errors import LeaseLostError, Reason, TransientError
 from worker.shadow import Challenger
+from worker.store import features
+from worker.store.features import Seen
 from worker.store.images import BULK_QUEUE
 from worker.store.session import Database
 from worker.store.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
@@ -41,6 +43,7 @@ class Lease:
     attempts: int
     suspect: bool
     only_heatmaps: bool = False  # the verdict is there; somebody asked what it rests on
+    rescan: bool = False
     challenger: Challenger | None = None  # scans a share of the live images in shadow
 
 
@@ -104,6 +107,7 @@ class Scans:
             bundle_version=row.bundle_version,
             shadow=row.kind == ScanKind.SHADOW,
             only_heatmaps=row.kind == ScanKind.HEATMAP,
+            rescan=row.kind == ScanKind.RESCAN,
             attempts=row.attempts,
             suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
             challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
@@ -116,6 +120,8 @@ class Scans:
         heatmaps: Sequence[Mapping[str, Any]],
         facts: ImageFacts,
         timings: Mapping[str, float],
+        *,
+        seen: Seen | None = None,
     ) -> None:
         """Write verdict, heatmaps and the end of the scan in one transaction.
 
@@ -125,6 +131,7 @@ class Scans:
             heatmaps: columns of :class:`~worker.store.tables.Heatmap`, likewise.
             facts: what was learnt of the image.
             timings: stage to milliseconds.
+            seen: what a later bundle can be judged by without the pixels; None to keep nothing.
 
         Raises:
             LeaseLostError: another worker holds the scan; nothing was written.
@@ -141,6 +148,8 @@ class Scans:
             bands = None if facts.pdq is None else bands_of(facts.pdq)
             learnt = update(Image).where(Image.id == lease.image.id).values(**vars(facts), pdq_bands=bands)
             session.execute(learnt)
+            if seen is not None:
+                features.put(session, lease.image.id, lease.bundle_version, seen)
             if lease.challenger is not None and lease.challenger.takes(lease.image.id):
                 named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
                 session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))

@@ -62,6 +62,7 @@ class World:
 
     max_batch: int = 4
     make_heatmaps: bool = True
+    keep_features: bool = True
     batcher: Any = None
     overlay: Callable[[Image.Image, Any, float], bytes] = overlay
     decode: Decode = decode_in_process
@@ -95,6 +96,8 @@ class World:
             batcher=batcher,
             originals=self.scans,
             evidence=evidence,
+            recall=self.scans.recall,
+            keep_features=self.keep_features,
             lease_seconds=60,
             max_bytes=100_000,
             retries=RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=300),
