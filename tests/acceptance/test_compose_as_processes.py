@@ -122,3 +122,16 @@ def test_flower_shows_nothing_without_its_password_not_even_metrics(compose: Com
     assert httpx2.get(f"{base}/workers", timeout=10).status_code == 401
     assert httpx2.get(f"{base}/workers", auth=(user, password), timeout=20).status_code == 200
     assert httpx2.get(f"{base}/metrics", timeout=10).status_code in {401, 404}
+
+
+def test_flower_names_each_task_so_that_an_operator_understands_it(compose: ComposeProcesses) -> None:
+    compose.s3.put_object(Bucket="uploads", Key="for-flower.jpg", Body=photographs()[3].data)
+    compose.wait_ended("for-flower.jpg", 120)
+    user, _, password = (compose.secrets / "assay_flower_basic_auth").read_text().partition(":")
+
+    def told() -> bool:  # by the events that workers send
+        answer = httpx2.get(f"{compose.url('flower')}/api/tasks", auth=(user, password), timeout=20)
+        tasks = answer.json().values() if answer.status_code == 200 else ()
+        return any(task["name"] == "assay.scan_image" and task["state"] == "SUCCESS" for task in tasks)
+
+    wait_until(told, 60, "Flower to tell of the task")

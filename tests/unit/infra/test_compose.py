@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from infra.cli.init import write_secrets
+from infra.cli.main import app
 from infra.compose import Service, read_services
 from worker.settings import Settings
 
@@ -84,6 +85,14 @@ def test_no_environment_holds_a_secret(services: dict[str, Service], tmp_path: P
         assert service.environment.keys() & secret_settings == set()
         told = {name for name in service.environment if re.search("PASSWORD|SECRET|TOKEN|KEY", name)}
         assert {name for name in told if not service.environment[name].startswith("/run/secrets/")} == set()
+
+
+def test_every_command_in_the_file_exists(services: dict[str, Service]) -> None:
+    ours = {name: service.command for name, service in services.items() if "assay-" in service.raw["image"]}
+    known = {command.name for command in app.registered_commands}
+    for command in ours.values():
+        assert command[:3] == ("python", "-m", "infra.cli")
+        assert command[3] in known
 
 
 def test_every_setting_in_the_file_exists(services: dict[str, Service]) -> None:
