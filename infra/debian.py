@@ -13,6 +13,7 @@ from pathlib import Path
 
 # Program: the packages that bring it.
 PACKAGES = {
+    "chromium": ("chromium",),  # shows the console
     "docker-compose": ("docker-compose",),  # Compose's own parser
     "promtool": ("prometheus",),  # checks rules and tests them
     "rabbitmq-server": ("rabbitmq-server",),  # the other broker

@@ -1,0 +1,187 @@
+"""The console's server side on a real Postgres: who may do what, whatever a browser would have stopped before."""
+
+from collections.abc import Callable, Iterator
+from html import unescape
+from re import search
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from api.services import Services
+from worker.store.api_keys import ApiKeys, Scope
+from worker.store.session import Database
+from worker.store.tables import Policy, TrainingRun
+
+pytestmark = pytest.mark.integration
+
+SITE = "https://testserver"
+# Every act of the console, with the scope that it takes.
+ACTS = {
+    "/console/image/label?id=x": Scope.REVIEW,
+    "/console/image/erase?id=x": Scope.ADMIN,
+    "/console/scans/replay": Scope.ADMIN,
+    "/console/bundles/rollback": Scope.ADMIN,
+    "/console/bundles/promote?version=x": Scope.ADMIN,
+    "/console/bundles/challenge?version=x": Scope.ADMIN,
+    "/console/bundles/withdraw?version=x": Scope.ADMIN,
+    "/console/training": Scope.ADMIN,
+    "/console/training/1/cancel": Scope.ADMIN,
+    "/console/policies": Scope.ADMIN,
+    "/console/policies/preview": Scope.READ,
+    "/console/webhooks/1/switch": Scope.ADMIN,
+    "/console/webhooks/1/redeliver": Scope.ADMIN,
+    "/console/upload": Scope.INGEST,
+}
+SignIn = Callable[..., tuple[TestClient, str]]
+
+
+@pytest.fixture
+def sign_in(services: Services, database: Database) -> Iterator[SignIn]:
+    """Signs in with a new key of these scopes; gives the client and what its forms carry."""
+    app, clients = create_app(services), []
+
+    def signed_in(*scopes: Scope) -> tuple[TestClient, str]:
+        client = TestClient(app, base_url=SITE, follow_redirects=False)
+        clients.append(client)
+        key = ApiKeys(database).create("visitor", scopes).key
+        answer = client.post("/console/sign-in", data={"key": key})
+        assert answer.status_code == 303
+        found = search('name="csrf" value="([0-9a-f]{64})"', client.get("/console/policies").text)
+        assert found is not None
+        return client, found.group(1)
+
+    yield signed_in
+    for client in clients:
+        client.close()
+
+
+def test_every_act_of_the_console_is_known_to_these_tests(services: Services) -> None:
+    app = create_app(services)
+    from api.console.routes import router  # noqa: PLC0415
+
+    assert app
+    posts = {
+        route.path
+        for part in router.routes
+        for route in getattr(getattr(part, "original_router", None), "routes", [part])
+        if "POST" in (getattr(route, "methods", None) or ())
+    }
+    known = {path.partition("?")[0].replace("/1/", "/{}/") for path in ACTS}
+    found = {"/".join("{}" if part.startswith("{") else part for part in path.split("/")) for path in posts}
+    assert found - {"/console/sign-in", "/console/sign-out"} == known
+
+
+@pytest.mark.parametrize("path", ACTS)
+def test_a_form_without_its_token_is_refused(sign_in: SignIn, path: str) -> None:
+    client, _ = sign_in(Scope.ADMIN)
+    answer = client.post(path, data={"csrf": "0" * 64, "reason": "x"}, headers={"Origin": SITE})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", ACTS)
+@pytest.mark.parametrize("told", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_a_form_of_another_site_is_refused_even_with_the_token(
+    sign_in: SignIn, path: str, told: dict[str, str]
+) -> None:
+    client, token = sign_in(Scope.ADMIN)
+    answer = client.post(path, data={"csrf": token}, headers={**told, "X-Assay-Csrf": token})
+    assert answer.status_code == 403
+    assert "another site" in answer.text
+
+
+@pytest.mark.parametrize(("path", "scope"), [(path, scope) for path, scope in ACTS.items() if scope != Scope.READ])
+def test_what_a_key_may_not_do_is_refused_though_its_form_is_good(sign_in: SignIn, path: str, scope: Scope) -> None:
+    others = {Scope.READ, Scope.INGEST, Scope.REVIEW} - {scope}
+    client, token = sign_in(*others)
+    answer = client.post(path, data={"csrf": token}, headers={"X-Assay-Csrf": token})
+    assert (answer.status_code, scope in unescape(answer.text)) == (403, True)
+
+
+@pytest.mark.parametrize("path", ["/console/keys", "/console/webhooks", "/console/webhooks/1", "/console/audit"])
+def test_pages_for_admins_are_for_admins(sign_in: SignIn, path: str) -> None:
+    client, _ = sign_in(Scope.READ, Scope.REVIEW, Scope.INGEST)
+    assert client.get(path).status_code == 403
+
+
+def test_nobody_sees_anything_without_signing_in(services: Services) -> None:
+    client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
+    for path in ("", "/image?id=x", "/picture?id=x", "/heatmap?id=x&detector=clip", "/scans", "/bundles", "/no/page"):
+        answer = client.get(f"/console{path}")
+        assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/console/sign-in")
+    by_script = client.get("/console/feed", headers={"X-Requested-With": "assay"})
+    assert by_script.status_code == 401
+    client.cookies.set("assay_console", "made-up", path="/console")
+    assert client.get("/console/bundles").status_code == 303
+
+
+def test_a_key_that_may_not_read_does_not_sign_in(services: Services, database: Database) -> None:
+    client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
+    key = ApiKeys(database).create("ingest only", [Scope.INGEST]).key
+    answer = client.post("/console/sign-in", data={"key": key})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert key not in answer.text
+
+
+def test_the_cookie_is_for_https_alone_where_the_page_came_by_it(services: Services, database: Database) -> None:
+    key = ApiKeys(database).create("visitor", [Scope.READ]).key
+    app = create_app(services)
+    for site, secure in (("https://testserver", True), ("http://testserver", False)):
+        client = TestClient(app, base_url=site, follow_redirects=False)
+        answer = client.post("/console/sign-in", data={"key": key})
+        cookie = answer.headers["set-cookie"]
+        assert ("Secure" in cookie, "HttpOnly" in cookie, "SameSite=lax" in cookie) == (secure, True, True)
+
+
+@pytest.mark.parametrize("wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "/consolation", ""])
+def test_signing_in_never_leads_to_another_site(services: Services, database: Database, wanted: str) -> None:
+    key = ApiKeys(database).create("visitor", [Scope.READ]).key
+    client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
+    answer = client.post("/console/sign-in", data={"key": key, "next": wanted})
+    assert answer.headers["location"] == "/console"
+
+
+def test_nobody_puts_words_of_their_own_on_a_page_with_a_link(sign_in: SignIn) -> None:
+    client, _ = sign_in(Scope.READ)
+    answer = client.get("/console/bundles?said=Call+us+at+once")
+    assert "Call us" not in answer.text
+
+
+def test_a_session_ends_with_its_key(sign_in: SignIn, database: Database) -> None:
+    client, _ = sign_in(Scope.READ)
+    keys = ApiKeys(database)
+    keys.revoke(keys.list()[-1].id)
+    assert client.get("/console/bundles").status_code == 303
+
+
+def test_odd_ids_and_values_get_a_page_and_no_failure(sign_in: SignIn) -> None:
+    client, token = sign_in(Scope.ADMIN)
+    for odd in ("../../etc/passwd", "a\x00b", "<script>alert(1)</script>", "' OR 1=1 --", "日本/🙂"):
+        for path, name in (("/console/image", "id"), ("/console/bundles/one", "version"), ("/console", "source")):
+            answer = client.get(path, params={name: odd})
+            assert (answer.status_code < 500, "<script>alert" in answer.text) == (True, False)
+    for path in ("/console?at_least=x", "/console?since=then", "/console?cursor=!", "/console?verdict=fake"):
+        assert client.get(path).status_code == 422
+    for path in ("/console/training/99999999999999999999", "/console/scans?state=lost"):
+        assert client.get(path).status_code == 422
+    terms = {"csrf": token, "false_positive": "nan", "miss": "5"}
+    assert client.post("/console/policies", data=terms).status_code == 422
+
+
+def test_a_form_does_what_the_api_does_and_stands_in_the_trail(sign_in: SignIn, database: Database) -> None:
+    client, token = sign_in(Scope.ADMIN)
+    terms = {"false_positive": "0,5", "miss": "4", "source": ["uploads/a", ""], "source_false_positive": ["2", ""]}
+    made = client.post("/console/policies", data={"csrf": token, **terms, "source_miss": ["", ""]})
+    asked = {"recipe": "wild", "minutes": "10", "changes": "fit.epochs=3\n", "shadow_percent": "25"}
+    started = client.post("/console/training", data={"csrf": token, **asked})
+    assert (made.status_code, started.status_code) == (303, 303)
+    with database.transaction() as session:
+        policy = session.query(Policy).order_by(Policy.version.desc()).first()
+        run = session.query(TrainingRun).one()
+    assert policy is not None
+    assert (policy.false_positive_budget, policy.miss_budget) == (0.005, 0.04)
+    assert policy.by_source == {"uploads/a": {"false_positive_budget": 0.02}}
+    told = {"minutes": 10.0, "changes": ["fit.epochs=3"], "shadow_share": 0.25}
+    assert {name: run.parameters[name] for name in told} == told
+    trail = client.get("/console/audit").text
+    assert ("policy.add" in trail, "training_run.queue" in trail) == (True, True)

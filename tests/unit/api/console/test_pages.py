@@ -1,0 +1,44 @@
+"""What every answer of the console has, whatever is behind it."""
+
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.console.static_files import address_of
+from api.console.visitor import safe_next
+
+
+def test_the_sign_in_page_lets_nothing_in_from_elsewhere(client: TestClient) -> None:
+    answer = client.get("/console/sign-in")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert re.search(r"<script(?![^>]*\ssrc=)|\sstyle=|\son[a-z]+=", answer.text) is None
+
+
+def test_a_file_asked_for_by_its_content_may_be_kept_for_good(client: TestClient) -> None:
+    address = address_of("console.css")
+    answer = client.get(address)
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/css")
+    assert "immutable" in answer.headers["cache-control"]
+    again = client.get(address, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert "immutable" not in client.get(address + "0").headers["cache-control"]
+
+
+@pytest.mark.parametrize("name", ["../pages.py", "%2e%2e/pages.py", "vendor/uPlot.LICENSE", "nothing.css", ""])
+def test_nothing_but_styles_scripts_pictures_and_the_font_is_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/console/static/{name}").status_code in {404, 303}
+
+
+@pytest.mark.parametrize("wanted", ["/console", "/console/scans?state=dead", "/console?verdict=uncertain"])
+def test_pages_of_the_console_are_come_back_to(wanted: str) -> None:
+    assert safe_next(wanted) == wanted
+
+
+@pytest.mark.parametrize("wanted", [None, "", "https://evil.example", "//evil.example", "/console/..\\evil", "/docs"])
+def test_nowhere_else_is_gone_to(wanted: str | None) -> None:
+    assert safe_next(wanted) == "/console"
