@@ -38,6 +38,20 @@ def test_compose_s_own_parser_takes_the_file(repository: Path, debian_program: C
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+def test_another_broker_is_told_to_all_who_ring_or_listen(
+    repository: Path, debian_program: Callable[[str], str], services: dict[str, Service]
+) -> None:
+    files = ["-f", "docker-compose.yml", "-f", "infra/docker/broker.override.yml"]
+    command = [debian_program("docker-compose"), *files, "config"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    merged = yaml.safe_load(done.stdout)["services"]
+    told = {name for name, entry in merged.items() if "assay_broker_url" in str(entry.get("secrets"))}
+    ringing = {name for name, service in services.items() if "assay_redis_url" in service.secrets}
+    # Newer parsers leave out profiles that are not asked for.
+    assert told == (ringing - {"listener"}) & merged.keys()
+
+
 def test_every_service_that_stays_up_has_a_health_check_and_comes_back(services: dict[str, Service]) -> None:
     assert lacking(services, lambda service: service.health) == ONCE
     assert lacking(services, lambda service: service.raw["restart"] == "unless-stopped") == ONCE
