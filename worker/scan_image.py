@@ -38,8 +38,8 @@ log = get_logger()
 # What a file that says nothing of its origin has on record.
 _SILENT = Provenance().as_json()
 
-# Large enough to see where it glows, small enough to be cheap on every flagged image.
-_OVERLAY_SIDE = 1024
+# Large enough to see where it glows, small enough to be cheap on every image.
+_OVERLAY_SIDE = 512
 
 
 @dataclass

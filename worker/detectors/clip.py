@@ -140,16 +140,16 @@ class ClipDetector:
         return linear(scaled, weights["1.weight"], weights["1.bias"]).squeeze(-1)
 
     def heatmap_layer(self) -> nn.Module:
-        """Name a normalisation inside the last block.
+        """Name a normalisation inside the first block that the head reads from.
 
-        After the last block the pooled feature depends on the class token alone, so the gradient at every patch
-        token is zero; before the block's attention it is not. Attention-pooled towers have the same layer as norm1.
+        Later blocks are no more than a detour to the logit: a planted mark was not to be found there. Of a head that
+        reads the pooled feature alone it is the last block; after that one the class token alone counts, so the
+        gradient at every patch token is zero; before the block's attention it is not. Attention-pooled towers have the
+        same layer as norm1.
         """
-        tower = self.network.get_submodule("tower")
-        if hasattr(tower, "trunk"):
-            return _last(tower.get_submodule("trunk.blocks")).get_submodule("norm1")
-        return _last(tower.get_submodule("transformer.resblocks")).get_submodule("ln_1")
-
-
-def _last(blocks: nn.Module) -> nn.Module:
-    return list(blocks.children())[-1]
+        network: Any = self.network
+        tower = network.tower
+        trunk = hasattr(tower, "trunk")
+        blocks = list((tower.trunk.blocks if trunk else tower.transformer.resblocks).children())
+        first: nn.Module = blocks[min((tap % len(blocks) for tap in network.taps), default=-1)]
+        return first.get_submodule("norm1" if trunk else "ln_1")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from worker.detectors.detector import normalise
 from worker.detectors.views import view_boxes
@@ -27,12 +29,24 @@ if TYPE_CHECKING:
     from worker.detectors.detector import Detector
     from worker.detectors.views import ViewPlan
 
-METHOD = "grad-cam"
 # The longer side of a heatmap in cells; the networks see no finer than this.
 _CELLS = 64
 _OVERLAY_STRENGTH = 0.65
-_OVERLAY_SIDE = 1024
+# For people, who see where it glows; a larger picture takes longer to write than all the rest takes.
+OVERLAY_SIDE = 512
+_QUICK = 1  # PNG's level of compression: a tenth more bytes in a third of the time
 _NOTHING = 1e-12
+_SEVERAL = 2
+# On a CPU, images of one pass: more outgrow the caches, as they do when scores are made.
+_CPU_PASS_IMAGES = 4
+
+
+class Method(StrEnum):
+    """How a heatmap is made."""
+
+    GRAD_CAM = "grad-cam"  # one layer's channels, each by its mean gradient
+    MULTI_LAYER = "grad-cam-multilayer"  # the mean over the last two stages of a ConvNeXt
+    ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (Draelos & Carin 2020, arXiv:2011.08891)
 
 
 @dataclass(frozen=True)
@@ -43,13 +57,18 @@ class Heatmap:
         detector: its name.
         method: how it was made.
         layer: whose activations were weighed.
-        raw: float32 (h, w), 0 and up, covering the whole image; 0 where the detector did not look.
+        raw: float32 (h, w), 0 and up, covering the whole image; 0 where the detector did not look. The mean over what
+            it looked at is about what this evidence added to the logit, so maps of different images compare.
     """
 
     detector: str
     method: str
     layer: str
     raw: NDArray[np.float32]
+
+
+# What a detector without stages is explained by, where Grad-CAM's mean over cells means little.
+_OF_ONE_LAYER = {"clip": Method.ELEMENTWISE}
 
 
 class _ViewLogits(nn.Module):
@@ -64,33 +83,65 @@ class _ViewLogits(nn.Module):
         return self.view_logits(pixels).unsqueeze(-1)
 
 
-def grad_cam(detector: Detector, views: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Heatmap]:
+def explained_layers(detector: Detector, method: Method | None = None) -> tuple[Method, list[nn.Module]]:
+    """Return a method and the layers it weighs.
+
+    Args:
+        detector: any.
+        method: None for the detector's own: several layers where it has stages, cell by cell where it has tokens. A
+            token's gradient says little of the other tokens': weighed by the mean over all of them, a planted mark
+            was found no more often than by chance. Several layers are asked of detectors with stages alone.
+    """
+    stages = list(getattr(detector.network, "stages", nn.Sequential()).children())
+    if method is None:
+        several = len(stages) >= _SEVERAL
+        method = Method.MULTI_LAYER if several else _OF_ONE_LAYER.get(detector.name, Method.GRAD_CAM)
+    if method is Method.MULTI_LAYER:
+        return method, stages[-_SEVERAL:]
+    return method, [detector.heatmap_layer()]
+
+
+def grad_cam(
+    detector: Detector, views: Tensor, sizes: Sequence[tuple[int, int]], method: Method | None = None
+) -> list[Heatmap]:
     """Explain a batch at once, in float32; every hook is released before it returns.
 
     Args:
         detector: on the device the views are on.
         views: uint8 (B, V, 3, H, W).
         sizes: (width, height) of each image, B of them.
+        method: as for :func:`explained_layers`.
     """
     batch, count = views.shape[:2]
-    # The weights are frozen; without this no gradient would flow, and every map would be missing.
-    pixels = normalise(views.flatten(0, 1)).requires_grad_(True)  # (B·V, 3, H, W)
-    maps = _raw_maps(detector, pixels)  # (B·V, h, w)
+    method, layers = explained_layers(detector, method)
+    together = _CPU_PASS_IMAGES if views.device.type == "cpu" else batch
+    maps = np.concatenate(
+        [
+            _raw_maps(detector, method, layers, normalise(part.flatten(0, 1)))
+            for part in torch.split(views, max(1, together))
+        ]
+    )  # (B·V, h, w)
     maps = maps.reshape(batch, count, *maps.shape[1:])
-    layer = _layer_name(detector)
+    name = "+".join(_layer_name(detector, layer) for layer in layers)
     return [
-        Heatmap(detector=detector.name, method=METHOD, layer=layer, raw=_over_image(of_views, size, detector.plan))
+        Heatmap(detector=detector.name, method=method, layer=name, raw=_over_image(of_views, size, detector.plan))
         for of_views, size in zip(maps, sizes, strict=True)
     ]
 
 
-def _raw_maps(detector: Detector, pixels: Tensor) -> NDArray[np.float32]:
-    """Run grad-cam without its scaling: (N, 3, H, W) → (N, h, w), 0 and up."""
-    # Imported here because the library pulls in OpenCV and Matplotlib, which only those who ask for maps should load.
-    from pytorch_grad_cam import GradCAM  # noqa: PLC0415
+def _raw_maps(detector: Detector, method: Method, layers: list[nn.Module], pixels: Tensor) -> NDArray[np.float32]:
+    """Run grad-cam without its scaling: (N, 3, H, W) → (N, h, w) at the finest layer's size, 0 and up.
 
-    class RawGradCam(GradCAM):  # type: ignore[misc]  # the library is untyped
-        """Grad-CAM that leaves every map at the layer's size and in its own units."""
+    A layer's map has as many cells as the layer; times that number it is a density, in logits over the whole view, so
+    that layers of different sizes can be averaged.
+    """
+    # Imported here because the library pulls in OpenCV and Matplotlib, which only those who ask for maps should load.
+    from pytorch_grad_cam import GradCAM, HiResCAM  # noqa: PLC0415
+
+    library: Any = HiResCAM if method is Method.ELEMENTWISE else GradCAM
+
+    class RawCam(library):  # type: ignore[misc]  # the library is untyped
+        """The library's method, but it leaves every map at the layer's size and in units of the logit."""
 
         def compute_cam_per_layer(
             self,
@@ -98,23 +149,41 @@ def _raw_maps(detector: Detector, pixels: Tensor) -> NDArray[np.float32]:
             targets: list[nn.Module],
             eigen_smooth: bool,  # noqa: FBT001 (the library's signature)
         ) -> list[NDArray[np.float32]]:
-            (activations,), (gradients,) = self.activations_and_grads.activations, self.activations_and_grads.gradients
-            cam = self.get_cam_image(
-                input_tensor, self.target_layers[0], targets, activations.numpy(), gradients.numpy(), eigen_smooth
-            )
-            return [np.maximum(cam, 0.0)[:, None]]  # (N, 1, h, w)
+            held = self.activations_and_grads
+            maps = []
+            for layer, activations, gradients in zip(self.target_layers, held.activations, held.gradients, strict=True):
+                cam = self.get_cam_image(
+                    input_tensor, layer, targets, activations.numpy(), gradients.numpy(), eigen_smooth
+                )  # (N, h, w)
+                maps.append(np.maximum(cam, 0.0)[:, None] * (cam.shape[1] * cam.shape[2]))  # (N, 1, h, w)
+            return maps
 
         def aggregate_multi_layers(self, cam_per_target_layer: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-            return cam_per_target_layer[0][:, 0].astype(np.float32)  # (N, h, w)
+            finest = max((cam.shape[2:] for cam in cam_per_target_layer), key=math.prod)
+            same_size = [
+                interpolate(torch.from_numpy(cam).float(), size=finest, mode="bilinear", align_corners=False).numpy()
+                for cam in cam_per_target_layer
+            ]
+            averaged: NDArray[np.float32] = np.stack(same_size).mean(axis=0, dtype=np.float32)  # (N, 1, h, w)
+            return averaged[:, 0]
 
-    cam = RawGradCam(_ViewLogits(detector), [detector.heatmap_layer()], reshape_transform=_as_grid)
+    # Weights are frozen, so gradients flow only from where they are asked for: the first layer that is explained. What
+    # lies before it is neither kept nor gone back through, which halves the time.
+    start = layers[0].register_forward_pre_hook(_asking_for_gradients)
+    cam = RawCam(_ViewLogits(detector), layers, reshape_transform=_as_grid)
     # Not a `with` block: the library's swallows an IndexError and goes on without a map.
     try:
         with torch.enable_grad():
             maps: NDArray[np.float32] = cam(pixels, [_only_logit] * len(pixels))
     finally:
         cam.activations_and_grads.release()
+        start.remove()
     return maps
+
+
+def _asking_for_gradients(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    first, *others = inputs
+    return first.detach().requires_grad_(True), *others
 
 
 def _only_logit(output: Tensor) -> Tensor:
@@ -130,8 +199,7 @@ def _as_grid(activations: Tensor) -> Tensor:
     return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
 
 
-def _layer_name(detector: Detector) -> str:
-    wanted = detector.heatmap_layer()
+def _layer_name(detector: Detector, wanted: nn.Module) -> str:
     names = {id(module): name for name, module in detector.network.named_modules()}
     return str(names[id(wanted)])
 
@@ -175,7 +243,7 @@ def raw_npy(heatmap: Heatmap) -> bytes:
 
 
 def overlay_png(image: Image.Image, heatmap: Heatmap, probability: float) -> bytes:
-    """Lay a heatmap over its image for people to look at, as PNG of at most 1,024 pixels a side.
+    """Lay a heatmap over its image for people to look at, as PNG of at most 512 pixels a side.
 
     Warmth grows with the evidence and with the probability, from nothing at one half: what is judged a photograph is
     shown in plain grey.
@@ -185,18 +253,23 @@ def overlay_png(image: Image.Image, heatmap: Heatmap, probability: float) -> byt
         heatmap: raw evidence.
         probability: calibrated, of the image being AI-generated.
     """
-    rgb = image.convert("RGB")
-    rgb.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
+    grey = image.convert("L")
+    grey.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
     belief = min(max(2.0 * probability - 1.0, 0.0), 1.0)
     evidence = heatmap.raw / max(float(heatmap.raw.max()), _NOTHING)  # (h, w) in 0…1
-    smooth = Image.fromarray(evidence.astype(np.float32)).resize(rgb.size, Image.Resampling.BICUBIC)
-    alpha = np.clip(np.asarray(smooth), 0.0, 1.0)[..., None] * (belief * _OVERLAY_STRENGTH)  # (H, W, 1)
-    grey = np.asarray(rgb.convert("L").convert("RGB"), dtype=np.float32)  # (H, W, 3)
+    strength = Image.fromarray(_bytes(evidence * (belief * _OVERLAY_STRENGTH)))
     # From yellow where evidence is weak to red where it is strong; readable with every common colour blindness on grey.
-    warmth = np.concatenate(
-        [np.full_like(alpha, 255.0), 220.0 * (1.0 - np.asarray(smooth)[..., None]), np.zeros_like(alpha)], axis=2
+    yellow = _bytes((1.0 - evidence) * (220.0 / 255.0))
+    warmth = Image.fromarray(np.stack([np.full_like(yellow, 255), yellow, np.zeros_like(yellow)], axis=-1))
+    smooth = Image.Resampling.BICUBIC
+    laid_over = Image.composite(
+        warmth.resize(grey.size, smooth), grey.convert("RGB"), strength.resize(grey.size, smooth)
     )
-    blended = grey * (1.0 - alpha) + np.clip(warmth, 0.0, 255.0) * alpha
     buffer = io.BytesIO()
-    Image.fromarray(blended.round().astype(np.uint8)).save(buffer, format="PNG")
+    laid_over.save(buffer, format="PNG", compress_level=_QUICK)
     return buffer.getvalue()
+
+
+def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn 0…1 into 0…255."""
+    return np.clip(np.round(values * 255.0), 0, 255).astype(np.uint8)

@@ -98,5 +98,5 @@ def test_a_tower_named_in_open_clip_is_built_and_explained_by_the_same_code(tmp_
     made.network.get_submodule("tower").load_state_dict(load_file(tmp_path / "tower.safetensors"))
     made.network.eval()
     (heatmap,) = grad_cam(made, made.views(noise(64, 64))[None], [(64, 64)])
-    assert heatmap.layer == "tower.trunk.blocks.11.norm1"
+    assert heatmap.layer == "tower.trunk.blocks.3.norm1"
     assert heatmap.raw.max() > 0

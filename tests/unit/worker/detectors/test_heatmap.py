@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from worker.detectors import heatmap as drawing
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import BundleParts
-from worker.detectors.detector import Detector
-from worker.detectors.heatmap import Heatmap, grad_cam, overlay_png
+from worker.detectors.detector import Detector, normalise
+from worker.detectors.heatmap import Heatmap, Method, explained_layers, grad_cam, overlay_png, raw_npy
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -58,7 +59,7 @@ def test_hooks_are_gone_afterwards_even_when_the_pass_fails(detector: Detector) 
     maps_of(detector, [noise(64, 64)])
     with pytest.raises((RuntimeError, ValueError, AssertionError)):
         grad_cam(detector, torch.zeros(1, detector.plan.count, 5, 32, 32, dtype=torch.uint8), [(32, 32)])
-    assert not any(module._forward_hooks for module in detector.network.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in detector.network.modules())
     assert all(parameter.grad is None for parameter in detector.network.parameters())
 
 
@@ -70,8 +71,38 @@ def test_a_bundle_maps_every_image_for_every_detector(make_parts: Callable[..., 
     heatmaps = bundle.heatmaps(prepared)
     assert [{"clip", "convnext"}] * 2 == [set(of_image) for of_image in heatmaps]
     assert before == bundle.score(prepared)
-    assert heatmaps[0]["clip"].method == "grad-cam"
-    assert heatmaps[0]["clip"].layer.endswith("resblocks.1.ln_1")
+    assert (heatmaps[0]["clip"].method, heatmaps[0]["convnext"].method) == ("hires-cam", "grad-cam-multilayer")
+    assert heatmaps[0]["clip"].layer.endswith("ln_1")
+    assert heatmaps[0]["convnext"].layer == "stages.2+stages.3"
+
+
+@pytest.mark.parametrize("method", [Method.GRAD_CAM, Method.ELEMENTWISE])
+def test_gradients_that_begin_at_the_layer_are_those_of_the_whole_network(detector: Detector, method: Method) -> None:
+    _, [layer] = explained_layers(detector, method)
+    held: list[torch.Tensor] = []
+
+    def hold(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        output.retain_grad()
+        held.append(output)
+
+    views = normalise(detector.views(noise(64, 64)))
+    hook = layer.register_forward_hook(hold)
+    torch.autograd.backward(detector.view_logits(views.clone().requires_grad_(True)).sum())
+    hook.remove()
+    assert held[0].grad is not None
+    activations, gradients = drawing._as_grid(held[0].detach()), drawing._as_grid(held[0].grad)
+    weights = gradients if method is Method.ELEMENTWISE else gradients.mean(dim=(2, 3), keepdim=True)
+    expected = (weights * activations).sum(dim=1).clamp(min=0) * activations[0, 0].numel()  # (V, h, w)
+    np.testing.assert_allclose(
+        drawing._raw_maps(detector, method, [layer], views), expected.numpy(), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_the_raw_map_is_a_file_without_pickle() -> None:
+    raw = np.random.default_rng(0).random((5, 9), dtype=np.float32)
+    read = np.load(io.BytesIO(raw_npy(Heatmap("clip", "grad-cam", "a layer", raw))), allow_pickle=False)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, raw)
 
 
 def reddest(png: bytes) -> int:
@@ -92,5 +123,5 @@ def test_nothing_glows_when_the_probability_is_low() -> None:
 def test_an_empty_map_makes_no_glow_and_large_images_come_reduced() -> None:
     heatmap = Heatmap("clip", "grad-cam", "a layer", np.zeros((4, 8), dtype=np.float32))
     png = overlay_png(noise(2048, 1024), heatmap, 0.99)
-    assert Image.open(io.BytesIO(png)).size == (1024, 512)
+    assert Image.open(io.BytesIO(png)).size == (512, 256)
     assert reddest(png) == 0
