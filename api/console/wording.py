@@ -19,6 +19,8 @@ _SAID = {
     "challenged": "The bundle scans in shadow from now on.",
     "withdrawn": "The bundle rests; what it has judged is kept.",
     "policy_made": "The new policy counts for every scan that is taken from now on.",
+    "rescan_queued": "History is scanned again, behind all live images.",
+    "rescan_cancelled": "No more scans are made; those that are queued are still done.",
     "redelivered": "The message is sent again.",
     "endpoint_on": "The endpoint is told again.",
     "endpoint_off": "The endpoint is told nothing more.",

@@ -16,6 +16,8 @@ from infra.testing import AssayUp
 from worker.store.api_keys import ApiKeys, Scope
 from worker.store.audit import Actor
 from worker.store.bundles import SHIPPED, register_bundle
+from worker.store.drift import DriftMeasures
+from worker.store.history_rescans import HistoryFilter, HistoryRescans
 from worker.store.images import NewImage, insert_image_and_scan
 from worker.store.policies import Policies, PolicyTerms
 from worker.store.tables import Bundle, RunState, Scan, ScanState, TrainingRun
@@ -97,6 +99,8 @@ def filled(up: AssayUp) -> Console:
         up.put(key, data)
     ended = up.wait_ended(pictures.keys(), 120)
     flagged = next(outcome for outcome in ended.values() if outcome.verdict == "ai_generated" and outcome.heatmaps)
+    DriftMeasures(up.database, "uploads/feed").measure()
+    HistoryRescans(up.database).add(ANNA, HistoryFilter(source="nowhere"), rate=1, reason="a new policy")
     challenger, run = _shipped_bundle(up), _finished_run(up)
     endpoints = WebhookEndpoints(up.database)
     endpoints.add(ANNA, "https://platform.example/assay", [Event.VERDICT_CREATED], "the platform's own")

@@ -23,6 +23,7 @@ PAGES = {
     "scans": "/scans",
     "scans-rejected": "/scans?state=rejected",
     "scans-empty": "/scans?state=leased",
+    "drift": "/drift",
     "bundles": "/bundles",
     "bundle": "/bundles/one?version={challenger}",
     "training": "/training",

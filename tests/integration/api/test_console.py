@@ -25,6 +25,8 @@ ACTS = {
     "/console/bundles/promote?version=x": Scope.ADMIN,
     "/console/bundles/challenge?version=x": Scope.ADMIN,
     "/console/bundles/withdraw?version=x": Scope.ADMIN,
+    "/console/drift/rescan": Scope.ADMIN,
+    "/console/drift/rescans/1/cancel": Scope.ADMIN,
     "/console/training": Scope.ADMIN,
     "/console/training/1/cancel": Scope.ADMIN,
     "/console/policies": Scope.ADMIN,

@@ -1,0 +1,82 @@
+"""Drift: how each source's verdicts differ from the weeks before, and what is scanned again because of it."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from api.console.pages import ConsoleRoute, go, page
+from api.console.visitor import HOME, Form, FromVisitor, Sends
+from api.problems import ProblemError
+from api.services import FromApp
+from worker.store.api_keys import Scope
+from worker.store.history_rescans import HistoryFilter
+from worker.store.rescans import NoChampionError
+from worker.store.tables import Drift
+from worker.words import VerdictValue
+
+router = APIRouter(prefix=f"{HOME}/drift", include_in_schema=False, route_class=ConsoleRoute)
+
+_DAYS, _RESCANS, _MOST_SOURCES = 30, 20, 200
+# The usual reading of the population stability index.
+_NOTABLE = 0.25
+_ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
+
+
+@router.get("")
+def show_drift(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+    """Show the last days by source, and the rescans of history."""
+    rows = services.stores.drift.page(days=_DAYS)
+    return page(
+        "drift",
+        who,
+        newest=newest_of(rows),
+        notable=_NOTABLE,
+        rescans=services.stores.history_rescans.page(limit=_RESCANS),
+        sources=services.stores.figures.sources(_MOST_SOURCES),
+        values=list(VerdictValue),
+        said=said,
+    )
+
+
+@router.post("/rescan")
+def rescan(services: FromApp, form: _ByAdmin) -> Response:
+    """Have history scanned again by the champion."""
+    value, source = form.text("verdict"), form.text("source")
+    if value and value not in set(VerdictValue):
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"verdict: there is no verdict {value!r}")
+    wanted = HistoryFilter(source=source or None, verdict=VerdictValue(value) if value else None)
+    try:
+        services.stores.history_rescans.add(
+            form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason")
+        )
+    except NoChampionError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    return go(f"{HOME}/drift", said="rescan_queued")
+
+
+@router.post("/rescans/{rescan_id}/cancel")
+def cancel(rescan_id: int, services: FromApp, form: _ByAdmin) -> Response:
+    """Make no more scans of a rescan."""
+    if not services.stores.history_rescans.cancel(form.visitor.actor, rescan_id):
+        raise ProblemError(HTTPStatus.CONFLICT, "This rescan has ended already.")
+    return go(f"{HOME}/drift", said="rescan_cancelled")
+
+
+def newest_of(rows: Sequence[Drift]) -> list[Drift]:
+    """Return the newest row of each source, in order."""
+    newest: dict[str, Drift] = {}
+    for row in rows:
+        newest.setdefault(row.source, row)
+    return [newest[source] for source in sorted(newest)]
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 10_000:  # noqa: PLR2004 - as the API's
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "rate: give images a second, more than 0")
+    return rate
