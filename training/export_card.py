@@ -113,13 +113,15 @@ def measures(report: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {
         "by_source": report["by_source"],
         "by_generator": report["by_generator"],
-        **({"robustness": report["robustness"]} if "robustness" in report else {}),
+        **{key: report[key] for key in ("robustness", "heatmaps") if key in report},
     }
 
 
 def evaluation_entry(data: str, report: Mapping[str, Any]) -> dict[str, Any]:
     """Lay a whole evaluation out for a card's `evaluations`; `data` is what `assay evaluate` was told."""
     robust = report.get("robustness", {}).get("images", 0)
+    explained = report.get("heatmaps", {}).get("images", 0)
+    data += f" --heatmaps {explained}" if explained else ""
     return {
         "data": data,
         "command": f"assay evaluate --bundle {report['bundle'].rpartition('-')[0]} {data} --robustness {robust}",

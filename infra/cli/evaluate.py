@@ -24,6 +24,9 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     part: Annotated[str | None, typer.Option(help="Only `training`, `validation` or `test` of split data.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many, evenly out of every source and class.")] = None,
     robustness: Annotated[int, typer.Option(min=0, help="Images judged again under each change; 0 for none.")] = 1000,
+    heatmaps: Annotated[
+        int, typer.Option(min=0, help="AI pictures whose heatmaps are put to the test; 0 for none.")
+    ] = 0,
     false_positive_budget: Annotated[float, typer.Option(min=0, max=1, help="Of the policy.")] = 0.01,
     miss_budget: Annotated[float, typer.Option(min=0, max=1, help="Of the policy.")] = 0.05,
     prior_shift: Annotated[float, typer.Option(help="Of the policy: a logit offset.")] = 0.0,
@@ -38,6 +41,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     # torch takes seconds to import; usage errors should not.
     from training import evaluate as evaluation
     from training.export_card import evaluation_entry
+    from training.heatmap_checks import heatmap_checks, in_words
     from training.labelled_bucket import local_data
     from training.report import render, wrong_images
     from worker.detectors.bundle import load_bundle
@@ -64,6 +68,8 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
         )
         policy = evaluation.Policy(false_positive_budget, miss_budget, prior_shift)
         found = evaluation.evaluate(loaded, pictures, policy, robustness)
+        if heatmaps:
+            found["heatmaps"] = heatmap_checks(loaded, pictures.take(pictures.labels == 1), heatmaps)
         if report is not None:
             report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(render(found, wrong_images(found, pictures)), encoding="utf-8")
@@ -76,3 +82,5 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
             told = " ".join(f"{option} {Path(str(value)).name}" for option, value in chosen if value)
             add_to_card(folder, evaluation_entry(told, found))
     print(json.dumps(found) if json_ else evaluation.as_text(found), end="\n" if json_ else "")
+    if heatmaps and not json_:
+        print("heatmaps", *in_words(found["heatmaps"]), sep="\n  ")

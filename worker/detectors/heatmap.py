@@ -235,6 +235,12 @@ def _without_mirror(cells: NDArray[np.float32], width: int, height: int, plan: V
     return np.ascontiguousarray(cells[:rows, :columns])
 
 
+def looked_at(size: tuple[int, int], plan: ViewPlan) -> NDArray[np.bool_]:
+    """Say which cells of an image's heatmap any view covers: (h, w)."""
+    anything = np.ones((plan.count, 1, 1), dtype=np.float32)
+    return _over_image(anything, size, plan) > 0
+
+
 def raw_npy(heatmap: Heatmap) -> bytes:
     """Return a heatmap's raw values as a .npy file: float32 (h, w), no pickle."""
     buffer = io.BytesIO()

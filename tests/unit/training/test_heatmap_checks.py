@@ -1,0 +1,59 @@
+"""The checks tell maps that mean something from maps that do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.worker.detectors.test_planted_artefact import picture, trained
+from training.evaluate_pictures import Pictures, open_pictures
+from training.heatmap_checks import heatmap_checks, in_words
+from worker.detectors.bundle import Bundle
+from worker.detectors.detector import Detector
+
+
+class OneDetector:
+    """A bundle as far as the checks look at it."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self.detector_names = (detector.name,)
+
+    def detector(self, _name: str) -> Detector:
+        return self._detector
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    folder: Path = tmp_path_factory.mktemp("pictures") / "fake"
+    folder.mkdir()
+    for seed in range(3000, 3012):
+        picture(seed, marked=True).save(folder / f"{seed}.png")
+    return open_pictures([folder.parent])
+
+
+def checked(detector: Detector, pictures: Pictures) -> dict[str, dict[str, object]]:
+    bundle: Bundle = OneDetector(detector)  # type: ignore[assignment]
+    found = heatmap_checks(bundle, pictures, 12)
+    assert found["images"] == 12
+    assert found == heatmap_checks(bundle, pictures, 12)
+    assert len(in_words(found)) == len(found["detectors"][detector.name])
+    methods: dict[str, dict[str, object]] = found["detectors"][detector.name]
+    return methods
+
+
+def test_maps_of_a_detector_that_learnt_a_mark_beat_random_ones_and_change_with_its_weights(marked: Pictures) -> None:
+    methods = checked(trained("convnext"), marked)
+    assert set(methods) == {"grad-cam", "grad-cam-multilayer"}
+    own: dict[str, dict[str, float]] = methods["grad-cam-multilayer"]  # type: ignore[assignment]
+    for kind in ("deletion", "insertion"):
+        assert own[kind]["gain"] > 0.05, own
+        assert own[kind]["interval_95"][0] > 0, own  # type: ignore[index]
+        assert own[kind]["share_better"] > 0.7
+    assert abs(own["shuffled"]) < 0.7  # type: ignore[arg-type]
+
+
+def test_no_pictures_are_no_checks(marked: Pictures) -> None:
+    bundle: Bundle = OneDetector(trained("clip"))  # type: ignore[assignment]
+    nothing = marked.take(np.zeros(len(marked), dtype=bool))
+    assert heatmap_checks(bundle, nothing, 5) == {"images": 0, "detectors": {}}
