@@ -1,6 +1,7 @@
 """Tests that need a Debian package: not run where it is missing, with the command that helps, and a failure in CI."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -39,3 +40,26 @@ def test_an_ordinary_user_is_told_and_nothing_is_installed(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert debian.install_missing() == 0
     assert "as root: apt-get install" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nothing_installed")
+@pytest.mark.parametrize(("ci", "code"), [(None, 0), ("1", 1)])
+def test_a_package_that_a_mirror_lacks_stops_ci_alone_and_keeps_no_other_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str | None, code: int
+) -> None:
+    run: list[str] = []
+
+    def fake(line: str) -> int:
+        run.append(line)
+        return int("kubernetes-client" in line)
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(debian, "_run", fake)
+    monkeypatch.setattr(debian.shutil, "which", lambda *_arguments, **_options: "/usr/bin/apt-get")
+    monkeypatch.setattr(debian, "_no_service_starts", nullcontext)
+    monkeypatch.delenv("CI", raising=False)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    assert debian.install_missing() == code
+    assert "tests of kubectl are not run" in capsys.readouterr().err
+    assert len(run) == 1 + len(debian.PACKAGES)
