@@ -55,7 +55,7 @@ def test_a_package_that_a_mirror_lacks_stops_ci_alone_and_keeps_no_other_out(
 
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(debian, "_run", fake)
-    monkeypatch.setattr(debian.shutil, "which", lambda *_arguments, **_options: "/usr/bin/apt-get")
+    monkeypatch.setattr("shutil.which", lambda *_arguments, **_options: "/usr/bin/apt-get")
     monkeypatch.setattr(debian, "_no_service_starts", nullcontext)
     monkeypatch.delenv("CI", raising=False)
     if ci is not None:
