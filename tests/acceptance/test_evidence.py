@@ -1,0 +1,101 @@
+"""Evidence through the whole of Assay: what a file says of itself, copies that cost nothing, heatmaps on request."""
+
+import io
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.demo_images import as_jpeg, photographs
+from infra.testing import AssayUp, wait_until
+from worker.provenance.testing import make_authority
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+
+
+def ask(assay: AssayUp, path: str, method: str = "GET") -> httpx2.Response:
+    return httpx2.request(method, assay.doors.api_url + path, headers={"X-API-Key": assay.doors.api_key}, timeout=30)
+
+
+def texture(seed: int) -> bytes:
+    coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return as_jpeg(Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC))
+
+
+def test_what_a_signed_and_a_tagged_file_say_of_themselves_is_told(assay: AssayUp) -> None:
+    authority = make_authority("Picture Maker Inc.")
+    assay.put("evidence/signed.jpg", authority.sign(texture(1)))
+    assay.put("evidence/tagged.jpg", texture(2) + b"Steps: 20, Sampler: Euler a, CFG scale: 7")
+    assay.wait_ended(["evidence/signed.jpg", "evidence/tagged.jpg"], 60)
+    signed, tagged = (
+        ask(assay, f"/v1/images/{quote(f'evidence/{name}.jpg', safe='')}").json()["verdict"]
+        for name in ("signed", "tagged")
+    )
+    # Nobody vouches for this signer here, so it is a declaration like any other: it lifts and does not decide.
+    assert {"state": "valid", "says": "ai_generated"}.items() <= signed["provenance"]["c2pa"].items()
+    assert signed["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
+    assert tagged["provenance"]["tags"] == ["stable_diffusion_webui"]
+    for verdict in (signed, tagged):
+        assert verdict["decided_by"] == "machine"
+        assert verdict["verdict"] != "not_ai_generated"
+        assert (verdict["provenance"]["signed"], verdict["provenance"]["forgeable"]) == (False, True)
+
+
+def put_many(assay: AssayUp, seed: int, count: int) -> list[Any]:
+    """Put the same bytes under many keys; return how each ended."""
+    keys = [f"copies-{seed}/{number}.jpg" for number in range(count)]
+    body = texture(seed)
+    for key in keys:
+        assay.put(key, body)
+    return list(assay.wait_ended(keys, 400).values())
+
+
+def forward_passes(ended: list[Any]) -> int:
+    return sum("detect" in (outcome.timings or {}) for outcome in ended)
+
+
+def test_the_same_image_put_forty_times_costs_one_forward_pass_and_its_copies_are_listed(assay: AssayUp) -> None:
+    ended = put_many(assay, 3, 40)
+    assert {outcome.state for outcome in ended} == {"completed"}
+    assert forward_passes(ended) == 1
+    assert len({(outcome.verdict, outcome.probability) for outcome in ended}) == 1
+    near = ask(assay, f"/v1/images/{quote(ended[0].image_id, safe='')}/duplicates?limit=100").json()["items"]
+    assert len(near) == 39
+    assert {(one["distance"], one["same_bytes"]) for one in near} == {(0, True)}
+    history = [ask(assay, f"/v1/images/{quote(outcome.image_id, safe='')}").json()["verdict"] for outcome in ended]
+    assert sorted(verdict["decided_by"] for verdict in history) == ["duplicate"] * 39 + ["machine"]
+    originals = {verdict["duplicate_of"] for verdict in history}
+    [original] = originals - {None}
+    told = ask(assay, f"/v1/verdicts/{original}").json()
+    assert told["decided_by"] == "machine"
+
+
+@pytest.mark.slow
+def test_the_same_image_put_a_thousand_times_costs_one_forward_pass(assay: AssayUp) -> None:
+    ended = put_many(assay, 4, 1000)
+    assert {outcome.state for outcome in ended} == {"completed"}
+    assert forward_passes(ended) == 1
+
+
+def test_heatmaps_of_an_image_that_was_not_flagged_come_when_they_are_asked_for(assay: AssayUp) -> None:
+    key = "evidence/photograph.jpg"
+    assay.put(key, photographs()[0].data)
+    assay.wait_ended([key], 60)
+    path = f"/v1/images/{quote(key, safe='')}/heatmap"
+    assert ask(assay, f"{path}?detector=clip").status_code == 404
+    first = ask(assay, path, "POST")
+    assert (first.status_code, first.json()["ready"]) == (202, False)
+    wait_until(lambda: ask(assay, path, "POST").json()["ready"], 60, "the heatmaps")
+    for detector in ("clip", "convnext"):
+        overlay, raw = (
+            httpx2.get(ask(assay, f"{path}?detector={detector}&form={form}").headers["Location"], timeout=10)
+            for form in ("overlay", "raw")
+        )
+        assert Image.open(io.BytesIO(overlay.content)).format == "PNG"
+        values = np.load(io.BytesIO(raw.content), allow_pickle=False)
+        assert (values.dtype, max(values.shape)) == (np.float32, 64)
+    served = ask(assay, f"/v1/images/{quote(key, safe='')}").json()["verdict"]
+    assert [heatmap["detector"] for heatmap in served["heatmaps"]] == ["clip", "convnext"]
