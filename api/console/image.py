@@ -24,15 +24,17 @@ from api.image_types import HEAD_BYTES, image_type
 from api.problems import ProblemError
 from api.services import FromApp
 from api.uploads import accept_upload, read_upload
+from worker.duplicates import MOST_DISTANCE
 from worker.errors import PermanentError
 from worker.store.api_keys import Scope
+from worker.store.heatmap_requests import NotJudgedError
 from worker.store.queries import Served
 from worker.store.tables import LabelValue, ScanState
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 
 ImageId = Annotated[str, Query(alias="id", min_length=1, max_length=2048)]
-_HISTORY, _LABELS = 100, 100
+_HISTORY, _LABELS, _NEAR = 100, 100, 8
 _ENDED = frozenset({ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD})
 # What others uploaded is shown, never run: should it be no picture after all, it may do nothing.
 _PICTURE_HEADERS = {
@@ -44,24 +46,28 @@ _PICTURE_HEADERS = {
 
 
 @router.get("/image")
-def show_image(image_id: ImageId, services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
-    """Show an image, or that there is none."""
+def show_image(
+    image_id: ImageId, services: FromApp, who: FromVisitor, said: str | None = None, *, asked: bool = False
+) -> Response:
+    """Show an image, or that there is none; ``asked`` waits for heatmaps."""
     served = services.queries.served(image_id)
     if served is None:
         return page("unknown_image", who, HTTPStatus.NOT_FOUND, image_id=image_id)
-    return page("image", who, image_id=image_id, said=said, **_about(services, image_id, served))
+    near = services.stores.duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
+    about = _about(services, image_id, served, asked=asked)
+    return page("image", who, image_id=image_id, said=said, near=near, asked=asked, **about)
 
 
 @router.get("/image/state")
-def show_state(image_id: ImageId, services: FromApp, who: FromVisitor) -> Response:
+def show_state(image_id: ImageId, services: FromApp, who: FromVisitor, *, asked: bool = False) -> Response:
     """Return the verdict's part of the page alone, for a page that waits for it."""
     served = services.queries.served(image_id)
     if served is None:
         raise unknown_image()
-    return page("image_verdict", who, image_id=image_id, **_about(services, image_id, served))
+    return page("image_verdict", who, image_id=image_id, **_about(services, image_id, served, asked=asked))
 
 
-def _about(services: FromApp, image_id: str, served: Served) -> dict[str, Any]:
+def _about(services: FromApp, image_id: str, served: Served, *, asked: bool) -> dict[str, Any]:
     history = services.queries.history(image_id, limit=_HISTORY, shadow=True) or ()
     by_machine = [verdict for verdict, _ in history if verdict.detectors and not verdict.shadow]
     return {
@@ -72,6 +78,7 @@ def _about(services: FromApp, image_id: str, served: Served) -> dict[str, Any]:
         "machine": served.verdict if served.verdict and served.verdict.detectors else next(iter(by_machine), None),
         "scan": served.scan,
         "waiting": served.verdict is None and served.scan is not None and served.scan.state not in _ENDED,
+        "drawing": asked and not served.heatmaps,
         "history": history,
         "labels": services.stores.labels.of(image_id, limit=_LABELS) or (),
         "label_values": list(LabelValue),
@@ -125,6 +132,18 @@ def add_label(image_id: ImageId, services: FromApp, form: Annotated[Form, Depend
     if given is None:
         raise unknown_image()
     return go(f"{HOME}/image", id=image_id, said="labelled")
+
+
+@router.post("/image/heatmaps")
+def ask_heatmaps(image_id: ImageId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
+    """Ask for heatmaps of an image that was not flagged."""
+    try:
+        asked = services.stores.heatmap_requests.ask(form.visitor.actor, image_id)
+    except NotJudgedError as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    if asked is None:
+        raise unknown_image()
+    return go(f"{HOME}/image", id=image_id, asked=1, said="heatmaps_asked")
 
 
 @router.post("/image/erase")

@@ -78,7 +78,9 @@ async def visitor(request: Request) -> Visitor:
         raise ProblemError(
             HTTPStatus.FORBIDDEN, "This key lacks the scope `read`, without which there is nothing here."
         )
-    return Visitor(principal, token, request.state.request_id)
+    who = Visitor(principal, token, request.state.request_id)
+    request.state.visitor = who  # pages of errors show them the way back
+    return who
 
 
 FromVisitor = Annotated[Visitor, Depends(visitor)]

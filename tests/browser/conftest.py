@@ -17,7 +17,6 @@ from worker.store.api_keys import ApiKeys, Scope
 from worker.store.audit import Actor
 from worker.store.bundles import SHIPPED, register_bundle
 from worker.store.drift import DriftMeasures
-from worker.store.history_rescans import HistoryFilter, HistoryRescans
 from worker.store.images import NewImage, insert_image_and_scan
 from worker.store.policies import Policies, PolicyTerms
 from worker.store.tables import Bundle, RunState, Scan, ScanState, TrainingRun
@@ -38,6 +37,7 @@ class Console:
         url: of the console.
         admin, reader, reviewer: keys.
         flagged: image id of a picture that the policy calls AI-generated.
+        unflagged: image id of a picture that has a verdict and no heatmaps, and a twin of the same bytes.
         dead: image id whose scan is dead.
         challenger: version of a bundle that does not serve.
         finished_run: id of a training run with a report.
@@ -49,6 +49,7 @@ class Console:
     reader: str
     reviewer: str
     flagged: str
+    unflagged: str
     dead: str
     challenger: str
     finished_run: int
@@ -94,18 +95,20 @@ def filled(up: AssayUp) -> Console:
     Policies(up.database).add(ANNA, eager)
     pictures = {f"eager/{image.name}": image.data for image in [*photographs()[:5], *ai_pictures(2)]}
     pictures |= {f"feed/{image.name}": image.data for image in photographs()[5:]}
+    pictures["feed/twin.jpg"] = photographs()[5].data
     pictures["feed/torn.jpg"] = photographs()[0].data[:20_000]
     for key, data in pictures.items():
         up.put(key, data)
     ended = up.wait_ended(pictures.keys(), 120)
     flagged = next(outcome for outcome in ended.values() if outcome.verdict == "ai_generated" and outcome.heatmaps)
-    DriftMeasures(up.database, "uploads/feed").measure()
-    HistoryRescans(up.database).add(ANNA, HistoryFilter(source="nowhere"), rate=1, reason="a new policy")
+    unflagged = f"feed/{photographs()[5].name}"
+    assert not ended[unflagged].heatmaps
+    DriftMeasures(up.database).measure()
     challenger, run = _shipped_bundle(up), _finished_run(up)
     endpoints = WebhookEndpoints(up.database)
     endpoints.add(ANNA, "https://platform.example/assay", [Event.VERDICT_CREATED], "the platform's own")
     url = f"{up.doors.api_url}/console"
-    return Console(up, url, up.doors.api_key, reader, reviewer, flagged.image_id, _dead(up), challenger, run)
+    return Console(up, url, up.doors.api_key, reader, reviewer, flagged.image_id, unflagged, _dead(up), challenger, run)
 
 
 def _dead(up: AssayUp) -> str:

@@ -46,7 +46,8 @@ def test_signing_in_leads_to_the_page_asked_for_and_leaves_a_cookie_that_scripts
 
 def test_the_keyboard_alone_is_enough_to_sign_in_and_to_reach_the_content(visitor: Watched) -> None:
     page = visitor.open("")
-    page.keyboard.type(visitor.console.admin)  # the field has the focus
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(visitor.console.admin)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Feed", level=1)).to_be_visible()
     page.keyboard.press("Tab")
@@ -94,6 +95,21 @@ def test_a_dropped_image_gets_its_verdict_and_its_heatmap(admin: Page, visitor: 
     assert heatmap.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     admin.get_by_label("Opacity").fill("40")
     expect(heatmap).to_have_css("opacity", "0.4")
+
+
+def test_heatmaps_of_an_image_that_was_not_flagged_are_drawn_when_asked_for(admin: Page, console: Console) -> None:
+    image_page(console, admin, console.unflagged)
+    expect(admin.get_by_role("group", name="Heatmap")).to_have_count(0)
+    admin.get_by_role("button", name="Draw heatmaps").click()
+    admin.get_by_role("radio", name="CLIP").check(force=True)
+    expect(admin.get_by_role("img", name="Heatmap of CLIP")).to_be_visible()
+    expect(admin.locator("#announce")).to_contain_text("with heatmaps")
+
+
+def test_images_that_look_alike_are_shown(admin: Page, console: Console) -> None:
+    image_page(console, admin, console.unflagged)
+    alike = admin.get_by_role("region", name="Looks alike")
+    expect(alike.get_by_role("listitem").first).to_contain_text("the very same file")
 
 
 def test_what_is_no_image_is_refused_with_its_reason(admin: Page, visitor: Watched, tmp_path: Path) -> None:

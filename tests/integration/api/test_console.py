@@ -19,6 +19,7 @@ SITE = "https://testserver"
 # Every act of the console, with the scope that it takes.
 ACTS = {
     "/console/image/label?id=x": Scope.REVIEW,
+    "/console/image/heatmaps?id=x": Scope.REVIEW,
     "/console/image/erase?id=x": Scope.ADMIN,
     "/console/scans/replay": Scope.ADMIN,
     "/console/bundles/rollback": Scope.ADMIN,
@@ -147,6 +148,12 @@ def test_nobody_puts_words_of_their_own_on_a_page_with_a_link(sign_in: SignIn) -
     client, _ = sign_in(Scope.READ)
     answer = client.get("/console/bundles?said=Call+us+at+once")
     assert "Call us" not in answer.text
+
+
+def test_a_page_of_an_error_shows_the_way_back(sign_in: SignIn) -> None:
+    client, _ = sign_in(Scope.READ)
+    answer = client.get("/console/no/such/page")
+    assert (answer.status_code, "Sign out" in answer.text) == (404, True)
 
 
 def test_a_session_ends_with_its_key(sign_in: SignIn, database: Database) -> None:
