@@ -17,7 +17,7 @@ demo: $(READY) ## Put images into a bucket and print their verdicts (IMAGES=fold
 up: $(READY) ## Start everything and keep it up; data stays in .assay/
 	@$(BIN)/assay up
 
-test: $(READY) debian-packages ## Unit, integration, acceptance and short chaos tests
+test: $(READY) debian-packages ## Unit, integration, acceptance, browser and short chaos tests
 	@$(BIN)/pytest -m "not slow and not gpu"
 
 test-slow: $(READY) debian-packages ## The long ones
