@@ -1,8 +1,10 @@
 """Drift: how a day's verdicts of a source differ from those before. Pure arithmetic over counts."""
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 from typing import Any
 
 _BINS = 10
@@ -49,6 +51,28 @@ def measures(today: Seen, before: Seen) -> dict[str, Any]:
         }
     enough = min(today.images, before.images) >= LEAST_IMAGES
     return {**told, "psi": psi(before.percents, today.percents) if enough else None}
+
+
+def feature_shift(before: Sequence[bytes], today: Sequence[bytes]) -> float | None:
+    """Tell how far the mean of what the CLIP detector saw has moved, in standard deviations, averaged over features.
+
+    Args:
+        before: features of images, float16, little-endian, all of one length.
+        today: likewise.
+
+    Returns:
+        0 for no change; samples of one kind give about sqrt(1/before + 1/today). None for fewer than LEAST_IMAGES.
+    """
+    if min(len(before), len(today)) < LEAST_IMAGES or len({len(one) for one in (*before, *today)}) != 1:
+        return None
+    old, new = (list(zip(*map(_unpacked, sample), strict=True)) for sample in (before, today))  # by feature
+    spreads = [pstdev(values) for values in old]
+    shifts = [abs(fmean(b) - fmean(a)) / spread for a, b, spread in zip(old, new, spreads, strict=True) if spread > 0]
+    return fmean(shifts) if shifts else 0.0
+
+
+def _unpacked(features: bytes) -> tuple[float, ...]:
+    return struct.unpack(f"<{len(features) // 2}e", features)
 
 
 def psi(before: Mapping[int, int], today: Mapping[int, int]) -> float:

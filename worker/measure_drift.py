@@ -13,8 +13,10 @@ from worker.store.rescans import NoChampionError
 PSI = Gauge("assay_drift_psi", "Population stability index of today's probabilities.", ["source"])
 UNCERTAIN = Gauge("assay_drift_uncertain_share", "Share of today's verdicts that are uncertain.", ["source"])
 DISAGREEMENT = Gauge("assay_drift_disagreement_share", "Share of today's images the detectors disagree on.", ["source"])
+FEATURES = Gauge("assay_drift_feature_shift", "Shift of the mean feature, in standard deviations.", ["source"])
 CANARY = Gauge("assay_canary_false_positive_share", "Share of the canary photographs that are flagged.")
 
+_BY_SOURCE = {"psi": PSI, "uncertain": UNCERTAIN, "disagreement": DISAGREEMENT, "feature_shift": FEATURES}
 _ITSELF = Actor("assay")
 _CANARIES_PER_SECOND = 5.0
 
@@ -52,7 +54,7 @@ class MeasureDrift:
 def show(found: Mapping[str, Mapping[str, Any]]) -> None:
     """Set the gauges; what is not known is left as it was."""
     for source, told in found.items():
-        for gauge, name in ((PSI, "psi"), (UNCERTAIN, "uncertain"), (DISAGREEMENT, "disagreement")):
+        for name, gauge in _BY_SOURCE.items():
             if told.get(name) is not None:
                 gauge.labels(source).set(told[name])
         rate = told.get("canary", {}).get("rate")

@@ -28,8 +28,9 @@ class DriftOut(FromRow):
         Field(
             description=(
                 "`psi` of the probabilities against the 28 days before (from 0.25 something has changed), shares "
-                "`uncertain`, `flagged` and `disagreement` with the same `_before`, `images`; `canary` for the source "
-                "of photographs alone."
+                "`uncertain`, `flagged` and `disagreement` with the same `_before`, `images`; "
+                "`feature_shift`, of the mean of what the CLIP detector sees, in standard "
+                "deviations; `canary` for the source of photographs alone."
             )
         ),
     ]

@@ -8,14 +8,16 @@ from sqlalchemy import Date, cast, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.drift import Seen, measures
+from worker.drift import Seen, feature_shift, measures
 from worker.store.bundles import champion
 from worker.store.session import Database
-from worker.store.tables import Drift, Policy, Verdict
+from worker.store.tables import Drift, Feature, Image, Policy, Verdict
 from worker.words import DecidedBy, VerdictValue
 
 _REFERENCE = timedelta(days=28)
 _CANARY = "canary"
+# Features of so many images tell their mean to a thirtieth of their spread.
+_SAMPLE = 1000
 
 
 class DriftMeasures:
@@ -46,7 +48,11 @@ class DriftMeasures:
             today = _seen(session, serving.version, midnight, midnight + timedelta(days=1))
             before = _seen(session, serving.version, midnight - _REFERENCE, midnight)
             nothing = Seen({}, {}, 0)
-            found = {source: measures(seen, before.get(source, nothing)) for source, seen in today.items()}
+            found = {source: measures(one, before.get(source, nothing)) for source, one in today.items()}
+            for source, told in found.items():
+                reference = _features(session, serving.version, source, midnight - _REFERENCE, midnight)
+                seen = _features(session, serving.version, source, midnight, midnight + timedelta(days=1))
+                told["feature_shift"] = feature_shift(reference, seen)
             if self._canary is not None:
                 rate = _canary_rate(session, serving.version, self._canary)
                 found[self._canary] = {**found.get(self._canary, {}), _CANARY: rate}
@@ -96,6 +102,20 @@ def _seen(session: Session, version: str, since: datetime, until: datetime) -> d
         verdicts[verdict] = verdicts.get(verdict, 0) + count
         differing.append(count if disagreed else 0)
     return {source: Seen(percents, verdicts, sum(counts)) for source, (percents, verdicts, counts) in found.items()}
+
+
+def _features(session: Session, version: str, source: str, since: datetime, until: datetime) -> Sequence[bytes]:
+    """Return what the detector saw in some images of a source, spread over the time; empty where nothing is kept."""
+    seen = (
+        select(Feature.features)
+        .join(Image, Image.id == Feature.image_pk)
+        .where(Feature.bundle_version == version, Image.source == source)
+        .where(Feature.created_at >= since, Feature.created_at < until)
+        # Rows in the order of a hash of theirs: the same sample each time, and no sort by time.
+        .order_by(func.hashint8(Feature.image_pk))
+        .limit(_SAMPLE)
+    )
+    return session.scalars(seen).all()
 
 
 def _canary_rate(session: Session, version: str, source: str) -> dict[str, Any]:

@@ -52,6 +52,20 @@ def test_a_source_that_changed_shows_and_one_that_did_not_does_not(rows: Rows, d
 
 
 @pytest.mark.usefixtures("champion")
+def test_what_the_detector_sees_is_compared_where_it_is_kept(rows: Rows, database: Database) -> None:
+    judged(rows, 100, days_ago=3, probability=0.2)
+    judged(rows, 100, days_ago=0, probability=0.2)
+    keep = text(
+        "INSERT INTO feature (image_pk, bundle_version, features, logits, covariates, created_at) "
+        "SELECT image_pk, bundle_version, CASE WHEN created_at < now() - interval '1 day' THEN :old ELSE :new END"
+        " || CASE WHEN id % 2 = 0 THEN '\\x0000'::bytea ELSE '\\x003c'::bytea END, '{}', '{}', created_at FROM verdict"
+    )
+    with database.transaction() as session:
+        session.execute(keep, {"old": b"\x00\x00", "new": b"\x00\x00"})
+    assert DriftMeasures(database).measure()["posts"]["feature_shift"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.usefixtures("champion")
 def test_canaries_are_judged_by_the_champion_and_the_flagged_are_counted(rows: Rows, database: Database) -> None:
     judged(rows, 3, days_ago=60, probability=0.2, source="canaries")
     judged(rows, 1, days_ago=61, probability=0.95, verdict="ai_generated", source="canaries")

@@ -1,10 +1,13 @@
 """Drift is small for the same images and large for others, and never infinite."""
 
+import random
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.drift import LEAST_IMAGES, Seen, measures, psi, tenths
+from worker.drift import LEAST_IMAGES, Seen, feature_shift, measures, psi, tenths
 
 histograms = st.dictionaries(st.integers(0, 99), st.integers(1, 500), min_size=1, max_size=60)
 
@@ -46,3 +49,26 @@ def test_few_images_have_no_index() -> None:
     many = Seen({1: 1000}, {"uncertain": 1000}, 0)
     assert measures(few, many)["psi"] is None
     assert measures(Seen({}, {}, 0), many)["uncertain"] is None
+
+
+def packed(rows: list[list[float]]) -> list[bytes]:
+    return [struct.pack(f"<{len(row)}e", *row) for row in rows]
+
+
+def test_features_that_move_by_a_deviation_show_it() -> None:
+    rng = random.Random(4)  # noqa: S311 - pictures, not secrets
+    old = packed([[rng.gauss(0, 2), rng.gauss(5, 0.5)] for _ in range(400)])
+    same = packed([[rng.gauss(0, 2), rng.gauss(5, 0.5)] for _ in range(400)])
+    moved = packed([[rng.gauss(2, 2), rng.gauss(5.5, 0.5)] for _ in range(400)])
+    still, shift = feature_shift(old, same), feature_shift(old, moved)
+    assert still is not None
+    assert shift is not None
+    assert still < 0.2
+    assert shift == pytest.approx(1.0, abs=0.2)
+
+
+def test_few_features_or_those_of_another_detector_are_not_compared() -> None:
+    many = packed([[1.0, 2.0]] * LEAST_IMAGES)
+    assert feature_shift(many[1:], many) is None
+    assert feature_shift(many, packed([[1.0]] * LEAST_IMAGES)) is None
+    assert feature_shift(many, many) == 0.0
