@@ -34,6 +34,8 @@ check: $(READY) ## Lint, types, imports, spelling
 bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
 	@$(BIN)/python tests/bench/throughput.py $(if $(DATA),--data "$(DATA)")
 	@$(BIN)/python tests/bench/api_latency.py
+	@$(BIN)/python tests/bench/evidence.py
+	@$(BIN)/python tests/bench/near.py
 
 debian-packages: $(READY) # What tests need from Debian; as root it is installed, else the command is said
 	@$(BIN)/python -m infra.debian

@@ -39,7 +39,7 @@ log = get_logger()
 _SILENT = Provenance().as_json()
 
 # Large enough to see where it glows, small enough to be cheap on every image.
-_OVERLAY_SIDE = 512
+_OVERLAY_SIDE = 448
 
 
 @dataclass

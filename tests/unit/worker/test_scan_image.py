@@ -78,7 +78,7 @@ def test_a_large_flagged_image_keeps_its_own_size_whatever_its_overlay_has(world
     assert (scan.facts.width, scan.facts.height) == (1200, 600)
     head = world.objects.head(ARTIFACTS, world.objects.keys(ARTIFACTS)[1])
     assert head is not None
-    assert head.size == len(b"(512, 256) 0.98")
+    assert head.size == len(b"(448, 224) 0.98")
 
 
 @pytest.mark.parametrize("brightness", [CLEAR, BETWEEN])
@@ -292,7 +292,7 @@ def test_full_size_pixels_live_only_while_a_turn_is_held(make_world: Callable[..
 
     world = make_world(turns=turn, decode=decode_it, batcher=batcher)
     scan = world.scan(world.upload(grey(FLAGGED, (1200, 600))))
-    assert sizes == [(False, (512, 256), False)] * 2
+    assert sizes == [(False, (448, 224), False)] * 2
     assert scan.facts is not None
     assert (scan.facts.width, scan.facts.height) == (1200, 600)
 

@@ -123,5 +123,5 @@ def test_nothing_glows_when_the_probability_is_low() -> None:
 def test_an_empty_map_makes_no_glow_and_large_images_come_reduced() -> None:
     heatmap = Heatmap("clip", "grad-cam", "a layer", np.zeros((4, 8), dtype=np.float32))
     png = overlay_png(noise(2048, 1024), heatmap, 0.99)
-    assert Image.open(io.BytesIO(png)).size == (512, 256)
+    assert Image.open(io.BytesIO(png)).size == (448, 224)
     assert reddest(png) == 0
