@@ -75,7 +75,8 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
     So it starts from where the bare loop and plain Celery start: images that are stored already. The client that
     puts them would run on the same cores here, and nowhere else.
     """
-    warm = {f"warm/{name}": data for name, data in list(images.items())[:32]}
+    # Other bytes than those that count: what is known already would cost nothing.
+    warm = {f"warm/{name}": data + b"\x00" for name, data in list(images.items())[:32]}
     put_all(assay, warm)
     assay.wait_ended(warm.keys(), _LONGEST_SECONDS)
     sent = {f"bench/{name}": data for name, data in images.items()}
@@ -94,7 +95,9 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
     return {
         "pipeline_images_s": len(sent) / seconds,
         "flagged_share": mean(outcome.verdict == "ai_generated" for outcome in ended),
-        "stage_ms": {stage: round(mean(t.get(stage, 0.0) for t in timed), 1) for stage in timed[0]},
+        "stage_ms": {
+            stage: round(mean(t.get(stage, 0.0) for t in timed), 1) for stage in {stage: 0 for t in timed for stage in t}
+        },
     }
 
 
