@@ -96,7 +96,8 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
         "pipeline_images_s": len(sent) / seconds,
         "flagged_share": mean(outcome.verdict == "ai_generated" for outcome in ended),
         "stage_ms": {
-            stage: round(mean(t.get(stage, 0.0) for t in timed), 1) for stage in {stage: 0 for t in timed for stage in t}
+            stage: round(mean(t.get(stage, 0.0) for t in timed), 1)
+            for stage in {stage: 0 for t in timed for stage in t}
         },
     }
 
