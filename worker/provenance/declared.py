@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 # (https://cv.iptc.org/newscodes/digitalsourcetype/).
 _IPTC_WORDS = (b"AlgorithmicMedia", b"compositeSynthetic")
 _IPTC_AI = re.compile(
-    rb"[dD]igital[sS]ource[tT]ype(?:/|[\s\"'=>:]{1,6})"
+    rb"(?i:digitalsourcetype)(?:/|[\s\"'=>:]{1,6})"
     rb"(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia|compositeSynthetic)"
 )
 # What generators leave in PNG text, EXIF or XMP, each with the words it cannot do without: bytes are found fifty

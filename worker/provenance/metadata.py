@@ -15,7 +15,7 @@ from worker.decode import FORMATS
 
 _JPEG_SOS, _JPEG_STUFFING = 0xDA, {0x00, 0x01, *range(0xD0, 0xDA)}
 _PNG_MAGIC, _PNG_HEAD = b"\x89PNG\r\n\x1a\n", 8
-_WEBP_PIXELS = {b"VP8 ", b"VP8L", b"ALPH", b"ANMF"}
+_WEBP_PIXELS = {b"VP8 ", b"VP8L", b"ALPH", b"ANMF"}  # codespell:ignore alph
 # Behind the end of a picture more words may follow.
 _TAIL = 64 * 1024
 _LONGEST_TEXT = 256 * 1024
