@@ -46,7 +46,7 @@ class Method(StrEnum):
 
     GRAD_CAM = "grad-cam"  # one layer's channels, each by its mean gradient
     MULTI_LAYER = "grad-cam-multilayer"  # the mean over the last two stages of a ConvNeXt
-    ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (Draelos & Carin 2020, arXiv:2011.08891)
+    ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (HiResCAM, arXiv:2011.08891)
 
 
 @dataclass(frozen=True)
