@@ -67,7 +67,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+# Of this folder, not of the session: Playwright keeps an event loop running in this thread until it is stopped, and
+# with one running no other test may call asyncio.run.
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Chromium refuses its sandbox to root; what it shows here is ours alone.
@@ -76,7 +78,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def console(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     assert chromium  # nothing is started for nobody
     with AssayUp(tmp_path_factory.mktemp("console")) as up:
