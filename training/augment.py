@@ -93,7 +93,7 @@ def _with_history(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator, his
 
 
 def _view(image: Image.Image, plan: ViewPlan, rng: Generator, history: History) -> NDArray[np.uint8]:
-    whole = rng.random() < plan.wholes / plan.count
+    whole = rng.random() < plan.wholes / plan.cut
     if rng.random() < history.resized:
         image = _resized(image, rng.uniform(0.5, 1.3), rng)
     side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)

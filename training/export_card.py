@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +63,7 @@ def detector_facts(parts: BundleParts) -> dict[str, Any]:
     return {
         name: {
             "architecture": dict(part.architecture),
-            "views": asdict(part.plan),
+            "views": part.plan.to_json(),
             "weights": sum(int(value.numel()) for value in part.tensors.values()),
         }
         for name, part in parts.detectors.items()

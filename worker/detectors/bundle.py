@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ class Bundle:
         self._fusion = parts.fusion
         self._calibrations = parts.calibrations
         self._device = torch.device(device)
-        self._parts = {name: (dict(part.architecture), asdict(part.plan)) for name, part in parts.detectors.items()}
+        self._parts = {name: (dict(part.architecture), part.plan.to_json()) for name, part in parts.detectors.items()}
         self._fingerprints: dict[tuple[str, bool], str] = {}
         self._detectors: dict[str, Detector] = {}
         for name, part in parts.detectors.items():

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -79,7 +79,7 @@ class BundleParts:
         return {
             "format": FORMAT,
             "detectors": {
-                name: {"architecture": dict(part.architecture), "views": asdict(part.plan)}
+                name: {"architecture": dict(part.architecture), "views": part.plan.to_json()}
                 for name, part in self.detectors.items()
             },
             "preprocessing": PREPROCESSING,

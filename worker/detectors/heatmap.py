@@ -215,7 +215,9 @@ def _over_image(maps: NDArray[np.float32], size: tuple[int, int], plan: ViewPlan
     total, looks = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     for index, (left, top, right, bottom) in enumerate(view_boxes(size, plan)):
         rows, columns = _cells(top, bottom, scale, shape[0]), _cells(left, right, scale, shape[1])
-        seen = maps[index] if index < plan.wholes else _without_mirror(maps[index], right - left, bottom - top, plan)
+        seen = np.ascontiguousarray(maps[index] if index < plan.cut else maps[index][:, ::-1])
+        if index % plan.cut >= plan.wholes:
+            seen = _without_mirror(seen, right - left, bottom - top, plan)
         target = (columns.stop - columns.start, rows.stop - rows.start)
         total[rows, columns] += np.asarray(Image.fromarray(seen).resize(target, Image.Resampling.BILINEAR))
         looks[rows, columns] += 1.0

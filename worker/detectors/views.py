@@ -6,8 +6,8 @@ the picture is; *native crops* keep the original pixels, where the traces of gen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,11 +27,15 @@ _JPEG_BLOCK = 8
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """Which views a detector sees: `wholes` (0 or 1) reduced wholes, then `crops` native crops, all `size` square."""
+    """Which views a detector sees: `wholes` (0 or 1) reduced wholes, then `crops` native crops, all `size` square.
+
+    With `mirrored`, all of them again with left and right changed: twice the work, for small views that can bear it.
+    """
 
     size: int
     wholes: int
     crops: int
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         """Refuse plans that give no view, or more crops than there are places for them."""
@@ -45,17 +49,27 @@ class ViewPlan:
     @property
     def count(self) -> int:
         """V, the number of views of every image."""
+        return self.cut * 2 if self.mirrored else self.cut
+
+    @property
+    def cut(self) -> int:
+        """Count the views that come first, as the image shows them."""
         return self.wholes + self.crops
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values; what is not mirrored says nothing of it, as bundles from before that was possible."""
+        return {key: value for key, value in asdict(self).items() if key != "mirrored" or value}
 
 
 def cut_views(image: Image.Image, plan: ViewPlan) -> Tensor:
     """Cut the planned views of an image of any size from 1x1 up.
 
     Returns:
-        uint8 tensor of shape (V, 3, size, size), the reduced whole first.
+        uint8 tensor of shape (V, 3, size, size), the reduced whole first, mirrored ones last.
     """
     views = [reduced_whole(image, plan.size)] * plan.wholes
     views += [native_crop(image, plan.size, across, down) for across, down in CROP_POSITIONS[: plan.crops]]
+    views += [view[:, ::-1] for view in views] if plan.mirrored else []
     stacked = np.stack(views)  # (V, H, W, 3)
     # NumPy moves the axes: torch would start threads for it, in each of a worker's many threads.
     return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))  # (V, 3, H, W)
@@ -85,7 +99,8 @@ def native_crop(image: Image.Image, size: int, across: float, down: float) -> ND
 def view_boxes(image_size: tuple[int, int], plan: ViewPlan) -> list[tuple[int, int, int, int]]:
     """Say where each view was cut from: (left, top, right, bottom) in pixels of the image, V of them."""
     wholes = [(0, 0, *image_size)] * plan.wholes
-    return wholes + [_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]]
+    boxes = wholes + [_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]]
+    return boxes * 2 if plan.mirrored else boxes
 
 
 def _crop_box(image_size: tuple[int, int], size: int, across: float, down: float) -> tuple[int, int, int, int]:

@@ -27,6 +27,7 @@ DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
     "clip, whole and crops": ("clip", {"tower": TOWER, "taps": [0]}, ViewPlan(32, 1, 2)),
     "convnext, native crops": ("convnext", {"network": NETWORK}, ViewPlan(48, 0, 3)),
     "convnext, overlapping stem": ("convnext", {"network": SMALL_VIEWS, "stem": [4, 8]}, ViewPlan(32, 1, 0)),
+    "convnext, mirrored": ("convnext", {"network": SMALL_VIEWS, "stem": [4, 8]}, ViewPlan(32, 1, 5, mirrored=True)),
     "convnext, high-pass channels": (
         "convnext",
         {"network": SMALL_VIEWS, "stem": [8, 8], "residual": 8.0},

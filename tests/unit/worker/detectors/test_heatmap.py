@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.unit.worker.detectors.conftest import DETECTORS
 from worker.detectors import heatmap as drawing
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import BundleParts
@@ -53,6 +54,17 @@ def test_maps_of_odd_images_keep_their_shape(detector: Detector, size: tuple[int
     assert max(heatmap.raw.shape) == 64
     assert (size[0] >= size[1]) == (heatmap.raw.shape[1] >= heatmap.raw.shape[0])
     assert np.isfinite(heatmap.raw).all()
+
+
+@pytest.mark.parametrize("detector", [DETECTORS["convnext, mirrored"]], indirect=True)
+def test_what_also_looks_at_mirror_images_says_the_same_of_one_and_maps_it_mirrored(detector: Detector) -> None:
+    image = noise(72, 52)  # crops then lie on whole pixels, and their mirror images too
+    mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    views = torch.stack([detector.views(image), detector.views(mirrored)])
+    torch.testing.assert_close(*detector.logits(views))
+    one, other = maps_of(detector, [image, mirrored])
+    assert one.raw.std() > 0
+    np.testing.assert_allclose(one.raw[:, ::-1], other.raw, rtol=1e-3, atol=1e-5)
 
 
 def test_hooks_are_gone_afterwards_even_when_the_pass_fails(detector: Detector) -> None:

@@ -39,6 +39,20 @@ def test_the_whole_comes_before_the_crops() -> None:
     assert torch.equal(views[1:], cut_views(image, ViewPlan(32, 0, 1)))
 
 
+def test_mirrored_views_come_last_and_name_the_boxes_they_were_cut_from() -> None:
+    image, plan = ramp(90, 70), ViewPlan(32, 1, 2, mirrored=True)
+    plain = cut_views(image, ViewPlan(32, 1, 2))
+    assert torch.equal(cut_views(image, plan), torch.cat([plain, plain.flip(-1)]))
+    assert view_boxes(image.size, plan) == 2 * view_boxes(image.size, ViewPlan(32, 1, 2))
+    assert plan.count == 6
+
+
+def test_a_plan_without_mirrors_is_written_as_before_there_were_any() -> None:
+    assert ViewPlan(32, 1, 2).to_json() == {"size": 32, "wholes": 1, "crops": 2}
+    mirrored = ViewPlan(32, 1, 2, mirrored=True)
+    assert ViewPlan(**mirrored.to_json()) == mirrored
+
+
 @pytest.mark.parametrize(("size", "wholes", "crops"), [(0, 1, 0), (32, 0, 0), (32, 2, 0), (32, 0, 6), (32, 1, -1)])
 def test_impossible_plans_are_refused(size: int, wholes: int, crops: int) -> None:
     with pytest.raises(ValueError, match="view"):
