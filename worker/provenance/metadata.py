@@ -25,7 +25,8 @@ _USER_COMMENT, _XP_COMMENT, _XP_KEYWORDS = 0x9286, 0x9C9C, 0x9C9E
 def beside_pixels(data: bytes) -> bytes:
     """Return the bytes of a file that hold no compressed pixels, in order; of formats not walked here, the whole file.
 
-    A marker or chunk that was tampered with is kept: whatever is not known to be pixels stays.
+    A marker or chunk that was tampered with is kept: whatever is not known to be pixels stays, of a WebP also both ends
+    of what says that it is.
     """
     try:
         if data.startswith(b"\xff\xd8\xff"):
@@ -66,8 +67,13 @@ def _webp(data: bytes) -> Iterator[bytes]:
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length + length % 2
-        if kind not in _WEBP_PIXELS or end > len(data):
+        if kind not in _WEBP_PIXELS or end > len(data) or end - at <= 2 * _TAIL:
             yield data[at:end]
+        else:
+            # Readers pass over what follows the picture, whatever it is called and however long the picture claims to
+            # be: four changed bytes would hide a manifest here.
+            yield data[at : at + _TAIL]
+            yield data[end - _TAIL : end]
         at = end
     yield data[at:]
 
@@ -103,7 +109,8 @@ def _words(opened: Image.Image) -> Words:
     texts.pop("icc_profile", None)
     texts.pop("exif", None)  # read as EXIF below
     try:
-        exif = opened.getexif()
+        # Not PNG's own method: it decodes the picture first, unbounded, to look for EXIF behind it.
+        exif = Image.Image.getexif(opened)
         named = {
             "Software": exif.get(ExifTags.Base.Software),
             "ImageDescription": exif.get(ExifTags.Base.ImageDescription),

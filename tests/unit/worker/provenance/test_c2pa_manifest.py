@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.decode import decode
 from worker.provenance.c2pa_manifest import has_traces, read_manifest
 from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
 from worker.provenance.metadata import beside_pixels
@@ -132,6 +133,24 @@ def test_thirteen_changed_bytes_leave_something_that_bars_clearing(
     told = read(damaged(signed, thirteen(signed, seed)), authority)
     assert told.bars_clearing
     assert not told.decides
+
+
+@pytest.mark.parametrize("name", [b"ALPH", b"ANMF", b"VP8 ", b"VP8L"])  # codespell:ignore alph
+def test_a_manifest_renamed_to_look_like_pixels_is_found(authority: Authority, picture: Picture, name: bytes) -> None:
+    signed = authority.sign(picture("WEBP"), mime="image/webp")
+    renamed = signed.replace(b"C2PA", name, 1)
+    decode(renamed, max_pixels=1_000_000)  # four bytes, and the picture is shown as before
+    told = read(renamed, authority)
+    assert told.bars_clearing
+    assert not told.decides
+
+
+def test_a_manifest_swallowed_by_the_picture_before_it_is_found(authority: Authority, picture: Picture) -> None:
+    signed = bytearray(authority.sign(picture("WEBP", quality=100, lossless=False), mime="image/webp"))
+    place = signed.index(b"VP8 ")
+    signed[place + 4 : place + 8] = (len(signed) - place - 8).to_bytes(4, "little")
+    decode(bytes(signed), max_pixels=1_000_000)
+    assert read(bytes(signed), authority).bars_clearing
 
 
 def test_one_changed_byte_of_the_pixels_breaks_the_signature(signed: bytes, authority: Authority) -> None:

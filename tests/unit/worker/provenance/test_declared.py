@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from worker.provenance.findings import Manifest, Provenance, SignatureState
 from worker.provenance.reading import read_provenance
@@ -88,6 +88,16 @@ def test_png_texts_of_every_kind_are_read(
     name: str, text: str, tag: str, *, compressed: bool, international: bool
 ) -> None:
     assert read(png(name, text, compressed=compressed, international=international)).tags == (tag,)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
+def test_words_are_read_without_decoding_any_pixels(
+    picture: Callable[..., bytes], form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []  # a few hundred kilobytes may be gigabytes of pixels
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda opened: decoded.append(opened.format))
+    read(picture(form))
+    assert decoded == []
 
 
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
