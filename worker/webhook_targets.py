@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from worker.errors import AssayError
@@ -17,6 +17,9 @@ from worker.errors import AssayError
 _HTTPS = 443
 _HTTP = 80
 _NAT64 = IPv6Network("64:ff9b::/96")
+# What Python 3.11 takes for public: addresses for protocols (RFC 6890, where a cloud keeps its metadata), Azure's host
+# as its virtual machines see it, and the site-local addresses of old (RFC 3879).
+_INNER = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"), IPv6Network("fec0::/10"))
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -105,6 +108,7 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address in _NAT64:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     special = not address.is_global or address.is_multicast or address.is_reserved
+    special = special or any(address in network for network in _INNER)
     return not special and all(map(is_public, _carried(address)))
 
 
