@@ -42,8 +42,10 @@ def configure_logging(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # boto's and the SQL driver's chatter is of use only when someone asks for it.
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "alembic", "PIL"):
+    # What these chat about is of use only when someone asks for it, and httpx would tell whole addresses of webhooks,
+    # which hold secrets with many platforms.
+    chatterers = ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "alembic", "PIL", "httpx")
+    for chatty in chatterers:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 

@@ -40,6 +40,7 @@ def test_the_libraries_logs_look_the_same_and_their_chatter_is_left_out(capsys: 
     configure_logging("INFO", "json")
     logging.getLogger("celery").warning("lost %s", "broker")  # noqa: TID251 - as that library does.
     logging.getLogger("botocore").info("chatter")  # noqa: TID251 - likewise.
+    logging.getLogger("httpx").info("POST https://platform.example/hook/secret")  # noqa: TID251 - likewise.
     [line] = logged(capsys)
     assert (line["event"], line["level"]) == ("lost broker", "warning")
 
