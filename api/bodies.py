@@ -80,8 +80,19 @@ async def read_form(request: Request, limit: int, held: Held) -> AsyncIterator[F
         return {"type": "http.request", "body": body or b"", "more_body": body is not None}
 
     counted = Request(request.scope, receive)
-    async with counted.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES) as form:
+    try:
+        form = await counted.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
+    except UnicodeError as error:
+        raise not_its_charset() from error
+    try:
         yield form
+    finally:
+        await form.close()
+
+
+def not_its_charset() -> ProblemError:
+    """Return the 400 of a form that is not in the character set that it names."""
+    return ProblemError(HTTPStatus.BAD_REQUEST, "The form is not in the character set that it names; send UTF-8.")
 
 
 def too_large(limit: int) -> ProblemError:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.console.pages import ConsoleRoute, go, page
-from api.console.visitor import COOKIE, HOME, FromVisitor, check_origin, check_token, safe_next
+from api.console.visitor import COOKIE, HOME, FromVisitor, check_origin, check_token, form_of, safe_next
 from api.services import FromApp
 from worker.store.api_keys import Scope
 from worker.store.console_sessions import LIFE
@@ -22,7 +22,7 @@ def show_sign_in(next: str | None = None, said: str | None = None) -> Response: 
 async def sign_in(request: Request, services: FromApp) -> Response:
     """Open a session for a good key; a wrong one is told so, and nothing else."""
     check_origin(request)
-    form = await request.form()
+    form = await form_of(request)
     wanted = safe_next(str(form.get("next") or ""))
     key = str(form.get("key") or "").strip()
     principal = await run_in_threadpool(services.keys.look_up, key) if key else None
@@ -47,7 +47,7 @@ async def sign_in(request: Request, services: FromApp) -> Response:
 async def sign_out(request: Request, services: FromApp, who: FromVisitor) -> Response:
     """End the session."""
     check_origin(request)
-    check_token(who, str((await request.form()).get("csrf") or ""))
+    check_token(who, str((await form_of(request)).get("csrf") or ""))
     await run_in_threadpool(services.stores.console_sessions.close, who.token)
     response = go(f"{HOME}/sign-in", said="signed_out")
     response.delete_cookie(COOKIE, path=HOME)

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from structlog.contextvars import bind_contextvars
 
+from api.bodies import not_its_charset
 from api.problems import ProblemError
 from worker.store.api_keys import Principal, Scope
 from worker.store.audit import Actor
@@ -134,11 +135,19 @@ class Sends:
         Raises:
             ProblemError: 403 for a form of elsewhere, or without the scope.
         """
-        fields = await request.form()
+        fields = await form_of(request)
         check_origin(request)
         check_token(who, str(fields.get(CSRF_FIELD) or request.headers.get(CSRF_HEADER) or ""))
         check_scope(who, self._scope)
         return Form(who, fields)
+
+
+async def form_of(request: Request) -> FormData:
+    """Return the form that a request brings; raises a ProblemError, 400, where it cannot be read."""
+    try:
+        return await request.form()
+    except UnicodeError as error:
+        raise not_its_charset() from error
 
 
 def check_scope(who: Visitor, scope: Scope) -> None:

@@ -159,4 +159,5 @@ class ApiKeys:
 
 def fingerprint(key: str) -> str:
     """Return what is kept of a key: its SHA-256, hex."""
-    return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    # Of a key that is none anything may come, halves of surrogate pairs too.
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -93,6 +93,13 @@ def test_a_form_without_a_file_is_422_and_a_broken_one_400(client: TestClient) -
     assert client.post("/v1/images", files=[("file", PNG), ("file", PNG)]).status_code == 400
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+def test_a_form_that_is_not_in_its_own_character_set_is_400(client: TestClient, charset: str) -> None:
+    form = '--b\r\nContent-Disposition: form-data; name="image_id"\r\n\r\n\xe4\r\n--b--\r\n'.encode("latin-1")
+    kind = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    assert client.post("/v1/images", content=form, headers=kind).status_code == 400
+
+
 def test_an_image_of_the_largest_size_is_taken_in_both_forms(world: World, client: TestClient) -> None:
     largest = PNG.ljust(world.services.max_image_bytes, b"\x00")
     assert client.post("/v1/images", content=largest, headers=RAW).status_code == 202

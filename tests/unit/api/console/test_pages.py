@@ -34,6 +34,15 @@ def test_nothing_but_styles_scripts_pictures_and_the_font_is_served(client: Test
     assert client.get(f"/console/static/{name}").status_code in {404, 303}
 
 
+FORM = '--b\r\nContent-Disposition: form-data; name="{}"\r\n\r\nassay_+2AA-\r\n--b--\r\n'
+
+
+@pytest.mark.parametrize(("charset", "status"), [("utf-7", 401), ("undefined", 400), ("idna", 401), ("nonsense", 401)])
+def test_a_key_in_any_character_set_is_wrong_and_no_defect(client: TestClient, charset: str, status: int) -> None:
+    kind = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    assert client.post("/console/sign-in", content=FORM.format("key"), headers=kind).status_code == status
+
+
 @pytest.mark.parametrize("wanted", ["/console", "/console/scans?state=dead", "/console?verdict=uncertain"])
 def test_pages_of_the_console_are_come_back_to(wanted: str) -> None:
     assert safe_next(wanted) == wanted
