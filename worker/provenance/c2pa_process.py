@@ -35,6 +35,10 @@ class C2paProcessError(TransientError):
     """The process that reads C2PA manifests does not start."""
 
 
+class _TooSlowError(Exception):
+    """The child did not answer in time."""
+
+
 class C2paProcess:
     """Calls like :func:`~worker.provenance.c2pa_manifest.read_manifest`; many threads may, one at a time is served."""
 
@@ -59,13 +63,25 @@ class C2paProcess:
             C2paProcessError: the child does not start, for reasons that are not the file's.
         """
         with self._lock:
-            child = self._started()
-            answer = self._asked(child, data, self._timeout)
+            answer = self._answered(data)
             if answer is None:
                 log.warning("c2pa_not_read", size_bytes=len(data), seconds=self._timeout)
                 self._end()
                 return Manifest(SignatureState.INVALID, problems=("cannot be read within the limits",))
         return manifest_of(json.loads(answer))
+
+    def _answered(self, data: bytes) -> bytes | None:
+        """Return the child's answer, None where this file is what it died of or took too long over."""
+        served_others = self._child is not None
+        try:
+            answer = self._asked(self._started(), data, self._timeout)
+            if answer is None and served_others:
+                # An earlier file may have left it too little memory, or the system has killed it.
+                self._end()
+                answer = self._asked(self._started(), data, self._timeout)
+        except _TooSlowError:
+            return None
+        return answer
 
     def close(self) -> None:
         """End the child."""
@@ -85,27 +101,44 @@ class C2paProcess:
             start_new_session=True,
         )
         # Its start, imports included, is not on the first file's account.
-        if self._asked(self._child, self._anchors.encode(), _START_SECONDS) is None:
+        try:
+            started = self._asked(self._child, self._anchors.encode(), _START_SECONDS)
+        except _TooSlowError:
+            started = None
+        if started is None:
             self._end()
             raise C2paProcessError
         return self._child
 
     def _asked(self, child: subprocess.Popen[bytes], data: bytes, seconds: float) -> bytes | None:
-        """Send bytes to the child and return its answer; None where it dies or takes too long."""
+        """Send bytes to the child and return its answer; None where it dies.
+
+        Raises:
+            _TooSlowError: it took too long, and was killed.
+        """
         assert child.stdin is not None  # noqa: S101 (given as pipes above)
         assert child.stdout is not None  # noqa: S101
-        killer = threading.Timer(seconds, child.kill)
+        too_slow = threading.Event()
+
+        def kill() -> None:
+            too_slow.set()
+            child.kill()
+
+        killer = threading.Timer(seconds, kill)
         killer.daemon = True
         killer.start()
         try:
             child.stdin.write(_LENGTH.pack(len(data)))
             child.stdin.write(data)
             child.stdin.flush()
-            return _received(child.stdout, _LONGEST_ANSWER)
+            answer = _received(child.stdout, _LONGEST_ANSWER)
         except OSError:
-            return None
+            answer = None
         finally:
             killer.cancel()
+        if answer is None and too_slow.is_set():
+            raise _TooSlowError
+        return answer
 
     def _end(self) -> None:
         child, self._child = self._child, None
