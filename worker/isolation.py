@@ -44,7 +44,8 @@ def decode_isolated(data: bytes, *, max_pixels: int, timeout_seconds: float, mem
         RuntimeError: the process failed for reasons that are not the image's.
     """
     limits = [str(max_pixels), str(memory_bytes), str(math.ceil(timeout_seconds) + 1)]
-    command = [sys.executable, "-m", "worker.isolation", *limits]
+    # -P: nothing is imported from the folder that this process happens to be in.
+    command = [sys.executable, "-P", "-m", "worker.isolation", *limits]
     try:
         child = subprocess.run(
             # In a session of its own: who stops the worker's group does not mean the child.

@@ -92,7 +92,8 @@ class C2paProcess:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self._end()
-        command = [sys.executable, "-m", "worker.provenance.c2pa_process", str(self._memory)]
+        # -P: nothing is imported from the folder that somebody scans.
+        command = [sys.executable, "-P", "-m", "worker.provenance.c2pa_process", str(self._memory)]
         self._child = subprocess.Popen(
             # In a session of its own: who stops the worker's group does not mean the child.
             command,

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -86,6 +87,16 @@ def test_a_process_that_cannot_start_is_not_the_file_s_fault(signed: bytes, monk
     with pytest.raises(C2paProcessError):
         reader(signed)
     monkeypatch.undo()
+    assert reader(signed).state is SignatureState.VALID
+    reader.close()
+
+
+def test_modules_in_the_folder_that_is_scanned_are_not_run(
+    signed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    reader = C2paProcess("", timeout_seconds=30, memory_bytes=MEMORY)
     assert reader(signed).state is SignatureState.VALID
     reader.close()
 
