@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,19 @@ settings.load_profile("assay")
 
 _TEMPLATE = "assay_template"
 _numbers = count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """Keep torch, where a chosen test imports it, to one thread: networks this small only lose by more."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
 
 
 @pytest.fixture(scope="session")

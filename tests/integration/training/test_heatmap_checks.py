@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.worker.detectors.test_planted_artefact import picture, trained
+from tests.planted_mark import picture, trained
 from training.evaluate_pictures import Pictures, open_pictures
 from training.heatmap_checks import heatmap_checks, in_words
 from worker.detectors.bundle import Bundle
