@@ -1,5 +1,7 @@
 """Celery, configured once: a bell that says which scan to look at, nothing more."""
 
+import socket
+
 from celery import Celery
 from kombu import Queue
 
@@ -8,6 +10,15 @@ from worker.settings import Settings
 SCAN_TASK = "assay.scan_image"
 TRAIN_TASK = "assay.train"
 TRAINING_QUEUE = "training"
+
+# As in worker.store.session: a broker whose machine is lost is noticed within half a minute. RabbitMQ's transport does
+# so by itself.
+_NOTICES_A_LOSS = {
+    socket.TCP_KEEPIDLE: 10,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 4,
+    socket.TCP_USER_TIMEOUT: 30_000,
+}
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -50,6 +61,7 @@ def transport_options(broker: str, sentinel_master: str | None) -> dict[str, obj
         "unacked_restore_throttle": 1,
         "health_check_interval": 25,
         "socket_keepalive": True,
+        "socket_keepalive_options": _NOTICES_A_LOSS,
         "socket_connect_timeout": 5,
         # Queues are emptied in the order that a worker names them: live images before history.
         "queue_order_strategy": "priority",

@@ -12,6 +12,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from worker.errors import TransientError
 
+# A server whose machine is lost says no word more. Linux alone would wait two hours for the answer to a query, and a
+# quarter of an hour for what was sent to arrive; so the connection is asked whether it lives: half a minute at most.
+_NOTICES_A_LOSS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
+
 _Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
 
 
@@ -88,6 +92,6 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
             max_overflow=4,
             pool_pre_ping=True,
             pool_timeout=10,
-            connect_args={"connect_timeout": 5, "application_name": "assay"},
+            connect_args={"connect_timeout": 5, "application_name": "assay", **_NOTICES_A_LOSS},
         )
     )

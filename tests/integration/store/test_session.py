@@ -1,5 +1,6 @@
 """A transaction commits, rolls back, or says that the database is away."""
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -56,6 +57,17 @@ def test_a_connection_cut_in_the_middle_is_a_transient_error_and_the_next_one_wo
     with pytest.raises(DatabaseDownError), database.transaction() as session:
         session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     assert duties(database) == []
+
+
+def test_a_server_that_vanishes_without_a_word_is_noticed_within_half_a_minute(database: Database) -> None:
+    # Linux would wait two hours for an answer that cannot come, and a quarter of an hour for what was sent to arrive.
+    with database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        with socket.socket(fileno=driver.fileno()) as wire:
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            told = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            wire.detach()
+    assert told == [10, 5, 4, 30_000]
 
 
 def test_connections_cut_while_idle_are_not_noticed_at_all(database: Database) -> None:

