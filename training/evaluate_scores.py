@@ -5,7 +5,6 @@ Decoding and cutting views run in threads ahead of the networks, as they do in t
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from worker.cores import cores
 from worker.decode import decode
 from worker.errors import PermanentError
 
@@ -79,7 +79,7 @@ def judge_images(bundle: Bundle, images: Iterable[Image.Image], total: int) -> J
 def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """Map in threads and in order, never more than a few items ahead of who takes the results."""
     waiting = iter(items)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         running = deque(pool.submit(function, item) for item in islice(waiting, _AHEAD))
         while running:
             yield running.popleft().result()

@@ -7,7 +7,6 @@ run needs no history and ends where it would have ended.
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from training.augment import AUGMENTATIONS
 from training.curves import Curves
 from training.schedule import keep_of, learning_rate_at, sampling_weights, steps_of
+from worker.cores import cores
 from worker.detectors.detector import normalise
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _seed(recipe: Recipe, run: Run) -> int:
 def _batches(draws: Draws, run: Run) -> DataLoader[tuple[Tensor, Tensor]]:
     """Draw ahead in other processes where a GPU would wait for them."""
     on_gpu = torch.device(run.device).type == "cuda"
-    workers = min(8, (os.cpu_count() or 2) // max(1, run.accelerator.num_processes)) if on_gpu else 0
+    workers = min(8, cores() // max(1, run.accelerator.num_processes)) if on_gpu else 0
     steps = itertools.count(run.at.step)
     return DataLoader(draws, batch_size=None, sampler=steps, num_workers=workers, pin_memory=on_gpu)
 

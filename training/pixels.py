@@ -7,7 +7,6 @@ so changed data is decoded anew.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from training.collection import Collection, DataError, sample, stamp
 from training.image_folder import open_collection
 from training.picture_facts import picture_facts
+from worker.cores import cores
 from worker.decode import decode
 from worker.detectors.views import native_crop, reduced_whole
 from worker.errors import PermanentError
@@ -84,7 +84,7 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
     pixels: Any = None  # uint8 (N, H, W, 3), a map of the file once the size is known
     unreadable = []
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
         tqdm(total=sum(map(len, chosen)), desc="decode", mininterval=2, file=sys.stderr) as bar,
     ):
         for collection, indices in zip(collections, chosen, strict=True):

@@ -30,6 +30,7 @@ from training.retrain_keep import register, run_prefix, upload_papers, write_pap
 from training.retrain_progress import Progress
 from training.train import Order, train
 from worker.bundle_places import BundleCopies
+from worker.cores import cores
 from worker.detectors.bundle import load_bundle, shipped_bundle
 from worker.detectors.bundle_folder import read_bundle, write_bundle
 from worker.detectors.device import pick_device, set_threads
@@ -255,7 +256,7 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format)
     end_with_parent()
     os.nice(NICENESS)
-    set_threads(settings.training_threads or max(1, (os.cpu_count() or 2) - 1))
+    set_threads(settings.training_threads or max(1, cores() - 1))
     sys.exit(execute(RunLease(arguments.run, arguments.token), settings))
 
 

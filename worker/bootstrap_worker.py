@@ -18,6 +18,7 @@ from worker.bootstrap import serve_metrics
 from worker.bundle_places import BundleCopies
 from worker.bundle_shelf import BundleMissingError, BundleShelf
 from worker.celery_app import make_celery
+from worker.cores import cores
 from worker.decode import Decoded, decode, share_freed_memory
 from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
 from worker.detectors.bundle_folder import read_bundle
@@ -84,7 +85,7 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
         decode=LimitedDecode(settings),
         read_manifest=manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes),
         # Looking at more images at once than there are cores only costs memory.
-        turns=threading.BoundedSemaphore(max(2, os.cpu_count() or 1)),
+        turns=threading.BoundedSemaphore(max(2, cores())),
         bundles=shelf,
         batcher=batcher,
         originals=Duplicates(database),

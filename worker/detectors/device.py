@@ -2,6 +2,8 @@
 
 import torch
 
+from worker.cores import cores
+
 _CPU_OUT_OF_MEMORY = "can't allocate memory"
 
 
@@ -19,9 +21,12 @@ def pick_device(name: str) -> str:
 
 
 def set_threads(count: int) -> None:
-    """Bound torch's CPU threads; 0 leaves torch's default, one for each core."""
-    if count:
-        torch.set_num_threads(count)
+    """Bound torch's CPU threads; 0 leaves torch's default, but never more than the cores this process may use.
+
+    Torch counts the machine's: in a container with two of 64, threads would mostly wait for each other.
+    """
+    if count or cores() < torch.get_num_threads():
+        torch.set_num_threads(count or cores())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,11 +5,25 @@ import torch
 from prometheus_client import REGISTRY
 
 from worker.bootstrap_worker import show_memory
-from worker.detectors.device import memory
+from worker.detectors import device
+from worker.detectors.device import memory, set_threads
 
 
 def test_a_cpu_has_no_memory_of_its_own_to_tell_of() -> None:
     assert memory("cpu") == {}
+
+
+@pytest.mark.parametrize(("asked", "cores", "given"), [(0, 2, 2), (0, 64, 6), (3, 2, 3)])
+def test_torch_takes_no_more_threads_by_itself_than_the_container_has_cores(
+    monkeypatch: pytest.MonkeyPatch, asked: int, cores: int, given: int
+) -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(6)  # as torch would begin on a machine with so many
+    monkeypatch.setattr(device, "cores", lambda: cores)
+    set_threads(asked)
+    found = torch.get_num_threads()
+    torch.set_num_threads(usual)
+    assert found == given
 
 
 @pytest.mark.gpu
