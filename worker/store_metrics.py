@@ -10,11 +10,19 @@ from sqlalchemy.orm import Session
 from worker.dispatch import QUEUES
 from worker.errors import TransientError
 from worker.log import get_logger
+from worker.store.drift import newest_measures
 from worker.store.scans import backlog
 from worker.store.session import Database
 from worker.store.tables import Duty, Scan, ScanState, TrainingRun, WebhookDelivery
 
 log = get_logger()
+
+_DRIFT = (
+    ("psi", "assay_drift_psi", "Population stability index of the day's probabilities."),
+    ("uncertain", "assay_drift_uncertain_share", "Share of the day's verdicts that are uncertain."),
+    ("disagreement", "assay_drift_disagreement_share", "Share of the day's images the detectors disagree on."),
+    ("feature_shift", "assay_drift_feature_shift", "Shift of the mean feature, in standard deviations."),
+)
 
 
 class StoreCollector(Collector):
@@ -27,7 +35,8 @@ class StoreCollector(Collector):
         """Yield what is there now."""
         try:
             with self._database.transaction() as session:
-                return [*_backlog(session), _dead(session), _training(session), *_webhooks(session), *_duties(session)]
+                now = [*_backlog(session), _dead(session), _training(session), *_webhooks(session), *_duties(session)]
+                return [*now, *_drift(session)]
         except TransientError as error:
             log.warning("store_metrics_postponed", error=error.detail)
             return ()
@@ -83,3 +92,21 @@ def _duties(session: Session) -> Sequence[Metric]:
         ages.add_metric([name], float(age))
         failures.add_metric([name], bad)
     return ages, failures
+
+
+def _drift(session: Session) -> Sequence[Metric]:
+    """Tell what the duty wrote down, whichever dispatcher it fell to: a gauge of its own grows stale in the others."""
+    told = newest_measures(session)
+    families = []
+    for name, metric, meaning in _DRIFT:
+        family = GaugeMetricFamily(metric, meaning, labels=["source"])
+        for source, measured in told.items():
+            if name in measured:
+                family.add_metric([source], measured[name])
+        families.append(family)
+    meaning = "Share of the canary photographs that are flagged."
+    canary = GaugeMetricFamily("assay_canary_false_positive_share", meaning, labels=())
+    for rate in (measured.get("canary", {}).get("rate") for measured in told.values()):
+        if rate is not None:
+            canary.add_metric((), rate)
+    return [*families, canary]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from worker.drift import Seen, feature_shift, measures
 from worker.store.bundles import champion
 from worker.store.session import Database
-from worker.store.tables import Drift, Feature, Image, Policy, Verdict
+from worker.store.tables import Bundle, BundleRole, Drift, Feature, Image, Policy, Verdict
 from worker.words import DecidedBy, VerdictValue
 
 _REFERENCE = timedelta(days=28)
@@ -74,6 +74,21 @@ class DriftMeasures:
         )
         with self._database.transaction() as session:
             return session.scalars(rows if source is None else rows.where(Drift.source == source)).all()
+
+
+def newest_measures(session: Session) -> dict[str, dict[str, Any]]:
+    """Return what is known of each source under the champion: today's, or yesterday's where today cannot tell yet."""
+    champions = select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION)
+    today = cast(func.timezone("UTC", func.now()), Date)
+    rows = (
+        select(Drift.source, Drift.measures)
+        .where(Drift.bundle_version.in_(champions), Drift.day >= today - 1)
+        .order_by(Drift.day)
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for source, told in session.execute(rows):
+        found.setdefault(source, {}).update({name: value for name, value in told.items() if value is not None})
+    return found
 
 
 # Of each source: percent, verdict, whether the detectors disagree, and how many.

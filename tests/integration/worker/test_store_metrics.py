@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from tests.conftest import Scanned
 from worker.store.session import connect
-from worker.store.tables import Duty, Scan, ScanState, TrainingRun
+from worker.store.tables import Drift, Duty, Scan, ScanState, TrainingRun
 from worker.store_metrics import StoreCollector
 
 
@@ -46,6 +46,33 @@ def test_dead_scans_training_runs_and_duties_are_told(scanned: Scanned) -> None:
     assert registry.get_sample_value("assay_duty_failed", {"duty": "sweep"}) == 1
     assert registry.get_sample_value("assay_duty_age_seconds", {"duty": "never-done"}) is None
     assert registry.get_sample_value("assay_webhook_deliveries_waiting") == 0
+
+
+def test_drift_is_told_alike_by_every_dispatcher_whichever_measured_it_last(scanned: Scanned) -> None:
+    scanned.crown("rolled-back")
+    champion = scanned.crown("b1")
+    assert champion == "b1"
+    registries = [registry_of(scanned), registry_of(scanned)]  # two dispatchers; the duty falls to either
+    days = ("2 days", "1 day", "0 days")
+    measured: list[dict[str, object]] = [
+        {"psi": 9.0, "uncertain": 0.9},
+        {"psi": 0.5, "uncertain": 0.5, "canary": {"rate": 0.4}},
+        {"psi": None, "uncertain": 0.1, "canary": {"rate": 0.0}},
+    ]
+    with scanned.database.transaction() as session:
+        for ago, told in zip(days, measured, strict=True):
+            day = session.scalar(text(f"SELECT (timezone('UTC', now()) - interval '{ago}')::date"))
+            session.add(Drift(day=day, source="posts", bundle_version=champion, measures=told))
+        session.add(Drift(day=day, source="posts", bundle_version="rolled-back", measures={"psi": 7.0}))
+    for registry in registries:
+        # Early in the day too few images are judged for an index: yesterday's stands.
+        assert registry.get_sample_value("assay_drift_psi", {"source": "posts"}) == 0.5
+        assert registry.get_sample_value("assay_drift_uncertain_share", {"source": "posts"}) == 0.1
+        assert registry.get_sample_value("assay_canary_false_positive_share") == 0.0
+    with scanned.database.transaction() as session:
+        session.execute(text("DELETE FROM drift WHERE day > current_date - 2"))
+    assert registries[0].get_sample_value("assay_drift_psi", {"source": "posts"}) is None
+    assert registries[0].get_sample_value("assay_canary_false_positive_share") is None
 
 
 def test_without_the_database_the_figures_are_absent_rather_than_old() -> None:

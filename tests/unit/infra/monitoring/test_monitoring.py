@@ -11,7 +11,6 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
-import worker.measure_drift
 import worker.metrics
 from api.metrics import HttpMetrics
 from worker.store_metrics import StoreCollector
@@ -72,7 +71,6 @@ def exported() -> Iterator[str]:
 
 
 def test_rules_and_dashboard_ask_for_nothing_that_nobody_tells(monitoring: Path) -> None:
-    assert worker.measure_drift.PSI
     assert worker.metrics.SCANS
     source = (monitoring.parents[1] / "worker" / "store_metrics.py").read_text()
     known = set(exported()) | set(_NAME.findall(source))
