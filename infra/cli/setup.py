@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Collection
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from infra.cli.environment import load_settings
@@ -60,17 +62,30 @@ def register_keys(database: Database, folder: Path) -> list[str]:
 
 
 def make_buckets(s3: "S3Client", settings: Settings, events_to: str | None) -> list[str]:
-    """Make missing buckets, keep versions of uploads, and send the uploads' events on; return the new buckets."""
-    known = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-    new = sorted({*settings.upload_buckets, settings.artifact_bucket} - known)
+    """Make missing buckets, those for uploads with versions, and send the uploads' events on; return the new buckets.
+
+    A bucket that is there belongs to somebody: to keep versions in it is for its owner to say, and cannot be undone.
+    """
+    wanted = {*settings.upload_buckets, settings.artifact_bucket}
+    new = [bucket for bucket in sorted(wanted) if not _exists(s3, bucket)]
     for bucket in new:
         s3.create_bucket(Bucket=bucket)
-    for bucket in settings.upload_buckets:
-        if s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
+        if bucket in settings.upload_buckets:
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        if events_to:
-            _send_events(s3, bucket, events_to, _EVENTS)
+    for bucket in settings.upload_buckets if events_to else ():
+        _send_events(s3, bucket, str(events_to), _EVENTS)
     return new
+
+
+def _exists(s3: "S3Client", bucket: str) -> bool:
+    """Ask for the bucket alone: a role that may list all of an account's buckets is wider than Assay needs."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _send_events(s3: "S3Client", bucket: str, arn: str, events: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,26 @@ def test_buckets_are_made_with_versions_and_their_events_and_a_second_time_chang
     assert [found["QueueArn"] for found in told] == [arn]
     # What Assay writes itself must never come back as an event.
     assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=artifacts)
+
+
+def test_a_platform_s_own_buckets_are_left_as_they_are_by_a_role_that_may_not_change_them(
+    object_store: Buckets,
+) -> None:
+    s3 = object_store.s3
+    asked: list[str] = []
+    settings = Settings.model_validate(
+        {"upload_buckets": [object_store.plain], "artifact_bucket": object_store.artifacts}
+    )
+
+    def note(model: Any, **_: Any) -> None:
+        asked.append(model.name)
+
+    s3.meta.events.register("before-call.s3", note, unique_id="asked")
+    assert make_buckets(s3, settings, None) == []
+    s3.meta.events.unregister("before-call.s3", unique_id="asked")
+    # What infra/aws grants; to keep versions from now on is for the bucket's owner to say, and cannot be undone.
+    assert asked == ["HeadBucket", "HeadBucket"]
+    assert "Status" not in s3.get_bucket_versioning(Bucket=object_store.plain)
 
 
 def test_notifications_of_others_are_kept(object_store: Buckets) -> None:
