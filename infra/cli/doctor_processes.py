@@ -89,8 +89,10 @@ def flower(settings: Settings) -> str:
     """Ask Flower whether it lives; it only runs where it has a password."""
     doors = _embedded_doors(settings)
     if doors is None and settings.flower_basic_auth is None:
-        return "not set up; it needs ASSAY_FLOWER_BASIC_AUTH"
-    url = doors.flower_url if doors else f"http://{settings.api_host}:{settings.flower_port}"
+        return "not asked; it runs where ASSAY_FLOWER_BASIC_AUTH is set"
+    if doors is None and "flower_host" not in settings.model_fields_set:
+        return "not asked; ASSAY_FLOWER_HOST does not say where it is"
+    url = doors.flower_url if doors else f"http://{settings.flower_host}:{settings.flower_port}"
     with without_proxy().open(f"{url}/healthcheck", timeout=_ANSWER_SECONDS):
         return f"{url} answers"
 

@@ -3,6 +3,7 @@
 Only what containers give (networks, mounted secrets, an interpreter named `python`) is replaced, by one declared map.
 """
 
+import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -91,6 +92,14 @@ def test_an_event_that_the_object_store_posts_is_taken_with_its_own_key_alone(co
     looked = httpx2.get(f"{compose.url('api')}/v1/images/posted.jpg", headers=key(compose, "ingest_key"), timeout=10)
     assert looked.status_code == 403
     assert compose.wait_ended("posted.jpg", 120).verdict in VERDICTS
+
+
+def test_the_doctor_finds_every_part_well_from_where_the_guide_sends_operators(compose: ComposeProcesses) -> None:
+    done = compose.run("api", "python", "-m", "infra.cli", "doctor", "--json")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [finding for finding in found if not finding["healthy"]] == []
+    assert done.returncode == 0
+    assert len(found) == 12
 
 
 def test_setup_changes_nothing_when_it_runs_again(compose: ComposeProcesses) -> None:

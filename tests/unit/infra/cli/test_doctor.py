@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.cli import doctor, doctor_processes
 from infra.cli.doctor import examine
 from worker.settings import Settings
 
@@ -23,6 +24,7 @@ def test_a_machine_where_nothing_runs_gets_advice_for_each_part_and_no_secret(
         sqs_endpoint_url=f"http://{NOWHERE}",
         data_dir=tmp_path,
         api_port=9,
+        flower_host="127.0.0.1",
         flower_port=9,
         flower_basic_auth="assay:hunter2",
         bundle="no-such-bundle",
@@ -34,3 +36,15 @@ def test_a_machine_where_nothing_runs_gets_advice_for_each_part_and_no_secret(
     for part in ailing:
         assert findings[part].advice
     assert "hunter2" not in repr(findings)
+
+
+def test_in_an_image_without_torch_nothing_is_said_against_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `assay doctor` runs in the API's image, where operators are sent.
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
+    assert doctor._bundle(Settings(bundle="no-such-bundle")).startswith("not looked at here")
+
+
+def test_flower_is_asked_only_where_somebody_said_where_it_is(tmp_path: Path) -> None:
+    # A cluster's secret is mounted whole, its password with it, into pods from which Flower cannot be reached.
+    elsewhere = Settings(data_dir=tmp_path, flower_basic_auth="assay:hunter2", flower_port=9)
+    assert doctor_processes.flower(elsewhere).startswith("not asked")
