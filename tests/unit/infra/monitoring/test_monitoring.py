@@ -41,6 +41,20 @@ def test_promtool_is_content(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_promtool_is_content_with_the_cluster_s_scraping(
+    monitoring: Path, debian_program: Callable[[str], str], tmp_path: Path
+) -> None:
+    # Debian's promtool is built without Kubernetes; all else of the file is checked.
+    told = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())
+    for job in told["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs")
+        job["static_configs"] = [{"targets": ["127.0.0.1:1"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(told))
+    command = [debian_program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_alert_is_tested_both_ways(monitoring: Path, alerts: list[dict[str, Any]]) -> None:
     tests = yaml.safe_load((monitoring / "rules_test.yml").read_text())["tests"]
     named = {test["name"] for test in tests}
@@ -58,6 +72,19 @@ def test_every_alert_says_how_urgent_it_is_and_which_page_helps(repository: Path
     slugs = {page.lower().replace(" ", "-") for page in pages}
     assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
     assert {alert["annotations"]["runbook"] for alert in alerts} - slugs == set()
+
+
+def test_every_job_that_a_rule_names_is_one_that_is_scraped(monitoring: Path, repository: Path) -> None:
+    rules = (monitoring / "rules.yml").read_text()
+    named = {job for found in re.findall(r'job=~?"([^"]+)"', rules) for job in found.split("|")}
+    compose = {job["job_name"] for job in yaml.safe_load((monitoring / "prometheus.yml").read_text())["scrape_configs"]}
+    # In a cluster a pod's component becomes its job.
+    [cluster] = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())["scrape_configs"]
+    component = "__meta_kubernetes_pod_label_app_kubernetes_io_component"
+    assert {"source_labels": [component], "target_label": "job"} in cluster["relabel_configs"]
+    base = "\n".join(path.read_text() for path in (repository / "infra" / "kubernetes" / "base").glob("*.yaml"))
+    components = set(re.findall(r"labels: {app\.kubernetes\.io/component: (\w+)}", base)) - {"setup"}
+    assert named == compose | components
 
 
 def exported() -> Iterator[str]:
