@@ -68,7 +68,18 @@ def test_the_guide_s_commands_do_what_it_says(
     wait_until(lambda: state_of(compose, dead) == ScanState.COMPLETED, 120, "the replayed scan")
     # Asked for: a rescan, under the operator's own words.
     with compose.database.transaction() as session:
-        assert [rescan.reason for rescan in session.scalars(select(Rescan))] == ["the guide"]
+        reasons = list(session.scalars(select(Rescan.reason).order_by(Rescan.id)))
+        judged = {verdict.bundle_version for verdict in session.scalars(select(Verdict))}
+    assert reasons == ["the guide", f"{judged.pop()} was bad"]
+    assert judged == set()
+
+    # What a bad bundle said is said anew, under a policy that differs from the former in its number alone.
+    def said_anew() -> bool:
+        with compose.database.transaction() as session:
+            found = session.execute(select(Verdict.image_pk, Verdict.policy_version))
+            return sorted(map(tuple, found)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+    wait_until(said_anew, 120, "the verdicts under the policy set anew")
 
 
 def environment(compose: ComposeProcesses, folder: Path) -> dict[str, str]:

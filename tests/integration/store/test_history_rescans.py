@@ -11,6 +11,7 @@ from worker.store.audit import Actor
 from worker.store.bundles import register_bundle
 from worker.store.history_rescans import HistoryFilter, HistoryRescans
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
+from worker.store.policies import Policies, PolicyTerms
 from worker.store.promotion import UnknownBundleError
 from worker.store.rescans import NoChampionError
 from worker.store.scans import ImageFacts, Scans
@@ -146,3 +147,29 @@ def test_a_bundle_that_nobody_knows_rescans_nothing(rescans: HistoryRescans, dat
         session.execute(text("UPDATE bundle SET role = 'registered'"))
     with pytest.raises(NoChampionError):
         rescans.add(ME, HistoryFilter(), rate=1, reason="tests")
+
+
+def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_policy_set_anew(
+    scanned: Scanned, rescans: HistoryRescans
+) -> None:
+    ask(rescans)
+    later(scanned)
+    rescans.step()
+    judge(scanned, BULK_QUEUE, lambda _: 0.9)
+
+    def go_back() -> int:
+        """As infra/README.md says: what `b2` judged, once more by the one that served before."""
+        rescans.add(ME, HistoryFilter(judged_by="b2"), rate=100.0, reason="tests", bundle_version="b1")
+        later(scanned)
+        return rescans.step()
+
+    # An image has one verdict of a bundle and a policy: those of `b1` are there, below those of `b2`.
+    assert go_back() == 0
+    policies = Policies(scanned.database)
+    (policy,) = policies.page(limit=1)
+    terms = PolicyTerms(policy.prior_shift, policy.false_positive_budget, policy.miss_budget, dict(policy.by_source))
+    policies.add(ME, terms)
+    assert go_back() == IMAGES
+    judge(scanned, BULK_QUEUE, lambda _: 0.3)
+    newest = {verdict.image_pk: verdict for verdict in sorted(scanned.verdicts(), key=lambda verdict: verdict.id)}
+    assert {verdict.bundle_version for verdict in newest.values()} == {"b1"}
