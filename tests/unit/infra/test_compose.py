@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api.main import _UPLOADS_HELD
 from infra.cli.init import write_secrets
 from infra.cli.main import app
 from infra.compose import Service, read_services
@@ -80,6 +81,17 @@ def test_our_processes_are_on_a_read_only_root_and_may_do_nothing_special(servic
     held = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     for name, service in ours.items():
         assert {key: service.raw.get(key) for key in held} == held, name
+
+
+def test_the_api_has_room_for_all_the_uploads_that_it_takes_at_once(services: dict[str, Service]) -> None:
+    held = _UPLOADS_HELD * Settings().max_image_bytes
+    megabytes = {"m": 2**20, "g": 2**30}
+    [tmp] = services["api"].raw["tmpfs"]
+    size = tmp.partition("size=")[2]
+    memory = services["api"].raw["deploy"]["resources"]["limits"]["memory"]
+    # A form lies in /tmp until it is whole, which is memory too, and then once more in the process.
+    assert int(size[:-1]) * megabytes[size[-1]] > held
+    assert int(memory[:-1]) * megabytes[memory[-1]] > 2 * held + 2**29
 
 
 def test_each_secret_is_a_file_that_init_writes_and_some_service_reads(

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from infra.cli.main import app
+from infra.compose import read_services
 from worker.settings import Settings
 
 OVERLAYS = ("cpu", "gpu")
@@ -91,6 +92,28 @@ def test_a_worker_is_given_longer_to_end_than_its_longest_batch(built: list[Mani
     longest = float(of_kind(built, "ConfigMap")["assay"]["data"]["ASSAY_BATCH_TIMEOUT_SECONDS"])
     for name in ("worker", "training"):
         assert pods(built)[name]["terminationGracePeriodSeconds"] > longest
+
+
+def test_an_upgrade_leaves_the_number_of_workers_to_keda(built: list[Manifest]) -> None:
+    # `apply` would set it back in the middle of a backlog.
+    [scaled] = of_kind(built, "ScaledObject").values()
+    counted = {name for name, found in of_kind(built, "Deployment").items() if "replicas" in found["spec"]}
+    assert counted == OURS - {scaled["spec"]["scaleTargetRef"]["name"]}
+
+
+def test_the_api_goes_on_answering_until_nobody_is_sent_to_it_any_more(built: list[Manifest]) -> None:
+    spec = pods(built)["api"]
+    command, seconds = spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert (command, float(seconds) < spec["terminationGracePeriodSeconds"] / 2) == ("sleep", True)
+
+
+def test_what_has_shared_memory_in_compose_has_it_in_a_cluster(built: list[Manifest], repository: Path) -> None:
+    # torch hands batches from process to process through it, and 64 MB, the usual size, is less than one of them.
+    services = read_services(repository / "docker-compose.yml")
+    assert services["training-worker"].raw["shm_size"] == "2g"
+    spec = pods(built)["training"]
+    assert {"name": "shm", "mountPath": "/dev/shm"} in spec["containers"][0]["volumeMounts"]  # noqa: S108 - what is meant
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}} in spec["volumes"]
 
 
 def test_workers_want_a_gpu_where_the_overlay_says_so(built: list[Manifest], overlay: str) -> None:
