@@ -3,17 +3,19 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from worker.celery_app import make_celery
 from worker.delete_objects import DeleteObjects
 from worker.dispatch import Dispatcher, Schedule, ScheduledDuty
-from worker.errors import AssayError
-from worker.fetch import object_store, s3_client
+from worker.errors import AssayError, TransientError
+from worker.fetch import ObjectStore, object_store, s3_client
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
@@ -88,10 +90,21 @@ def run_listener(settings: Settings) -> None:
     database = build_database(settings)
     rounds = Rounds("listener", _LONGEST_ROUND_SECONDS, time.monotonic)
     register = build_register(settings, database)
-    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, register, rounds.note)
+    answers = partial(parts_answer, database, object_store(settings), settings.upload_buckets)
+    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, register, rounds.note, answers)
     stop = stop_on_signal()
     serve_metrics(settings, rounds.alive)
     listener.run(stop)
+
+
+def parts_answer(database: Database, objects: ObjectStore, buckets: Sequence[str]) -> bool:
+    """Tell whether the database and the object store can be reached; one bucket alone may well be lacking."""
+    try:
+        with database.transaction() as session:
+            session.execute(text("SELECT 1"))
+    except TransientError:
+        return False
+    return any(objects.reachable(bucket) for bucket in buckets)
 
 
 def build_database(settings: Settings) -> Database:

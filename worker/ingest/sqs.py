@@ -26,6 +26,9 @@ log = get_logger()
 _BATCH = 10  # the most that SQS hands out in one receive
 _LONG_POLL_SECONDS = 5
 _PAUSE_AFTER_TROUBLE_SECONDS = 2.0
+_POSTPONED = "postponed"
+# What became otherwise of a message leaves it in the queue, and it comes again.
+_ACKNOWLEDGED = {"registered", "refused"}
 
 
 class Registers(Protocol):
@@ -44,18 +47,30 @@ class SqsListener:
         queue_url: str,
         register: Registers,
         note_round: Callable[[], None] = lambda: None,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Keep the parts.
+
+        Args:
+            client: of the queue.
+            queue_url: the queue's address.
+            register: registers an object and commits.
+            note_round: told of each round.
+            answers: tells whether database and object store can be reached, asked after a message that met an outage.
+        """
         self._client = client
         self._queue_url = queue_url
         self._register = register
         self._note_round = note_round
+        self._answers = answers
 
     def run(self, stop: threading.Event) -> None:
         """Listen until ``stop`` is set; trouble with the queue is logged and waited out."""
         with ThreadPoolExecutor(_BATCH, thread_name_prefix="ingest") as pool:
             while not stop.is_set():
                 try:
-                    self.receive_once(pool)
+                    if _POSTPONED in self._receive(pool, _LONG_POLL_SECONDS):
+                        self._wait_out(stop)
                 except (ClientError, BotoCoreError) as error:
                     log.warning("sqs_unreachable", error=str(error))
                     SQS_TROUBLE.inc()
@@ -64,11 +79,21 @@ class SqsListener:
 
     def receive_once(self, pool: ThreadPoolExecutor, wait_seconds: int = _LONG_POLL_SECONDS) -> int:
         """Receive once and handle what came; return how many messages were acknowledged."""
+        return sum(outcome in _ACKNOWLEDGED for outcome in self._receive(pool, wait_seconds))
+
+    def _wait_out(self, stop: threading.Event) -> None:
+        """Receive nothing while a part is away: each receive counts, and good events would end as dead letters."""
+        while not self._answers() and not stop.wait(_PAUSE_AFTER_TROUBLE_SECONDS):
+            self._note_round()
+
+    def _receive(self, pool: ThreadPoolExecutor, wait_seconds: int) -> list[str]:
+        """Receive, handle and acknowledge; return what became of each message."""
         answer = self._client.receive_message(
             QueueUrl=self._queue_url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=wait_seconds
         )
         messages = answer.get("Messages", [])
-        handled = [message for message, done in zip(messages, pool.map(self._handle, messages), strict=True) if done]
+        outcomes = list(pool.map(self._handle, messages))
+        handled = [message for message, outcome in zip(messages, outcomes, strict=True) if outcome in _ACKNOWLEDGED]
         if handled:
             self._client.delete_message_batch(
                 QueueUrl=self._queue_url,
@@ -77,14 +102,14 @@ class SqsListener:
                     for number, message in enumerate(handled)
                 ],
             )
-        return len(handled)
+        return outcomes
 
-    def _handle(self, message: "MessageTypeDef") -> bool:
-        """Register what one message says; False leaves it in the queue to come again."""
+    def _handle(self, message: "MessageTypeDef") -> str:
+        """Register what one message says; return what became of it."""
         with bound_contextvars(message_id=message.get("MessageId")):
             outcome = self._outcome(message.get("Body", ""))
         EVENTS.labels(outcome).inc()
-        return outcome in {"registered", "refused"}
+        return outcome
 
     def _outcome(self, body: str) -> str:
         outcome = "registered"
@@ -99,7 +124,7 @@ class SqsListener:
             return "unknown"
         except TransientError as error:
             log.warning("event_postponed", error=error.detail)
-            return "postponed"
+            return _POSTPONED
         except Exception:  # the boundary of a message: a defect that meets one must not hold up the others.
             log.exception("event_failed")
             return "failed"

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Buckets
+from worker.errors import TransientError
 from worker.ingest.register import Register
 from worker.ingest.s3_events import ObjectCreated
 from worker.ingest.sqs import Registers, SqsListener
@@ -81,6 +82,38 @@ def test_while_the_database_is_down_messages_stay_and_afterwards_none_is_lost(
     assert waiting(object_store) == 1
     assert make_listener_again(object_store, database).receive_once(pool, wait_seconds=5) == 1
     assert keys(database) == ["a.png"]
+
+
+@pytest.mark.parametrize(("asked_before_it_ends", "receives"), [(30, 2), (0, 12)])
+def test_an_outage_however_long_takes_no_message_to_the_dead_letter_queue_but_a_bad_object_does(
+    object_store: Buckets, asked_before_it_ends: int, receives: int
+) -> None:
+    received: list[str] = []
+    asked: list[str] = []
+    stop = FakeStop(1000)
+
+    def answers() -> bool:
+        asked.append("database and store")
+        return len(asked) > asked_before_it_ends
+
+    def register(created: ObjectCreated) -> None:
+        del created
+        if not asked or (not asked_before_it_ends and len(received) < receives):
+            raise TransientError("it does not answer")
+        stop.set()
+
+    def note(model: Any, **_: Any) -> None:
+        received.append(model.name)
+
+    make_listener(object_store, register)
+    listener = SqsListener(object_store.sqs, object_store.queue_url, register, answers=answers)
+    send(object_store, event_of("b", "a.png"))
+    sqs = object_store.sqs
+    sqs.meta.events.register("before-call.sqs.ReceiveMessage", note, unique_id="received")
+    listener.run(stop)
+    sqs.meta.events.unregister("before-call.sqs.ReceiveMessage", unique_id="received")
+    # Each receive counts, and the tenth is the last.
+    assert (len(received), waiting(object_store)) == (receives, 0)
 
 
 def make_listener_again(store: Buckets, database: Database) -> SqsListener:
