@@ -8,12 +8,14 @@ from sqlalchemy import select
 
 from tests.conftest import Scanned
 from tests.integration.store.test_duplicates import scanned_once
+from worker.errors import Reason
 from worker.store.audit import Actor
 from worker.store.heatmap_requests import Asked, HeatmapRequests, NotJudgedError
 from worker.store.queries import Queries
 from worker.store.rescans import Rescans
 from worker.store.scans import Scans
-from worker.store.tables import Heatmap, Scan, ScanKind, ScanState
+from worker.store.tables import Heatmap, Scan, ScanKind, ScanState, WebhookDelivery
+from worker.store.webhook_endpoints import Event, WebhookEndpoints
 
 pytestmark = pytest.mark.integration
 
@@ -85,6 +87,24 @@ def test_a_request_is_not_shown_as_the_image_s_scan(judged: Scanned) -> None:
     assert served is not None
     assert served.scan is not None
     assert (served.scan.kind, served.scan.state) == (ScanKind.LIVE, ScanState.COMPLETED)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_nobody_is_told_of_heatmaps_that_cannot_be_drawn(judged: Scanned, *, gone: bool) -> None:
+    events = [Event.SCAN_REJECTED, Event.SCAN_DEAD]
+    WebhookEndpoints(judged.database).add(ME, "https://platform.example/", events)
+    asked = HeatmapRequests(judged.database).ask(ME, "a.png")
+    assert asked is not None
+    judged.dispatch()
+    scans = Scans(judged.database)
+    lease = scans.lease(asked.scan_id or 0, 60)
+    assert lease is not None
+    if gone:
+        scans.reject(lease, Reason.GONE, "deleted")
+    else:
+        scans.fail(lease, "cannot be drawn", retry_in=None)
+    with judged.database.transaction() as session:
+        assert session.scalars(select(WebhookDelivery)).all() == []
 
 
 def test_a_request_that_died_can_be_asked_for_again(judged: Scanned) -> None:
