@@ -72,7 +72,7 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
     Args:
         terms: of the policy that might be.
         figures: of the bundle that gave the verdicts.
-        judged: its verdicts; what was lifted because of a tag in the file stays lifted.
+        judged: its verdicts; where what the file says of its origin bars clearing it, nothing is cleared.
     """
     columns = terms.columns()
     cuts: dict[str, Thresholds] = {}
@@ -99,4 +99,4 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
 
 def _again(one: Judged, prior_shift: float, cuts: Thresholds) -> VerdictValue:
     after = compare(shift(one.probability, prior_shift - one.prior_shift), cuts)
-    return one.verdict if one.lifted and after is VerdictValue.NOT_AI_GENERATED else after
+    return VerdictValue.UNCERTAIN if one.barred and after is VerdictValue.NOT_AI_GENERATED else after

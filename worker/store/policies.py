@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import false, func, or_, select
 
+from worker.provenance.findings import SignatureState
 from worker.store.audit import Actor, record
 from worker.store.session import Database
 from worker.store.tables import Image, Policy, Verdict
@@ -40,7 +41,7 @@ class Judged:
         verdict: what was said.
         probability: as recorded, with ``prior_shift`` in it.
         prior_shift: of the policy that it was judged by.
-        lifted: whether a tag in the file lifted it above what its probability says.
+        barred: whether what the file says of its origin bars clearing it, whatever its probability.
     """
 
     image_id: str
@@ -48,7 +49,7 @@ class Judged:
     verdict: VerdictValue
     probability: float
     prior_shift: float
-    lifted: bool
+    barred: bool
 
 
 class Policies:
@@ -89,9 +90,15 @@ class Policies:
             .limit(_NEWEST)
             .subquery()
         )
-        lifted = (Verdict.verdict == VerdictValue.UNCERTAIN) & (Verdict.probability < Verdict.lower_threshold)
+        barred = func.coalesce(
+            or_(
+                Verdict.provenance["declares_ai"].as_boolean(),
+                Verdict.provenance["c2pa", "state"].as_string() == SignatureState.INVALID,
+            ),
+            false(),
+        )
         verdicts = (
-            select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift, lifted)
+            select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift, barred)
             .join(newest, newest.c.id == Verdict.id)
             .join(Image, Image.id == Verdict.image_pk)
             .join(Policy, Policy.version == Verdict.policy_version)
