@@ -16,6 +16,7 @@ from worker.store.tables import TrainingEvent, TrainingRun
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS = 300
+_ID_DIGITS = 18  # more might be no bigint
 # Proxies close what is silent; a comment is no event.
 _SIGN_OF_LIFE = ": waiting\n\n"
 
@@ -28,6 +29,12 @@ class TellsOfRuns(Protocol):
 
     def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
         """Return what it told."""
+
+
+def last_seen(header: str | None, after: int) -> int:
+    """Return the id of the event to go on after: what `Last-Event-ID` names, ``after`` where that is no id of ours."""
+    named = header or ""
+    return int(named) if named.isdecimal() and len(named) <= _ID_DIGITS else after
 
 
 def event_stream(runs: TellsOfRuns, run_id: int, after: int) -> StreamingResponse:

@@ -13,7 +13,7 @@ from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.cursors import MAX_ID, decode_cursor, next_cursor
 from api.problems import ProblemError
 from api.routes.training_runs import REPORT_PAGE, NewRun
-from api.run_stream import event_stream
+from api.run_stream import event_stream, last_seen
 from api.services import FromApp
 from worker.store.api_keys import Scope
 from worker.store.tables import TrainingRun
@@ -123,8 +123,8 @@ def stream_events(
     """Send what a run tells as it comes."""
     assert who  # noqa: S101 - named to be signed in
     _known(services, run_id)
-    last = request.headers.get("last-event-id", "")
-    return event_stream(services.stores.training_runs, run_id, int(last) if last.isdecimal() else after)
+    last = last_seen(request.headers.get("last-event-id"), after)
+    return event_stream(services.stores.training_runs, run_id, last)
 
 
 @router.get("/{run_id}/report")

@@ -12,7 +12,7 @@ from api.auth import Admin, Needs
 from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.idempotency import Once, OnceRoute
 from api.problems import WITH_BODY, ProblemError, problems
-from api.run_stream import event_stream
+from api.run_stream import event_stream, last_seen
 from api.schemas import FromRow
 from api.services import FromApp
 from api.texts import Line, Name
@@ -154,8 +154,8 @@ def list_training_events(
     """Return what a run told; with `Accept: text/event-stream`, send it as it comes (`Last-Event-ID` goes on)."""
     run = _known(services, run_id)
     if _STREAM in request.headers.get("accept", ""):
-        last = request.headers.get("last-event-id", "")
-        return event_stream(services.stores.training_runs, run_id, int(last) if last.isdecimal() else after)
+        last = last_seen(request.headers.get("last-event-id"), after)
+        return event_stream(services.stores.training_runs, run_id, last)
     events = services.stores.training_runs.events(run_id, after=after, limit=limit)
     told = RunEvents(
         items=[RunEvent.model_validate(event) for event in events],

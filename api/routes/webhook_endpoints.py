@@ -152,9 +152,11 @@ def remove_webhook_endpoint(endpoint_id: EndpointId, services: FromApp, actor: A
         raise _unknown()
 
 
-@router.post("/{endpoint_id}/rotate", responses=problems(404))
-def rotate_webhook_secret(endpoint_id: EndpointId, services: FromApp, actor: Admin) -> EndpointWithSecret:
-    """Give an endpoint a new secret; for 24 hours both sign."""
+@router.post("/{endpoint_id}/rotate", responses=problems(404, 409, *WITH_BODY))
+def rotate_webhook_secret(
+    endpoint_id: EndpointId, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> EndpointWithSecret:
+    """Give an endpoint a new secret; for 24 hours both sign. A second rotation ends the first secret at once."""
     made = services.stores.webhook_endpoints.rotate(actor, endpoint_id)
     if made is None:
         raise _unknown()

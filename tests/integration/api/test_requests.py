@@ -102,6 +102,15 @@ def test_a_key_that_cannot_be_is_refused(client: TestClient, key: str) -> None:
     assert client.post("/v1/training-runs", json={"recipe": "wild"}, headers=headers).status_code == 422  # type: ignore[arg-type]
 
 
+def test_a_rotation_that_is_sent_again_leaves_the_secret_before_it_good(client: TestClient) -> None:
+    hook = {"url": "https://platform.example/", "events": ["scan.dead"]}
+    made = client.post("/v1/webhook-endpoints", json=hook).json()
+    first, again = (
+        client.post(f"/v1/webhook-endpoints/{made['id']}/rotate", headers=once("rotate")).json() for _ in range(2)
+    )
+    assert first["secret"] == again["secret"] != made["secret"]
+
+
 # --- Answered from what is known ------------------------------------------------
 def test_what_still_holds_is_not_sent_again_until_it_changes(client: TestClient, rows: Rows) -> None:
     verdict = rows.verdict(rows.image("cat"))

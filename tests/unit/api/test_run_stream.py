@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from api.run_stream import told
+import pytest
+
+from api.run_stream import last_seen, told
 from worker.store.tables import TrainingEvent, TrainingRun
 
 
@@ -51,3 +53,8 @@ def test_it_goes_on_after_the_last_event_that_was_seen() -> None:
         'id: 3\nevent: progress\ndata: {"step": 3}\n\n',
         "event: end\ndata: {}\n\n",
     ]
+
+
+@pytest.mark.parametrize(("header", "after"), [("9", 9), (None, 4), ("", 4), ("-1", 4), ("9" * 30, 4), ("9" * 5000, 4)])
+def test_an_id_that_cannot_be_is_as_good_as_none(header: str | None, after: int) -> None:
+    assert last_seen(header, 4) == after
