@@ -100,7 +100,8 @@ class Duplicates:
             if image is None:
                 return None
             same = found_same(session, image, limit)
-            near = found_near(session, image, most_distance, limit)
+            # Where thousands are of the same bytes, as many hashes are alike, which takes seconds to find.
+            near = found_near(session, image, most_distance, limit) if len(same) < limit else []
         return [*same, *(one for one in near if not one.same_bytes)][:limit]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import insert, text
 from tests.conftest import Scanned
 from tests.integration.api.conftest import Rows
 from worker.duplicates import HASH_BITS, bands_of
+from worker.store import duplicates as duplicates_in_store
 from worker.store.audit import Actor
 from worker.store.duplicates import Duplicates, found_near, near_statement
 from worker.store.erasure import Erasure
@@ -69,6 +70,20 @@ def test_the_very_same_file_is_listed_also_where_the_picture_is_too_plain_for_a_
     assert told("asked") == [("same", 0, True)]
     assert told("hashed") == [("same hashed", 0, True), ("alike", 3, False)]
     assert told("not fetched yet") == []
+
+
+def test_a_page_full_of_the_very_same_file_costs_no_search_by_hash(
+    database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        rows.image(str(number), sha256="ab", pdq=ZEROS, pdq_bands=bands_of(ZEROS))
+
+    def searched(*_: object) -> None:
+        raise AssertionError("the page was full")
+
+    monkeypatch.setattr(duplicates_in_store, "found_near", searched)
+    near = Duplicates(database).near("0", most_distance=31, limit=2)
+    assert [one.image.image_id for one in near or ()] == ["2", "1"]
 
 
 @pytest.mark.parametrize("seed", range(10))
