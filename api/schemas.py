@@ -65,6 +65,7 @@ class HeatmapOut(FromRow):
     detector: str
     method: str
     layer: str
+    bundle_version: str = Field(description="Whose detector it explains; older than the verdict's where that has none.")
     key: str = Field(description="The overlay, in the artifact bucket.")
     raw_key: str | None = Field(default=None, description="The map itself as `.npy`, float32, likewise.")
 

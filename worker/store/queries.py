@@ -104,6 +104,7 @@ class Queries:
 
 
 _not_erased = Image.erased_at.is_(None)
+_SHOWN_OF_A_HEATMAP = ("detector", "method", "layer", "bundle_version", "key", "raw_key")
 
 
 def history_statement(
@@ -195,7 +196,7 @@ def _served(as_of: Any = None) -> Select[Any]:
         .order_by(Scan.id.desc())
         .limit(1)
     )
-    shown = (Heatmap.detector, Heatmap.method, Heatmap.layer, Heatmap.key, Heatmap.raw_key)
+    shown = tuple(getattr(Heatmap, name) for name in _SHOWN_OF_A_HEATMAP)
     heatmap = func.jsonb_build_object(*(part for column in shown for part in (literal(column.key, Text), column)))
     # Of two objects under one key jsonb keeps the later one: the newest heatmap of each detector.
     newest_of_each = func.jsonb_object_agg(Heatmap.detector, aggregate_order_by(heatmap, Heatmap.id))

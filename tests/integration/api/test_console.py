@@ -9,9 +9,12 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.services import Services
+from tests.integration.api.conftest import Rows
+from worker.duplicates import bands_of
+from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
 from worker.store.api_keys import ApiKeys, Scope
 from worker.store.session import Database
-from worker.store.tables import Policy, TrainingRun
+from worker.store.tables import Policy, ScanState, TrainingRun
 
 pytestmark = pytest.mark.integration
 
@@ -175,6 +178,71 @@ def test_odd_ids_and_values_get_a_page_and_no_failure(sign_in: SignIn) -> None:
         assert client.get(path).status_code == 422
     terms = {"csrf": token, "false_positive": "nan", "miss": "5"}
     assert client.post("/console/policies", data=terms).status_code == 422
+
+
+CAPTURED = Manifest(SignatureState.TRUSTED, Says.CAPTURED, "Camera Maker")
+
+
+@pytest.mark.parametrize(
+    ("found", "forgeable"),
+    [(Provenance((), CAPTURED), False), (Provenance(("comfyui",), CAPTURED), True), (Provenance(("comfyui",)), True)],
+)
+def test_a_tag_beside_a_signature_that_says_nothing_of_ai_is_shown_as_forgeable(
+    sign_in: SignIn, rows: Rows, found: Provenance, *, forgeable: bool
+) -> None:
+    rows.verdict(rows.image("cat"), provenance=found.as_json())
+    client, _ = sign_in(Scope.READ)
+    told = client.get("/console/image?id=cat").text
+    assert ("it can be forged" in told, "Signed." in told) == (forgeable, not forgeable)
+
+
+def test_what_files_and_people_say_is_shown_and_never_run(sign_in: SignIn, rows: Rows) -> None:
+    nasty = '"><script src=//evil.example></script><img src=x onerror=alert(1)>'
+    found = Provenance((nasty,), Manifest(SignatureState.VALID, None, nasty, nasty, (nasty,)), nasty, nasty)
+    image = rows.image(nasty, source=nasty, pdq="01" * 128, pdq_bands=bands_of("01" * 128))
+    rows.image(nasty + "2", pdq="01" * 128, pdq_bands=bands_of("01" * 128))
+    rows.verdict(image, provenance=found.as_json(), detectors={nasty: {"logit": 0.0, "probability": 0.5}})
+    rows.scan(image, ScanState.DEAD, reason="gone", detail=nasty)
+    client, token = sign_in(Scope.ADMIN)
+    labelled = {"csrf": token, "label": "ai_generated", "reason": nasty, "reviewer": nasty}
+    assert client.post("/console/image/label", params={"id": nasty}, data=labelled).status_code == 303
+    for path in ("/console", "/console/feed", "/console/scans?state=dead", "/console/audit"):
+        assert "<script src=//" not in client.get(path).text
+    for path in ("/console/image", "/console/image/state"):
+        told = client.get(path, params={"id": nasty}).text
+        assert "&lt;script src=//" in told
+        assert ("<script src=//" in told, "<img src=x" in told) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", b"<html>", b"%PDF-1.7"]
+)
+def test_what_is_no_picture_is_not_shown_as_one(sign_in: SignIn, services: Services, rows: Rows, body: bytes) -> None:
+    stored = services.objects.put(services.upload_bucket, "cat.svg", body, "image/svg+xml")
+    rows.image("cat", bucket=services.upload_bucket, key="cat.svg", version=stored.etag)
+    client, _ = sign_in(Scope.READ)
+    assert client.get("/console/picture?id=cat").status_code == 415
+
+
+def test_a_session_is_a_new_one_each_time_and_ends_where_it_is_signed_out(
+    services: Services, database: Database
+) -> None:
+    client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
+    key = {"key": ApiKeys(database).create("visitor", [Scope.READ]).key}
+    client.cookies.set("assay_console", "planted", path="/console")
+    client.post("/console/sign-in", data=key)
+    token = next(cookie.value for cookie in client.cookies.jar if cookie.value != "planted")
+    assert token
+    client.cookies.clear()
+    client.cookies.set("assay_console", token, path="/console")
+    page = client.get("/console/policies")
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+    found = search('name="csrf" value="([0-9a-f]{64})"', page.text)
+    assert found is not None
+    assert client.post("/console/sign-out", data={"csrf": "0" * 64}).status_code == 403
+    assert client.post("/console/sign-out", data={"csrf": found.group(1)}).status_code == 303
+    client.cookies.set("assay_console", token, path="/console")
+    assert client.get("/console/policies").status_code == 303
 
 
 def test_a_form_does_what_the_api_does_and_stands_in_the_trail(sign_in: SignIn, database: Database) -> None:

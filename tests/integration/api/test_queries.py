@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.integration.api.conftest import BUNDLE
 from worker.store.audit import Actor
 from worker.store.queries import SERVED, SERVED_AS_OF, Queries, history_statement, scans_statement
 from worker.store.rescans import Rescans
@@ -102,7 +103,7 @@ def test_evidence_stays_in_sight_when_a_person_decides(queries: Queries, rows: R
     assert served is not None
     assert newest is not None
     assert newest.key == f"{new}/clip"
-    common = {"method": "grad-cam", "layer": "ln_1", "raw_key": None}
+    common = {"method": "grad-cam", "layer": "ln_1", "bundle_version": BUNDLE, "raw_key": None}
     assert served.heatmaps == [
         {"detector": "clip", "key": f"{new}/clip", **common},
         {"detector": "convnext", "key": f"{old}/convnext", **common},

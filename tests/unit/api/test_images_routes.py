@@ -14,6 +14,7 @@ HEATMAP = {
     "detector": "clip",
     "method": "grad-cam",
     "layer": "ln_1",
+    "bundle_version": "b1",
     "key": "heatmaps/9/clip.png",
     "raw_key": "heatmaps/9/clip.npy",
 }
