@@ -273,9 +273,9 @@ class Assay:
         """Make a bundle champion that gate and shadow have passed, or by force."""
         return self._json("POST", f"{_bundle(version)}/promote", json={"reason": reason, "force": force})
 
-    def roll_back(self, reason: str) -> Json:
+    def roll_back(self, reason: str, champion: str | None = None) -> Json:
         """Make champion again what the champion replaced."""
-        return self._json("POST", "/v1/bundles/rollback", json={"reason": reason})
+        return self._json("POST", "/v1/bundles/rollback", json={"reason": reason, "champion": champion})
 
     def train(
         self,

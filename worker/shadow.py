@@ -68,13 +68,15 @@ def flip_report(pairs: Iterable[Pair]) -> dict[str, Any]:
     }
 
 
-def obstacles(gate: Mapping[str, Any] | None, images: int, least: int) -> list[str]:
+def obstacles(gate: Mapping[str, Any] | None, images: int, least: int, champion: str) -> list[str]:
     """Say what bars a bundle from promotion; empty when nothing does.
 
     Args:
-        gate: the gate's report, with `passed` and `rules`, each with `name` and `passed`; None where none was made.
+        gate: the gate's report, with `passed`, `champion` (the version it compared with) and `rules`, each with `name`
+            and `passed`; None where none was made.
         images: that the bundle has judged in shadow.
         least: that it must have.
+        champion: version of the bundle that serves.
     """
     bars = []
     if gate is None:
@@ -82,6 +84,8 @@ def obstacles(gate: Mapping[str, Any] | None, images: int, least: int) -> list[s
     elif not gate["passed"]:
         failed = [str(rule["name"]) for rule in gate.get("rules", ()) if not rule["passed"]]
         bars.append("the gate stopped it" + (f" ({', '.join(failed)})" if failed else ""))
+    elif gate.get("champion") != champion:
+        bars.append(f"the gate compared it with {gate.get('champion')}, not with the champion: train it again")
     if images < least:
         bars.append(f"it has judged {images} of {least} images in shadow")
     return bars

@@ -13,7 +13,13 @@ from api.services import FromApp
 from worker.errors import AssayError
 from worker.store.api_keys import Scope
 from worker.store.challengers import NotChallengerError, OtherChallengerError
-from worker.store.promotion import AlreadyChampionError, BarredError, NothingToRollBackError, UnknownBundleError
+from worker.store.promotion import (
+    AlreadyChampionError,
+    BarredError,
+    NothingToRollBackError,
+    OtherChampionError,
+    UnknownBundleError,
+)
 from worker.store.tables import Bundle, BundleRole
 
 router = APIRouter(prefix=f"{HOME}/bundles", include_in_schema=False, route_class=ConsoleRoute)
@@ -21,7 +27,14 @@ router = APIRouter(prefix=f"{HOME}/bundles", include_in_schema=False, route_clas
 _PROMOTIONS, _FLIPS = 20, 30
 Version = Annotated[str, Query(min_length=1, max_length=200)]
 _ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
-_REFUSED = (AlreadyChampionError, BarredError, NothingToRollBackError, NotChallengerError, OtherChallengerError)
+_REFUSED = (
+    AlreadyChampionError,
+    BarredError,
+    NothingToRollBackError,
+    NotChallengerError,
+    OtherChallengerError,
+    OtherChampionError,
+)
 
 
 @router.get("")
@@ -37,7 +50,8 @@ def roll_back(services: FromApp, form: _ByAdmin) -> Response:
     """Make champion again what the champion replaced."""
     form.confirmed()
     try:
-        services.stores.bundles.roll_back(form.visitor.actor, form.needed("reason"))
+        champion = form.text("champion") or None
+        services.stores.bundles.roll_back(form.visitor.actor, form.needed("reason"), champion=champion)
     except _REFUSED as error:
         raise _conflict(error) from error
     return go(f"{HOME}/bundles", said="rolled_back")

@@ -13,11 +13,17 @@ from api.idempotency import Once, OnceRoute
 from api.problems import WITH_BODY, ProblemError, problems
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Words
+from api.texts import Line, Words
 from worker.errors import AssayError
 from worker.store.api_keys import Scope
 from worker.store.audit import Actor
-from worker.store.promotion import AlreadyChampionError, BarredError, NothingToRollBackError, UnknownBundleError
+from worker.store.promotion import (
+    AlreadyChampionError,
+    BarredError,
+    NothingToRollBackError,
+    OtherChampionError,
+    UnknownBundleError,
+)
 from worker.store.tables import BundleRole
 
 router = APIRouter(prefix="/v1/bundles", tags=["bundles"], responses=problems(), route_class=OnceRoute)
@@ -55,6 +61,17 @@ class Why(BaseModel):
     """Why the champion changes; goes into the audit trail."""
 
     reason: Words
+
+
+class RollbackWanted(Why):
+    """A rollback."""
+
+    champion: Annotated[
+        Line | None,
+        Field(
+            description="The version that is to go: refused where another serves by then, so nobody goes back twice."
+        ),
+    ] = None
 
 
 class PromotionWanted(Why):
@@ -101,11 +118,14 @@ def list_promotions(services: FromApp, limit: Limit = 50, cursor: Cursor = None)
 
 
 @router.post("/rollback", responses=problems(409, *WITH_BODY))
-def roll_back(why: Why, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> PromotionOut:
-    """Make champion again what the champion replaced."""
+def roll_back(
+    wanted: RollbackWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> PromotionOut:
+    """Make champion again what the champion replaced; rescans of history by the one that leaves end."""
+    bundles = services.stores.bundles
     try:
-        return PromotionOut.model_validate(services.stores.bundles.roll_back(actor, why.reason))
-    except NothingToRollBackError as error:
+        return PromotionOut.model_validate(bundles.roll_back(actor, wanted.reason, champion=wanted.champion))
+    except (NothingToRollBackError, OtherChampionError) as error:
         raise _conflict(error) from error
 
 

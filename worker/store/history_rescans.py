@@ -135,7 +135,8 @@ class HistoryRescans:
                 return 0
             rescan, seconds = found
             room = min(
-                int(rescan.rate * min(float(seconds), _MOST_SECONDS)),
+                # Rates below one in so many seconds wait for their one.
+                int(rescan.rate * min(float(seconds), max(_MOST_SECONDS, 1.5 / rescan.rate))),
                 int(rescan.rate * _MOST_OPEN_SECONDS) + 1 - _open(session, rescan.bundle_version),
             )
             if room <= 0:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from worker.errors import AssayError
@@ -10,7 +10,7 @@ from worker.shadow import obstacles
 from worker.store.audit import Actor, record
 from worker.store.bundles import champion, crown
 from worker.store.session import Database
-from worker.store.tables import Bundle, Promotion, Verdict
+from worker.store.tables import Bundle, Promotion, Rescan, RescanState, Verdict
 
 
 class UnknownBundleError(AssayError):
@@ -23,6 +23,10 @@ class AlreadyChampionError(AssayError):
 
 class BarredError(AssayError):
     """This bundle may not be promoted yet; the detail says why."""
+
+
+class OtherChampionError(AssayError):
+    """Another bundle serves by now."""
 
 
 class NothingToRollBackError(AssayError):
@@ -71,7 +75,7 @@ class Bundles:
         Raises:
             UnknownBundleError: there is none of this version.
             AlreadyChampionError: it serves already.
-            BarredError: the gate has not passed it, or its shadow is too short.
+            BarredError: the gate has not passed it against this champion, or its shadow is too short.
         """
         with self._database.transaction() as session:
             serving = locked_champion(session)
@@ -80,19 +84,31 @@ class Bundles:
                 raise UnknownBundleError
             if serving is not None and serving.version == version:
                 raise AlreadyChampionError
-            bars = [] if serving is None else obstacles(bundle.gate, images_in_shadow(session, version), least)
+            bars: list[str] = []
+            if serving is not None:
+                bars = obstacles(bundle.gate, images_in_shadow(session, version), least, serving.version)
             if bars and not force:
                 raise BarredError(f"{'; '.join(bars)}. An admin may promote it all the same with `force` and a reason")
             return _promoted(session, actor, bundle, reason, rollback=False, forced=bars)
 
-    def roll_back(self, actor: Actor, reason: str) -> Promotion:
-        """Make champion again what the champion replaced.
+    def roll_back(self, actor: Actor, reason: str, *, champion: str | None = None) -> Promotion:
+        """Make champion again what the champion replaced, and end the rescans of history by the one that leaves.
+
+        Args:
+            actor: who does it.
+            reason: why.
+            champion: version of the one that is to go; so that two who ask for the same go back one step, not two.
 
         Raises:
             NothingToRollBackError: it replaced nothing that is known.
+            OtherChampionError: another one serves than the one named.
         """
         with self._database.transaction() as session:
             serving = locked_champion(session)
+            if serving is not None and champion not in {None, serving.version}:
+                raise OtherChampionError(
+                    f"{serving.version} serves by now, not {champion}; roll that back if it is to go"
+                )
             former = serving and session.scalar(
                 select(Bundle)
                 .join(Promotion, Promotion.previous_version == Bundle.version)
@@ -101,8 +117,9 @@ class Bundles:
                 .order_by(Promotion.id.desc())
                 .limit(1)
             )
-            if not former:
+            if not serving or not former:
                 raise NothingToRollBackError
+            _end_rescans(session, actor, serving.version)
             return _promoted(session, actor, former, reason, rollback=True, forced=[])
 
 
@@ -116,6 +133,18 @@ def images_in_shadow(session: Session, version: str) -> int:
     """Count the images that a bundle has judged in shadow."""
     judged = select(func.count(func.distinct(Verdict.image_pk)))
     return session.scalar(judged.where(Verdict.bundle_version == version, Verdict.shadow)) or 0
+
+
+def _end_rescans(session: Session, actor: Actor, version: str) -> None:
+    """Let a bundle that is taken back judge no more of history; its verdicts would be served."""
+    ended = (
+        update(Rescan)
+        .where(Rescan.bundle_version == version, Rescan.state == RescanState.RUNNING)
+        .values(state=RescanState.CANCELLED, finished_at=func.now())
+        .returning(Rescan.id)
+    )
+    for rescan_id in session.scalars(ended).all():
+        record(session, actor, "rescan.cancel", f"rescan:{rescan_id}", bundle=version)
 
 
 def _promoted(

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 ME = Actor("me")
 FACTS = ImageFacts(sha256="00ff", size_bytes=7, width=3, height=2)
-PASSED = {"passed": True, "rules": []}
+PASSED = {"passed": True, "rules": [], "champion": "b1"}
 
 
 @pytest.fixture
@@ -167,3 +167,17 @@ def test_a_promoted_challenger_judges_again_what_it_judged_in_shadow(
         ("b2", True, "ai_generated"),
         ("b2", False, "ai_generated"),
     ]
+
+
+@pytest.mark.usefixtures("challengers")
+def test_of_two_that_the_gate_passed_against_one_champion_the_second_is_barred_once_the_first_serves(
+    scanned: Scanned,
+) -> None:
+    bundles = Bundles(scanned.database)
+    for version in ("b2", "b3"):
+        gate(scanned, version, PASSED)
+    bundles.promote(ME, "b2", "the better one")
+    with pytest.raises(BarredError, match="the gate compared it with b1"):
+        bundles.promote(ME, "b3", "it passed too")
+    bundles.roll_back(ME, "worse after all")
+    assert bundles.promote(ME, "b3", "compared with this one").bundle_version == "b3"

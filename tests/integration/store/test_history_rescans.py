@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import Scanned
-from worker.store.audit import Actor
+from worker.store.audit import Actor, Audit
 from worker.store.bundles import register_bundle
 from worker.store.history_rescans import HistoryFilter, HistoryRescans
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
 from worker.store.policies import Policies, PolicyTerms
-from worker.store.promotion import UnknownBundleError
+from worker.store.promotion import Bundles, UnknownBundleError
 from worker.store.rescans import NoChampionError
 from worker.store.scans import ImageFacts, Scans
 from worker.store.session import Database
@@ -88,6 +88,16 @@ def test_scans_are_made_no_faster_than_the_rate_says(scanned: Scanned, rescans: 
     rescan = rescans.get(asked.id)
     assert rescan is not None
     assert (rescan.state, rescan.queued) == (RescanState.COMPLETED, IMAGES)
+
+
+def test_a_rate_of_one_in_a_minute_makes_one_in_a_minute(scanned: Scanned, rescans: HistoryRescans) -> None:
+    ask(rescans, rate=1 / 60)
+    for _ in range(2):
+        later(scanned, 59)
+        assert rescans.step() == 0
+        later(scanned, 2)
+        assert rescans.step() == 1
+        judge(scanned, BULK_QUEUE, lambda _: 0.3)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +183,20 @@ def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_poli
     judge(scanned, BULK_QUEUE, lambda _: 0.3)
     newest = {verdict.image_pk: verdict for verdict in sorted(scanned.verdicts(), key=lambda verdict: verdict.id)}
     assert {verdict.bundle_version for verdict in newest.values()} == {"b1"}
+
+
+def test_a_rollback_ends_the_rescans_by_the_bundle_that_it_takes_back(
+    scanned: Scanned, rescans: HistoryRescans
+) -> None:
+    bundles = Bundles(scanned.database)
+    bundles.promote(ME, "b2", "better", force=True)
+    bad, other = ask(rescans), rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="b1")
+    bundles.roll_back(ME, "flags jumped")
+    states = {one.id: one.state for one in rescans.page(limit=9)}
+    assert states == {bad.id: RescanState.CANCELLED, other.id: RescanState.RUNNING}
+    later(scanned)
+    assert rescans.step() == 0
+    assert {entry.action: entry.target for entry in Audit(scanned.database).page(limit=2)} == {
+        "bundle.roll_back": "bundle:b1",
+        "rescan.cancel": f"rescan:{bad.id}",
+    }

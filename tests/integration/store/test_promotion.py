@@ -7,7 +7,13 @@ import pytest
 
 from worker.store.audit import Actor, Audit
 from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
-from worker.store.promotion import AlreadyChampionError, Bundles, NothingToRollBackError, UnknownBundleError
+from worker.store.promotion import (
+    AlreadyChampionError,
+    Bundles,
+    NothingToRollBackError,
+    OtherChampionError,
+    UnknownBundleError,
+)
 from worker.store.session import Database
 from worker.store.tables import BundleRole
 
@@ -70,3 +76,12 @@ def test_what_cannot_be_promoted_changes_nothing(bundles: Bundles) -> None:
 def test_promotions_at_the_same_moment_leave_one_champion(bundles: Bundles, together: Callable[..., list[Any]]) -> None:
     together(*[lambda version=version: bundles.promote(ME, version, "race", force=True) for version in ("b", "c")])
     assert [bundle.role for bundle in bundles.all()].count(BundleRole.CHAMPION) == 1
+
+
+def test_two_who_take_the_same_bundle_back_go_back_one_step(bundles: Bundles) -> None:
+    bundles.promote(ME, "b", "better", force=True)
+    bundles.promote(ME, "c", "better still", force=True)
+    assert bundles.roll_back(ME, "flags jumped", champion="c").bundle_version == "b"
+    with pytest.raises(OtherChampionError, match="b serves by now, not c"):
+        bundles.roll_back(ME, "flags jumped", champion="c")
+    assert champion(bundles) == "b"

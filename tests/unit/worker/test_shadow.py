@@ -47,9 +47,15 @@ def test_a_report_over_nothing_claims_nothing() -> None:
 
 def test_a_bundle_is_barred_until_gate_and_shadow_have_passed_it() -> None:
     failed = {"passed": False, "rules": [{"name": "calibration", "passed": False}, {"name": "gain", "passed": True}]}
-    assert obstacles({"passed": True}, 200, 200) == []
-    assert obstacles(None, 200, 200) == ["no gate has compared it with a champion"]
-    assert obstacles(failed, 3, 200) == [
+    assert obstacles({"passed": True, "champion": "wild-1"}, 200, 200, "wild-1") == []
+    assert obstacles(None, 200, 200, "wild-1") == ["no gate has compared it with a champion"]
+    assert obstacles(failed, 3, 200, "wild-1") == [
         "the gate stopped it (calibration)",
         "it has judged 3 of 200 images in shadow",
+    ]
+
+
+def test_a_gate_that_compared_with_a_bundle_that_serves_no_more_bars_promotion() -> None:
+    assert obstacles({"passed": True, "champion": "wild-1"}, 200, 200, "wild-2") == [
+        "the gate compared it with wild-1, not with the champion: train it again"
     ]
