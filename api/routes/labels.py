@@ -28,7 +28,13 @@ class NewLabel(BaseModel):
 
     label: LabelValue
     reason: Annotated[Words, Field(description="Why, for whoever looks at the image next.")]
-    reviewer: Annotated[Line | None, Field(description="Who says so; the key's name when left out.")] = None
+    reviewer: Annotated[
+        Line | None,
+        Field(
+            description="Who says so; the key's name when left out. Reviewers who agree are counted by these names "
+            "(case and spaces around them aside), so who holds a key of scope `review` vouches for the names it gives."
+        ),
+    ] = None
 
 
 class LabelOut(FromRow):

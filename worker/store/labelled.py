@@ -60,7 +60,7 @@ class Standing:
     """A labelled content.
 
     Attributes:
-        newest_id: of its newest label.
+        newest_id: of the newest label that somebody gave it.
         image: the one that was labelled last.
         state: where it stands.
         label: what the reviewers agree on, None where they do not.
@@ -176,6 +176,7 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
         until: as of this label's id.
     """
     content = content_of_image()
+    reviewer = func.lower(func.btrim(Label.reviewer))  # one person, however they spell themselves today
     opinion = (
         select(
             content.label("content"),
@@ -183,11 +184,16 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
             Label.label.label("label"),
             Label.image_pk.label("image_pk"),
             func.coalesce(in_audit(terms), False).label("audit"),
+            # What a copy inherited is nothing that anybody has said since; where the labelled one is erased, it is all.
+            func.coalesce(
+                func.max(Label.id).filter(~Label.of_duplicate).over(partition_by=content),
+                func.max(Label.id).over(partition_by=content),
+            ).label("given"),
         )
-        .ext(distinct_on(content, Label.reviewer))
+        .ext(distinct_on(content, reviewer))
         .join(Image, Image.id == Label.image_pk)
         .where(Image.erased_at.is_(None), true() if until is None else Label.id <= until)
-        .order_by(content, Label.reviewer, Label.id.desc())
+        .order_by(content, reviewer, Label.id.desc())
         .subquery("opinion")
     )
     says_ai = func.count().filter(opinion.c.label == LabelValue.AI_GENERATED)
@@ -195,7 +201,7 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
     counted = (
         select(
             opinion.c.content,
-            func.max(opinion.c.id).label("newest_id"),
+            func.max(opinion.c.given).label("newest_id"),
             func.array_agg(aggregate_order_by(opinion.c.image_pk, opinion.c.id.desc()))[1].label("image_pk"),
             says_ai.label("ai"),
             says_not.label("not_ai"),

@@ -97,6 +97,7 @@ def test_a_label_and_a_duplicate_that_come_at_the_same_moment_find_each_other(
     [
         ([("maria", AI)], LabelState.QUARANTINED, None),
         ([("maria", AI), ("maria", AI)], LabelState.QUARANTINED, None),
+        ([("maria", AI), ("Maria ", AI)], LabelState.QUARANTINED, None),
         ([("maria", AI), ("ali", AI)], LabelState.AGREED, AI),
         ([("maria", AI), ("ali", NOT_AI)], LabelState.DISPUTED, None),
         ([("maria", AI), ("ali", AI), ("eve", NOT_AI)], LabelState.DISPUTED, None),
@@ -122,6 +123,21 @@ def test_reviewers_of_different_copies_speak_of_one_content(database: Database, 
     say(database, "b", AI, "ali")
     (standing,) = LabelledContents(database, LabelTerms()).page(limit=9)
     assert (standing.state, standing.ai_generated) == (LabelState.AGREED, 2)
+
+
+def test_a_copy_that_comes_later_makes_no_content_newly_labelled(database: Database, rows: Rows) -> None:
+    rows.image("first", sha256=SAME)
+    rows.image("other", sha256="cd" * 32)
+    say(database, "first", AI)
+    say(database, "other", AI)
+    contents = LabelledContents(database, LabelTerms(1))
+    before = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9)}
+    rows.image("copy", sha256=SAME)
+    after = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9)}
+    assert after == before
+    Erasure(database, "artifacts").erase(ME, "first")
+    (_, kept) = sorted(contents.page(limit=9), key=lambda standing: standing.image.image_id, reverse=True)
+    assert (kept.image.image_id, kept.label) == ("copy", AI)
 
 
 def test_contents_are_listed_page_by_page(database: Database, rows: Rows) -> None:

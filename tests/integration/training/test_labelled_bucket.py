@@ -1,5 +1,6 @@
 """Training data out of the store, with people's labels out of the database."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def registered(database: Database, buckets: Buckets, key: str, *labels: str, bod
     """Upload an image, register it and label it as often as said."""
     version = buckets.put(buckets.uploads, key, body)["VersionId"]
     columns = {"image_id": key, "source": "reviews", "bucket": buckets.uploads, "key": key, "version": version}
+    columns["sha256"] = sha256(key.encode()).hexdigest()[:56] + "f" * 8  # the audit slice begins at nought
     with database.transaction() as session:
         image = session.scalars(insert(Image).values(**columns, versioned=True).returning(Image.id)).one()
         for label in labels:
@@ -38,6 +40,7 @@ def test_labelled_images_below_a_prefix_become_a_collection(
     registered(database, object_store, "setXa/elsewhere.jpg", "ai_generated")
     alone = registered(database, object_store, "set_a/one reviewer.jpg")
     disputed = registered(database, object_store, "set_a/disputed.jpg", "ai_generated")
+    unseen = registered(database, object_store, "set_a/unseen.jpg", "ai_generated")
     audited = registered(database, object_store, "set_a/audited.jpg", "ai_generated")
     erased = registered(database, object_store, "set_a/erased.jpg", "ai_generated")
     gone = registered(database, object_store, "set_a/gone.jpg", "ai_generated")
@@ -45,6 +48,7 @@ def test_labelled_images_below_a_prefix_become_a_collection(
         session.execute(insert(Label).values(image_pk=alone, label="ai_generated", reviewer="maria", reason="seen"))
         session.execute(insert(Label).values(image_pk=disputed, label="not_ai_generated", reviewer="eve", reason="no"))
         session.execute(text("UPDATE image SET sha256 = :sha WHERE id = :id"), {"id": audited, "sha": "0" * 64})
+        session.execute(text("UPDATE image SET sha256 = NULL WHERE id = :id"), {"id": unseen})
         session.execute(text("UPDATE image SET erased_at = now() WHERE id = :id"), {"id": erased})
         session.execute(text("UPDATE image SET version = 'never' WHERE id = :id"), {"id": gone})
     place = f"s3://{object_store.uploads}/set_a"
