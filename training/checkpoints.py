@@ -38,6 +38,7 @@ class Checkpoints:
         self._prefix = f"training-runs/{run_id}/"
         self._out = folder / "out"
         self._copied: dict[str, int] = {}
+        self._left = False
 
     def bring(self) -> int:
         """Fetch what the bucket has and the disk lacks, or has an older one of; return how many files."""
@@ -54,6 +55,8 @@ class Checkpoints:
 
     def copy(self) -> int:
         """Copy what was written since the last time, the index last; return how many files."""
+        if self._left:
+            return 0
         changed = {name: written for name, written in self._files() if self._copied.get(name) != written}
         try:
             for name in changed:
@@ -78,6 +81,10 @@ class Checkpoints:
         thread = threading.Thread(target=run, name="checkpoints", daemon=True)
         thread.start()
         return thread
+
+    def leave(self) -> None:
+        """Copy nothing any more: whoever holds the run now writes there."""
+        self._left = True
 
     def drop(self) -> None:
         """Delete the copies; the run has ended."""

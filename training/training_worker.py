@@ -7,6 +7,7 @@ and the bell is rung again.
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -40,6 +41,7 @@ log = get_logger()
 # As in training.retrain, which this process must not import: torch would take its memory while nothing is to do.
 TEMPORARY_FAILURE, FENCED = 75, 76
 _BEATS_A_LEASE = 20
+_RUN = re.compile(r"run-(\d{1,18})$")
 _END_SECONDS = 5.0
 _PAUSE_SECONDS = 15.0
 
@@ -52,7 +54,7 @@ class TrainingWorker:
         leases: TrainingLeases,
         *,
         command: Callable[[RunLease], Sequence[str]],
-        folder: Callable[[int], Path],
+        root: Path,
         checkpoints: Callable[[int, Path], Checkpoints],
         lease_seconds: float,
         checkpoint_seconds: float,
@@ -64,7 +66,7 @@ class TrainingWorker:
         Args:
             leases: of the runs.
             command: what executes the run of a lease.
-            folder: a run's own, on this machine.
+            root: folder of the runs' own folders, on this machine.
             checkpoints: what copies them to the bucket.
             lease_seconds: for which a run is held without a heartbeat.
             checkpoint_seconds: between copies.
@@ -73,7 +75,7 @@ class TrainingWorker:
         """
         self._leases = leases
         self._command = command
-        self._folder = folder
+        self._root = root
         self._checkpoints = checkpoints
         self._lease_seconds = lease_seconds
         self._beat_seconds = min(1.0, lease_seconds / _BEATS_A_LEASE)
@@ -87,18 +89,33 @@ class TrainingWorker:
         try:
             while not self._stop.is_set() and (lease := self._leases.claim(self._lease_seconds)) is not None:
                 self._run(lease)
+            self.clear()
         except TransientError as error:
             log.warning("training_left", error=error.detail)  # the bell is rung again
+
+    def clear(self) -> None:
+        """Delete what is left here of runs that have ended elsewhere: cancelled while they waited, or taken over.
+
+        People's uploads are among it.
+        """
+        left = {int(found[1]): folder for folder in self._root.glob("run-*") if (found := _RUN.match(folder.name))}
+        for run_id in self._leases.ended(left.keys()):
+            self._checkpoints(run_id, left[run_id]).drop()
+            shutil.rmtree(left[run_id], ignore_errors=True)
 
     def stop(self) -> None:
         """End the process that runs, and give its run back; another worker resumes it."""
         self._stop.set()
 
     def _run(self, lease: RunLease) -> None:
-        folder = self._folder(lease.run_id)
+        folder = self._root / f"run-{lease.run_id}"
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints = self._checkpoints(lease.run_id, folder)
-        checkpoints.bring()
+        try:
+            self._bring(lease, checkpoints)
+        except LeaseLostError as error:
+            log.warning("training_lost", error=error.detail)
+            return
         ended = threading.Event()
         copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
         log.info("training_taken", run=lease.run_id)
@@ -106,6 +123,7 @@ class TrainingWorker:
             final = self._executed(lease, folder)
         except LeaseLostError as error:
             log.warning("training_lost", error=error.detail)
+            checkpoints.leave()
             final = False
         finally:
             ended.set()
@@ -113,6 +131,17 @@ class TrainingWorker:
         if final:
             checkpoints.drop()
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _bring(self, lease: RunLease, checkpoints: Checkpoints) -> None:
+        """Fetch the run's checkpoints, which may be large and far away, without losing the run meanwhile."""
+        bringing = threading.Thread(target=checkpoints.bring, name="bring", daemon=True)
+        bringing.start()
+        while bringing.is_alive():
+            bringing.join(self._beat_seconds)
+            try:
+                self._leases.beat(lease, self._lease_seconds)
+            except TransientError as error:
+                log.warning("heartbeat_missed", error=error.detail)
 
     def _executed(self, lease: RunLease, folder: Path) -> bool:
         """Execute the run; return whether it has come to its end, be it a bad one."""
@@ -162,9 +191,14 @@ class TrainingWorker:
 
     def _judged(self, lease: RunLease, status: int, folder: Path) -> bool:
         """Make sure that the run ends as its process did; return whether it has come to its end."""
-        if status in {0, FENCED}:  # it has ended the run itself, or somebody else holds the run
-            return status == 0
+        if status == 0:  # it has ended the run itself
+            return True
         try:
+            if status == FENCED:  # somebody else holds the run, or it was cancelled at the very end
+                if self._leases.beat(lease, self._lease_seconds):
+                    self._leases.end(lease, RunState.CANCELLED)
+                    return True
+                return False
             if status < 0:
                 # Killed, by the machine's lack of memory perhaps: resumed, some times.
                 log.warning("training_killed", run=lease.run_id, signal=signal.Signals(-status).name)
@@ -209,7 +243,7 @@ def run_training_worker(settings: Settings) -> None:
     worker = TrainingWorker(
         TrainingLeases(database),
         command=_command,
-        folder=lambda run_id: settings.data_dir / "training" / f"run-{run_id}",
+        root=settings.data_dir / "training",
         checkpoints=lambda run_id, folder: Checkpoints(client, settings.artifact_bucket, run_id, folder),
         lease_seconds=settings.training_lease_seconds,
         checkpoint_seconds=settings.training_checkpoint_seconds,
@@ -217,9 +251,17 @@ def run_training_worker(settings: Settings) -> None:
     serve_metrics(settings)
     app = make_celery(settings)
     register_training_task(app, worker)
+    _clear(worker)
     worker_shutting_down.connect(lambda **_: worker.stop(), weak=False)
     options = ["--pool=threads", "--concurrency=1", f"--queues={TRAINING_QUEUE}", "--hostname=training@%h"]
     app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel=WARNING"])
+
+
+def _clear(worker: TrainingWorker) -> None:
+    try:
+        worker.clear()
+    except TransientError as error:
+        log.warning("training_not_cleared", error=error.detail)  # the next bell does it
 
 
 def _command(lease: RunLease) -> Sequence[str]:

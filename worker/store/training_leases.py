@@ -4,7 +4,7 @@ A lease is renewed by its holder. Past its end anybody may take the run over, an
 statement names the lease's token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -63,6 +63,12 @@ class TrainingLeases:
                 session.flush()
         return None
 
+    def ended(self, run_ids: Collection[int]) -> Sequence[int]:
+        """Return which of some runs have ended."""
+        final = ~TrainingRun.state.in_((RunState.QUEUED, RunState.RUNNING))
+        with self._database.transaction() as session:
+            return session.scalars(select(TrainingRun.id).where(TrainingRun.id.in_(run_ids), final)).all()
+
     def read(self, lease: RunLease) -> TrainingRun:
         """Return the run; raises LeaseLostError as :meth:`beat`."""
         with self._database.transaction() as session:
@@ -120,9 +126,11 @@ def complete(
     """End the run with its bundle, in the transaction that registers it.
 
     Raises:
-        LeaseLostError: the run has ended, or somebody else holds it.
+        LeaseLostError: the run has ended, somebody else holds it, or it is to be cancelled.
     """
     run = _held(session, lease)
+    if run.cancel_requested_at is not None:  # the heartbeat is about to say so
+        raise LeaseLostError(f"training run {lease.run_id} is to be cancelled")
     run.bundle_version, run.report, run.artifacts = bundle_version, dict(report), artifacts
     _end(session, run, RunState.COMPLETED, detail)
 

@@ -152,3 +152,20 @@ def test_a_run_sees_the_labels_that_there_were_when_it_was_asked_for(
     run = TrainingRuns(database).queue(ME, "wild", {"minutes": 3.0})
     assert run.parameters == {"minutes": 3.0, "labels_until": 0}
     assert leases.read(claimed(leases)).parameters == run.parameters
+
+
+def test_a_run_that_is_cancelled_at_the_very_end_makes_nothing(database: Database, leases: TrainingLeases) -> None:
+    run_id = queue(database)
+    holder = claimed(leases)
+    assert TrainingRuns(database).cancel(ME, run_id)
+    with database.transaction() as session, pytest.raises(LeaseLostError, match="to be cancelled"):
+        complete(session, holder, bundle_version=None, report={}, artifacts="x", detail="x")
+    assert leases.beat(holder, 60) is True
+
+
+def test_the_runs_that_have_ended_are_told_apart(database: Database, leases: TrainingLeases) -> None:
+    done, running, waiting = (queue(database, name) for name in ("a", "b", "c"))
+    leases.end(claimed(leases), RunState.FAILED, "x")
+    claimed(leases)
+    assert leases.ended([done, running, waiting, 999]) == [done]
+    assert leases.ended([]) == []

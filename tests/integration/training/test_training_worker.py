@@ -11,7 +11,7 @@ from sqlalchemy import text
 from infra.testing import wait_until
 from tests.conftest import Buckets
 from training.checkpoints import Checkpoints
-from training.training_worker import TEMPORARY_FAILURE, TrainingWorker
+from training.training_worker import FENCED, TEMPORARY_FAILURE, TrainingWorker
 from worker.store.audit import Actor
 from worker.store.session import Database
 from worker.store.tables import RunState, TrainingRun
@@ -47,12 +47,12 @@ class Bench:
         def command(lease: RunLease) -> Sequence[str]:
             self.taken.append(lease)
             script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-            return [sys.executable, "-c", script, str(folder / str(lease.run_id))]
+            return [sys.executable, "-c", script, str(folder / f"run-{lease.run_id}")]
 
         return TrainingWorker(
             self.leases,
             command=command,
-            folder=lambda run_id: folder / str(run_id),
+            root=folder,
             checkpoints=lambda run_id, own: Checkpoints(self.buckets.s3, self.buckets.artifacts, run_id, own),
             lease_seconds=2.0,
             checkpoint_seconds=0.05,
@@ -103,7 +103,7 @@ def test_a_cancelled_run_ends_within_seconds(bench: Bench, at_work: Callable[[],
     wait_until(lambda: bench.run(run_id).state == RunState.CANCELLED, 10, "the end of the run")
     thread.join()
     assert bench.copied(run_id) == set()
-    assert not (bench.folder / str(run_id)).exists()
+    assert not (bench.folder / f"run-{run_id}").exists()
 
 
 def test_a_worker_that_is_stopped_gives_its_run_back_and_another_machine_goes_on(
@@ -161,3 +161,54 @@ def test_a_worker_that_lost_its_lease_ends_its_process_and_touches_nothing(
     assert not thread.is_alive()
     assert bench.run(run_id).state == RunState.RUNNING
     assert "checkpoint.safetensors" in bench.copied(run_id)
+
+
+def test_what_a_run_left_that_ended_without_its_worker_is_deleted_at_the_next_bell(
+    bench: Bench, at_work: Callable[[], threading.Thread]
+) -> None:
+    """People's uploads are in the folder."""
+    bench.scripts = [FOREVER]
+    run_id = bench.queue()
+    thread = at_work()
+    wait_until(lambda: "checkpoints.json" in bench.copied(run_id), 20, "a checkpoint in the bucket")
+    bench.worker.stop()
+    thread.join()
+    bench.another(bench.folder).clear()  # it waits for another worker: all of it is needed
+    assert (bench.folder / f"run-{run_id}").exists()
+    bench.runs.cancel(ME, run_id)
+    bench.another(bench.folder)()
+    assert bench.copied(run_id) == set()
+    assert not (bench.folder / f"run-{run_id}").exists()
+
+
+def test_the_lease_is_kept_while_checkpoints_come_from_far_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(_: Checkpoints) -> int:
+        with bench.database.transaction() as session:
+            passed = "UPDATE training_run SET lease_until = now() - interval '1 second'"
+            session.execute(text(passed))
+        wait_until(lambda: bench.leases.waiting() == 0, 10, "a heartbeat")
+        return 0
+
+    monkeypatch.setattr(Checkpoints, "bring", slowly)
+    bench.scripts = ["1 / 0"]
+    run_id = bench.queue()
+    bench.worker()
+    assert (bench.run(run_id).state, bench.run(run_id).expiries) == (RunState.FAILED, 0)
+    assert (bench.run(run_id).detail or "").endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_run_that_is_cancelled_as_it_ends_is_cancelled(bench: Bench) -> None:
+    bench.scripts = [f"raise SystemExit({FENCED})"]
+    run_id = bench.queue()
+    lease_of = bench.leases.claim
+
+    def claim(seconds: float) -> RunLease | None:
+        lease = lease_of(seconds)
+        if lease is not None:
+            bench.runs.cancel(ME, run_id)
+        return lease
+
+    bench.leases.claim = claim  # type: ignore[method-assign]
+    bench.worker()
+    assert bench.run(run_id).state == RunState.CANCELLED
+    assert not (bench.folder / f"run-{run_id}").exists()
