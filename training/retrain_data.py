@@ -7,6 +7,7 @@ labelled images, which are named by the numbers of their rows so that what is ke
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from training.collection import DataError
+from training.collection import DataError, stamp
 from training.image_folder import open_collection
 from training.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
 from training.recipe import Recipe, RecipeError, load_recipe, with_minutes
@@ -88,6 +89,8 @@ def gather(
 ) -> RunData:
     """Bring the run's data together in `work`; what was fetched in an earlier life of the run is not fetched again.
 
+    Unless it lists other images now: one of them was erased, or came again under another key.
+
     Raises:
         AssayError: something that was asked for is not there; the message says what to do.
     """
@@ -98,6 +101,7 @@ def gather(
     with database.transaction() as session:
         labelled = agreed(session, parameters, settings)
     labels_file = folder / LABELS
+    _forget_others(labelled, labels_file, work)
     if labelled:
         fetch(labelled, object_store(settings), labels_file, settings.max_image_bytes, _naming)
         files.append(LABELS)
@@ -111,6 +115,17 @@ def gather(
         side=recipe.side or _side_of(folder, files),
     )
     return RunData(changed, folder, labelled, labels_file)
+
+
+def _forget_others(labelled: list[Labelled], labels_file: Path, work: Path) -> None:
+    """Delete what an earlier life of the run fetched and decoded, should it not be of these very images."""
+    mark, listed = labels_file.with_suffix(".listed"), stamp([[image.image_pk, image.label] for image in labelled])
+    if labels_file.exists() and not (mark.exists() and mark.read_text(encoding="utf-8") == listed):
+        labels_file.unlink()
+        shutil.rmtree(work / "out" / "cache", ignore_errors=True)
+        for file in (work / "out").glob("*/features.*"):  # of a frozen tower, row by row
+            file.unlink()
+    mark.write_text(listed, encoding="utf-8")
 
 
 def _naming(image: Labelled, data: bytes) -> tuple[str, str]:

@@ -19,9 +19,9 @@ from training.gate_report import render_gate
 from training.report import render
 from worker.bundle_places import artifact_prefix, upload_bundle
 from worker.store.audit import Actor, record
-from worker.store.bundles import champion, register_bundle
-from worker.store.challengers import Challengers, OtherChallengerError
-from worker.store.promotion import AlreadyChampionError
+from worker.store.bundles import register_bundle
+from worker.store.challengers import OtherChallengerError, challenge
+from worker.store.promotion import AlreadyChampionError, locked_champion
 from worker.store.tables import Bundle
 from worker.store.training_leases import complete
 
@@ -96,19 +96,21 @@ def register(  # noqa: PLR0917 (all of it is one act)
     upload_bundle(client, folder, bucket, artifact_prefix(version))
     detail = _outcome(gate)
     with database.transaction() as session:
+        serving = locked_champion(session)
         name = version.rpartition("-")[0]
         new = register_bundle(session, version=version, name=name, location=artifact_prefix(version), card=card)
-        serving = champion(session)
         if serving is None or serving.version != version:
             session.get_one(Bundle, version).gate = dict(gate)
-        complete(session, lease, bundle_version=version, report=gate, artifacts=run_prefix(version), detail=detail)
         record(session, TRAINER, "bundle.register", f"bundle:{version}", run=lease.run_id, new=new, gate=gate["passed"])
-    if gate["passed"] and shadow_share > 0:
-        try:
-            reason = f"made by training run {lease.run_id}, passed by the gate"
-            Challengers(database).challenge(TRAINER, version, shadow_share, reason)
-        except (OtherChallengerError, AlreadyChampionError) as error:
-            return f"{detail}; it does not scan in shadow yet: {error.detail}"
+        if serving is not None and serving.version != gate["champion"]:
+            detail += f"; {serving.version} has become champion meanwhile, train it again to compare with that"
+        elif gate["passed"] and shadow_share > 0:
+            try:
+                reason = f"made by training run {lease.run_id}, passed by the gate"
+                challenge(session, TRAINER, version, shadow_share, reason)
+            except (OtherChallengerError, AlreadyChampionError) as error:
+                detail += f"; it does not scan in shadow yet: {error.detail}"
+        complete(session, lease, bundle_version=version, report=gate, artifacts=run_prefix(version), detail=detail)
     return detail
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select, true
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from worker.errors import AssayError
 from worker.shadow import Pair, flip_report
@@ -52,20 +52,7 @@ class Challengers:
             UnknownBundleError, AlreadyChampionError, OtherChallengerError: it cannot.
         """
         with self._database.transaction() as session:
-            serving = locked_champion(session)
-            bundle = session.get(Bundle, version)
-            if bundle is None:
-                raise UnknownBundleError
-            if serving is not None and serving.version == version:
-                raise AlreadyChampionError
-            other = session.scalar(select(Bundle.version).where(Bundle.role == BundleRole.CHALLENGER))
-            if other not in {None, version}:
-                raise OtherChallengerError(f"bundle {other} scans in shadow; withdraw it first")
-            if bundle.role != BundleRole.CHALLENGER:
-                bundle.challenged_at = session.scalar(select(func.now()))
-            bundle.role, bundle.shadow_share = BundleRole.CHALLENGER, share
-            record(session, actor, "bundle.challenge", f"bundle:{version}", share=share, reason=reason)
-        return bundle
+            return challenge(session, actor, version, share, reason)
 
     def withdraw(self, actor: Actor, version: str, reason: str) -> Bundle:
         """Let a challenger rest; its open scans are still done.
@@ -116,6 +103,24 @@ class Challengers:
         statement = _flips(version, before).limit(limit)
         with self._database.transaction() as session:
             return [Flip(*row) for row in session.execute(statement)]
+
+
+def challenge(session: Session, actor: Actor, version: str, share: float, reason: str) -> Bundle:
+    """Do so in the caller's transaction; what it raises, it raises before it changes anything."""
+    serving = locked_champion(session)
+    bundle = session.get(Bundle, version)
+    if bundle is None:
+        raise UnknownBundleError
+    if serving is not None and serving.version == version:
+        raise AlreadyChampionError
+    other = session.scalar(select(Bundle.version).where(Bundle.role == BundleRole.CHALLENGER))
+    if other not in {None, version}:
+        raise OtherChallengerError(f"bundle {other} scans in shadow; withdraw it first")
+    if bundle.role != BundleRole.CHALLENGER:
+        bundle.challenged_at = session.scalar(select(func.now()))
+    bundle.role, bundle.shadow_share = BundleRole.CHALLENGER, share
+    record(session, actor, "bundle.challenge", f"bundle:{version}", share=share, reason=reason)
+    return bundle
 
 
 _new, _old = aliased(Verdict, name="challenger"), aliased(Verdict, name="champion")

@@ -17,7 +17,8 @@ from sqlalchemy import insert, select
 from tests.conftest import Buckets
 from tests.learning_pictures import picture, write_base
 from training.retrain import bundle_folder, execute
-from training.retrain_data import agreed, gather, recipe_of
+from training.retrain_data import agreed, contents_of, gather, recipe_of
+from training.retrain_keep import register
 from training.train import order_of, train
 from worker.bundle_places import artifact_prefix, upload_bundle
 from worker.detectors.bundle import load_bundle
@@ -25,6 +26,7 @@ from worker.fetch import s3_client
 from worker.settings import Settings
 from worker.store.audit import Actor
 from worker.store.bundles import crown, register_bundle
+from worker.store.challengers import Challengers
 from worker.store.erasure import Erasure
 from worker.store.features import Seen, put
 from worker.store.session import Database
@@ -68,12 +70,13 @@ class World:
         reviewers: tuple[str, ...] = ("maria", "ali"),
         *,
         upload: bool = True,
+        prefix: str = "",
     ) -> list[int]:
         """Upload pictures as scanned images, or pretend to, and label each; return their rows."""
         pks = []
         with self.database.transaction() as session:
             for seed in seeds:
-                body, key = picture(kind, seed), f"{kind}/{seed}.png"
+                body, key = picture(kind, seed), f"{prefix}{kind}/{seed}.png"
                 version = self.buckets.put(self.buckets.uploads, key, body)["VersionId"] if upload else "gone"
                 place = {"bucket": self.buckets.uploads, "key": key, "version": version, "versioned": True}
                 known = {"image_id": key, "source": "uploads", "sha256": sha256(body).hexdigest()}
@@ -216,6 +219,55 @@ def test_an_erased_image_is_not_trained_on(world: World) -> None:
     )
 
 
+def test_a_resumed_run_fetches_anew_when_its_images_are_others(world: World) -> None:
+    world.label("haze", "ai_generated", range(3))
+    recipe, work = recipe_of("tiny", {}, world.settings), world.settings.data_dir / "work"
+
+    def gathered() -> set[str]:
+        data = gather(recipe, {}, work, world.database, world.settings)
+        assert contents_of(data.labels_file).keys() == {f"image:{image.image_pk}" for image in data.labelled}
+        return set(contents_of(data.labels_file).values())
+
+    before = gathered()
+    cached, features = work / "out" / "cache" / "pixels.npy", work / "out" / "clip" / "features.npy"
+    for file in (cached, features):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"decoded")
+    assert gathered() == before
+    assert cached.exists()
+    # The same bytes under another key: another row stands for the content now.
+    world.label("haze", "ai_generated", range(1, 2), reviewers=(), prefix="again-")
+    assert gathered() == before
+    assert not cached.exists()
+    assert not features.exists()
+    Erasure(world.database, world.buckets.artifacts).erase(ME, "haze/2.png")
+    assert len(gathered()) == 2
+
+
+def test_what_keeps_a_bundle_from_its_shadow_is_told_with_its_run(world: World, base: Path) -> None:
+    with world.database.transaction() as session:
+        for version in ("other-1", "other-2"):
+            register_bundle(session, version=version, name="other", location="bundles/other", card={})
+        crown(session, session.get_one(Bundle, "other-1"), created_by="test", reason="another")
+    Challengers(world.database).challenge(ME, "other-2", 0.5, "test")
+
+    def registered(compared_with: str) -> tuple[str | None, str]:
+        run_id = world.queue()
+        lease = TrainingLeases(world.database).claim(600)
+        assert lease is not None
+        gate = {"passed": True, "champion": compared_with, "rules": []}
+        register(world.database, lease, s3_client(world.settings), base / "bundle", world.buckets.artifacts, gate, 0.1)
+        return world.run(run_id).detail, world.bundle(world.champion).role
+
+    told, role = registered("other-1")
+    assert told == (
+        "the gate passed it; it does not scan in shadow yet: bundle other-2 scans in shadow; withdraw it first"
+    )
+    told, role = registered("other-2")
+    assert (told or "").startswith("the gate passed it; other-1 has become champion meanwhile")
+    assert role == BundleRole.REGISTERED
+
+
 def test_a_refit_on_stored_features_needs_no_pixels(world: World) -> None:
     champion = load_bundle_of(world, world.champion)
     # Reviewers have labelled known pictures earlier, and the new generator's since.
@@ -233,6 +285,8 @@ def test_a_refit_on_stored_features_needs_no_pixels(world: World) -> None:
             batch = [champion.prepare(opened(*kind)) for kind in kinds[start : start + 50]]
             for pk, one, scores in zip(pks[start : start + 50], batch, champion.score(batch), strict=True):
                 put(session, pk, world.champion, Seen(scores.features or b"", scores.logits, one.covariates))
+    # The same bytes came again; copies are not looked at, and nothing is stored of them.
+    world.label("haze", "ai_generated", range(300), reviewers=(), upload=False, prefix="again-")
     run = world.executed("refit", shadow_share=0)
     assert (run.state, failed_rules(run)) == (RunState.COMPLETED, set())
     made = world.bundle(run.bundle_version)
