@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -48,6 +48,8 @@ class Judged:
         detector_probabilities: (M, D), each calibrated by itself.
         covariates: (M, C).
         probabilities: (M,), fused and calibrated, before any prior shift.
+        features: what the CLIP detector saw, summed up: `images`, and `mean` and `deviation` of each feature; None
+            where the bundle tells none.
     """
 
     rows: NDArray[np.int64]
@@ -56,6 +58,7 @@ class Judged:
     detector_probabilities: NDArray[np.float64]
     covariates: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    features: dict[str, Any] | None = None
 
 
 def judge_pictures(bundle: Bundle, pictures: Pictures, change: Change | None = None, what: str = "") -> Judged:
@@ -110,4 +113,13 @@ def _judged(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, wha
         detector_probabilities=np.array([[s.probabilities[name] for name in names] for s in scores]),
         covariates=np.array(covariates),
         probabilities=np.array([s.probability for s in scores]),
+        features=_summed_up([s.features for s in scores if s.features is not None]),
     )
+
+
+def _summed_up(features: list[bytes]) -> dict[str, Any] | None:
+    if not features:
+        return None
+    seen = np.frombuffer(b"".join(features), "<f2").reshape(len(features), -1)  # (M, F)
+    mean, deviation = (measure(axis=0, dtype=np.float64).round(5).tolist() for measure in (seen.mean, seen.std))
+    return {"images": len(features), "mean": mean, "deviation": deviation}

@@ -58,11 +58,11 @@ def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
     )
 
 
-def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> Measured:
-    """Run the detectors over held-out images exactly as the worker would."""
+def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measured, dict[str, Any] | None]:
+    """Run the detectors over held-out images exactly as the worker would; gives what the CLIP detector saw as well."""
     judged = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
     measured = Measured(judged.names, judged.logits, judged.covariates, rows.labels, groups=rows.sources)
-    return grouped(measured, rows.hashes)
+    return grouped(measured, rows.hashes), judged.features
 
 
 def calibrated(parts: BundleParts, found: Calibrated, measured: Measured, scope: str) -> BundleParts:
@@ -75,7 +75,7 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
     """Calibrate a run on its held-out rows and write the bundle; gives its version."""
     training, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
     parts = uncalibrated(recipe, out)
-    measured = measure_held_out(parts, held_out, device)
+    measured, features = measure_held_out(parts, held_out, device)
     np.savez(
         out / "held_out.npz",
         logits=measured.logits,
@@ -99,6 +99,7 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         "detectors": detector_facts(parts),
         "training_data": data_facts(training, licences),
         "calibration_data": data_facts(held_out, licences),
+        "features": features,  # drift is measured from here
         **_held_out_facts(recipe, report),
         "certificate": report["certificate"],
         "accused_when_left_out": accused_when_left_out(parts.figures),

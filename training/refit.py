@@ -140,7 +140,10 @@ def fit_head(features: NDArray[np.float16], labels: NDArray[np.int8], base: Head
     """
     rng = np.random.default_rng(0)
     some = rng.permutation(len(labels))[:_CHOSEN_ON]
-    judged, fitted = np.split(some, [len(some) // 5])
+    # A fifth of either class: of a few images of one, none might be left to fit on.
+    by_class = [some[labels[some] == label] for label in (0, 1)]
+    sides = [np.split(rows, [len(rows) // 5]) for rows in by_class]
+    judged, fitted = (np.concatenate(side) for side in zip(*sides, strict=True))
     best, strength = -np.inf, _STRENGTHS[0]
     found = base
     for candidate in _STRENGTHS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,12 +12,14 @@ from botocore.exceptions import ClientError
 from PIL import Image as Pixels
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import aliased
 
 from training.collection import DataError, generator_or_default
 from training.data import Rows
 from training.evaluate_scores import BATCH
 from training.gate import Origin
 from training.refit import Seen
+from worker.log import get_logger
 from worker.store.tables import Feature, Image
 
 if TYPE_CHECKING:
@@ -29,7 +32,10 @@ if TYPE_CHECKING:
     from training.labelled_bucket import Labelled
     from worker.detectors.bundle import Bundle, Scores
 
+log = get_logger()
+
 REPLAY = "replay.parquet"
+_OF = b"bundle"
 _AT_ONCE = 5000
 
 
@@ -40,7 +46,7 @@ def stored(
 
     Args:
         session: of a transaction.
-        labelled: what reviewers agree on.
+        labelled: what reviewers agree on; of images of the same bytes one was looked at, whichever is named here.
         versions: bundles that see the same features; the newest scan by one of them counts.
         names: of their detectors, in order.
         since: labels beyond this one are new.
@@ -49,16 +55,17 @@ def stored(
         None where nothing is stored of any of them.
     """
     by_pk = {image.image_pk: image for image in labelled}
-    pks, rows = list(by_pk), list[_Row]()
+    pks, rows, copy = list(by_pk), list[_Row](), aliased(Image)
     for start in range(0, len(pks), _AT_ONCE):
         found = session.execute(
-            select(Feature.image_pk, Image.sha256, Feature.features, Feature.logits, Feature.covariates)
-            .ext(distinct_on(Feature.image_pk))
-            .join(Image, Image.id == Feature.image_pk)
-            .where(Feature.image_pk.in_(pks[start : start + _AT_ONCE]), Feature.bundle_version.in_(versions))
-            .order_by(Feature.image_pk, Feature.created_at.desc())
+            select(Image.id, Image.sha256, Feature.features, Feature.logits, Feature.covariates)
+            .ext(distinct_on(Image.id))
+            .join(copy, copy.sha256 == Image.sha256)
+            .join(Feature, Feature.image_pk == copy.id)
+            .where(Image.id.in_(pks[start : start + _AT_ONCE]), Feature.bundle_version.in_(versions))
+            .order_by(Image.id, Feature.created_at.desc())
         )
-        rows += [_Row(by_pk[row.image_pk], row) for row in found]
+        rows += [_Row(by_pk[row.id], row) for row in found]
     if not rows:
         return None
     return Seen(
@@ -78,16 +85,31 @@ class _Row(NamedTuple):
     seen: Any
 
 
-def replayed(client: S3Client, bucket: str, prefix: str, work: Path) -> Seen | None:
-    """Read what the base bundle's run kept of its held-out images; None where it kept nothing, as shipped ones."""
-    file = work / REPLAY
+def brought_replay(client: S3Client, bucket: str, prefix: str, folder: Path, file: Path) -> None:
+    """Bring what was kept of a base bundle's held-out images: beside its run, or beside a shipped bundle in its folder.
+
+    There is no file afterwards where nothing was kept.
+    """
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if (folder / REPLAY).exists():
+        file.write_bytes((folder / REPLAY).read_bytes())
+        return
+    with suppress(ClientError):
+        client.download_file(bucket, prefix + REPLAY, str(file))
+
+
+def replayed(file: Path, versions: Sequence[str]) -> Seen | None:
+    """Read it; None where there is none, or one of a bundle that sees other features than these versions."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            client.download_file(bucket, prefix + REPLAY, str(file))
-        except ClientError:
-            return None
-    columns = pq.read_table(file).to_pydict()
+        return None
+    table = pq.read_table(file)
+    of = (table.schema.metadata or {}).get(_OF, b"").decode()
+    if of not in versions:
+        log.warning("replay_of_another_bundle", bundle=of, wanted=list(versions))
+        return None
+    columns = table.to_pydict()
     count = len(columns["label"])
     return Seen(
         features=np.stack([np.frombuffer(row, "<f2") for row in columns["features"]]),
@@ -142,4 +164,4 @@ def keep_for_replay(bundle: Bundle, rows: Rows, file: Path) -> None:
             "sha256": rows.hashes.tolist(),
         }
     )
-    pq.write_table(table, file)
+    pq.write_table(table.replace_schema_metadata({_OF: bundle.version}), file)

@@ -23,7 +23,7 @@ from training.export_card import code_version
 from training.gate import Origin
 from training.recipe import RecipeError
 from training.refit import refit
-from training.refit_data import REPLAY, joined, keep_for_replay, replayed, stored
+from training.refit_data import REPLAY, brought_replay, joined, keep_for_replay, replayed, stored
 from training.retrain_data import agreed, gather, recipe_of
 from training.retrain_gate import compare, left_for_gate, origins_of, terms_of
 from training.retrain_keep import register, run_prefix, upload_papers, write_papers
@@ -137,19 +137,22 @@ def _refit(work: Work, serving: Bundle) -> str:
         raise RecipeError(f"a refit starts from the champion, {serving.version}: its features are what scans store")
     client, bucket = s3_client(settings), settings.artifact_bucket
     work.progress.stage("data")
-    base = read_bundle(bundle_folder(work.database, settings, version))
+    folder = bundle_folder(work.database, settings, version)
+    base = read_bundle(folder)
     since = int(serving.card.get("training", {}).get("labels_until", 0))
     alike = (version, *base.card.get("same_features_as", ()))
     with work.database.transaction() as session:
         labels = stored(session, agreed(session, work.parameters, settings), alike, tuple(base.detectors), since)
-    seen = joined(labels, replayed(client, bucket, run_prefix(version), work.folder))
+    brought_replay(client, bucket, run_prefix(version), folder, work.folder / REPLAY)
+    replay = replayed(work.folder / REPLAY, alike)
+    seen = joined(labels, replay)
     facts = _facts(work, serving, int((seen.origins != Origin.KNOWN).sum()))
     work.progress.stage("fit", images=len(seen))
     made = refit(base, seen, _terms(work.database), {"training": facts})
     work.progress.stage("keep")
     new = write_bundle(made.parts, out / "bundle")
     papers = write_papers(work.folder, made.plan, made.gate, made.evaluation, {**facts, "bundle": new})
-    if (work.folder / REPLAY).exists():  # its features are the base's, and so are those of the new bundle
+    if replay is not None:  # its features are the base's, and so are those of the new bundle
         (papers / REPLAY).write_bytes((work.folder / REPLAY).read_bytes())
     upload_papers(client, papers, out, bucket, run_prefix(new))
     return register(work.database, work.lease, client, out / "bundle", bucket, made.gate, _share(work))

@@ -1,16 +1,21 @@
 """A refit is what the networks would say with the new head, and learns what it is shown without forgetting the rest."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import boto3
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from training.collection import DataError
+from training.data import Rows
+from training.evaluate_scores import judge_images
 from training.gate import Origin
 from training.refit import Head, Seen, fit_head, head_of, probabilities_of, refit_parts, with_head
-from training.refit_data import joined
+from training.refit_data import REPLAY, brought_replay, joined, keep_for_replay, replayed
+from training.replay import some_of
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.detectors.bundle import Bundle
@@ -105,6 +110,16 @@ def test_a_head_learns_what_it_is_shown_and_keeps_the_weight_of_what_labels_are_
     assert np.abs(head.weight[2:]).max() < 0.7
 
 
+@pytest.mark.parametrize("positives", [1, 2, 5])
+def test_a_head_is_fitted_on_very_few_images_of_a_class(positives: int) -> None:
+    shown = drawn(400, 1)
+    few = np.flatnonzero(shown.labels == 1)[:positives]
+    for seed in range(5):
+        rows = np.random.default_rng(seed).permutation(np.concatenate([few, np.flatnonzero(shown.labels == 0)]))
+        head = fit_head(shown.features[rows], shown.labels[rows], KNOWS_ONE)
+        assert np.isfinite(head.weight).all()
+
+
 def test_what_is_replayed_is_not_forgotten() -> None:
     both = joined(drawn(1500, 1, shift=6.0), drawn(1500, 2))
     head = fit_head(both.features, both.labels, KNOWS_ONE)
@@ -125,3 +140,38 @@ def test_a_content_that_was_labelled_is_not_replayed_as_well() -> None:
     both = joined(labelled, known)
     assert len(both) == 4
     assert len(set(both.hashes.tolist())) == 4
+
+
+def test_what_a_shipped_bundle_kept_is_replayed_for_those_that_see_the_same_features(
+    base: BundleParts, tmp_path: Path
+) -> None:
+    bundle, pixels = Bundle(base), np.random.default_rng(5).integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
+    labels, texts = np.array([0, 1] * 3, dtype=np.int8), np.array([f"{index:064x}" for index in range(6)])
+    (tmp_path / "shipped").mkdir()
+    keep_for_replay(bundle, Rows(pixels, labels, texts, texts, texts), tmp_path / "shipped" / REPLAY)
+    file = tmp_path / "work" / REPLAY
+    brought_replay(boto3.client("s3", region_name="none"), "none", "none/", tmp_path / "shipped", file)
+    child = with_head(base, KNOWS_ONE)
+    judged = judge_images(bundle, map(Image.fromarray, pixels), 6)
+    assert judged.features is not None
+    seen = replayed(file, (child.version(), base.version()))
+    assert seen is not None
+    expected, _ = looked_at(base, 6)
+    assert np.array_equal(seen.features, expected.features)
+    assert judged.features["images"] == 6
+    assert judged.features["mean"] == pytest.approx(expected.features.astype(float).mean(axis=0), abs=1e-4)
+    assert judged.features["deviation"] == pytest.approx(expected.features.astype(float).std(axis=0), abs=1e-4)
+    assert seen.others == pytest.approx(expected.others)
+    assert (seen.labels.tolist(), set(seen.origins.tolist())) == ([0, 1] * 3, {Origin.KNOWN.value})
+    assert replayed(file, ("another-1",)) is None
+    assert replayed(tmp_path / "none", (base.version(),)) is None
+
+
+def test_a_replay_is_drawn_by_lot_and_always_the_same() -> None:
+    numbers = np.arange(50)
+    texts = numbers.astype(str)
+    rows = Rows(np.zeros((50, 1, 1, 3), np.uint8), (numbers % 2).astype(np.int8), texts, texts, texts)
+    drawn_ = some_of(rows, 20).hashes.astype(int)
+    assert (len(drawn_), drawn_.tolist()) == (20, sorted(set(drawn_.tolist())))
+    assert some_of(rows, 20).hashes.tolist() == drawn_.astype(str).tolist()
+    assert some_of(rows, 60) is rows

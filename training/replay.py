@@ -1,0 +1,59 @@
+"""Replay of a shipped bundle: what it sees in the images that its recipe holds out, for refits to keep in mind.
+
+`python -m training.replay --recipe wild --data DIR` after `training.export --ship`; a bundle that a training run made
+has its replay from that run. Features, logits, labels and content hashes are kept, no image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from training.data import Rows, recipe_rows, split
+from training.evaluate_scores import judge_images
+from training.export import SHIPPED
+from training.recipe import load_recipe
+from training.refit_data import REPLAY, keep_for_replay
+from worker.detectors.bundle import load_bundle
+from worker.detectors.bundle_folder import put_on_card
+
+# Enough to fit, calibrate and judge on; more would weigh on everybody who installs the release.
+MOST = 3000
+_SEED = 20261121
+
+
+def some_of(rows: Rows, most: int) -> Rows:
+    """Draw at most so many rows by lot, the same ones each time, in their order."""
+    if len(rows) <= most:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(_SEED).permutation(len(rows))[:most]))
+
+
+def main() -> None:
+    """Read the command line and write the bundle's replay beside it."""
+    parser = argparse.ArgumentParser(prog="python -m training.replay", description=__doc__)
+    parser.add_argument("--recipe", required=True, help="the recipe of a bundle in worker/bundles")
+    parser.add_argument("--data", required=True, type=Path, help="the folder with the recipe's files")
+    parser.add_argument("--cache", required=True, type=Path, help="a folder for decoded pictures")
+    parser.add_argument("--bundle", type=Path, help="its folder, where it is not in worker/bundles")
+    parser.add_argument("--most", type=int, default=MOST, help="images")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = load_recipe(arguments.recipe)
+    folder = arguments.bundle or SHIPPED / recipe.name
+    _, held_out = split(recipe_rows(recipe, arguments.data, arguments.cache), recipe)
+    rows = some_of(held_out, arguments.most)
+    bundle = load_bundle(folder)
+    keep_for_replay(bundle, rows, folder / REPLAY)
+    judged = judge_images(bundle, map(Image.fromarray, held_out.pixels), len(held_out))
+    put_on_card(folder, features=judged.features)  # a card that was written before cards had them
+    sys.stderr.write(f"kept {len(rows)} of {len(held_out)} held-out images in {folder / REPLAY}\n")
+
+
+if __name__ == "__main__":
+    main()
