@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
 _BINS = 10
@@ -53,21 +53,46 @@ def measures(today: Seen, before: Seen) -> dict[str, Any]:
     return {**told, "psi": psi(before.percents, today.percents) if enough else None}
 
 
-def feature_shift(before: Sequence[bytes], today: Sequence[bytes]) -> float | None:
+@dataclass(frozen=True)
+class Moments:
+    """What the CLIP detector saw in images, summed up.
+
+    Attributes:
+        images: how many.
+        mean: of each feature.
+        deviation: of each feature, 0 where it is constant.
+    """
+
+    images: int
+    mean: Sequence[float]
+    deviation: Sequence[float]
+
+
+def moments_of(features: Sequence[bytes]) -> Moments | None:
+    """Sum up features of images, float16, little-endian; None without any, or where they are of different lengths."""
+    if len({len(one) for one in features}) != 1:
+        return None
+    columns = list(zip(*map(_unpacked, features), strict=True))
+    means = [fmean(values) for values in columns]
+    spreads = [
+        fmean([value * value for value in values]) - mean**2 for values, mean in zip(columns, means, strict=True)
+    ]
+    return Moments(len(features), means, [math.sqrt(max(spread, 0.0)) for spread in spreads])
+
+
+def feature_shift(before: Moments | None, today: Moments | None) -> float | None:
     """Tell how far the mean of what the CLIP detector saw has moved, in standard deviations, averaged over features.
 
-    Args:
-        before: features of images, float16, little-endian, all of one length.
-        today: likewise.
-
     Returns:
-        0 for no change; samples of one kind give about sqrt(1/before + 1/today). None for fewer than LEAST_IMAGES.
+        0 for no change; samples of one kind give about sqrt(1/before + 1/today). None for fewer than LEAST_IMAGES, or
+        for features of two detectors.
     """
-    if min(len(before), len(today)) < LEAST_IMAGES or len({len(one) for one in (*before, *today)}) != 1:
+    if before is None or today is None or min(before.images, today.images) < LEAST_IMAGES:
         return None
-    old, new = (list(zip(*map(_unpacked, sample), strict=True)) for sample in (before, today))  # by feature
-    spreads = [pstdev(values) for values in old]
-    shifts = [abs(fmean(b) - fmean(a)) / spread for a, b, spread in zip(old, new, spreads, strict=True) if spread > 0]
+    if len(before.mean) != len(today.mean):
+        return None
+    sides = zip(before.mean, today.mean, before.deviation, strict=True)
+    shifts = [abs(new - old) / spread for old, new, spread in sides if spread > 0]
     return fmean(shifts) if shifts else 0.0
 
 
@@ -82,7 +107,7 @@ def psi(before: Mapping[int, int], today: Mapping[int, int]) -> float:
         before: value to count, the reference; not empty.
         today: value to count; not empty.
     """
-    edges = tenths(before)
+    edges = tenths(before) or [min(before) - 1, max(before)]  # of a constant: below it, it, above it
     expected, found = _binned(before, edges), _binned(today, edges)
     return sum((q - p) * math.log(q / p) for p, q in zip(expected, found, strict=True))
 

@@ -17,11 +17,14 @@ from worker.store.tables import Duty, Scan, ScanState, TrainingRun, WebhookDeliv
 
 log = get_logger()
 
+# Sources come from keys: those with most images have series of their own.
+_MOST_SOURCES = 100
 _DRIFT = (
     ("psi", "assay_drift_psi", "Population stability index of the day's probabilities."),
     ("uncertain", "assay_drift_uncertain_share", "Share of the day's verdicts that are uncertain."),
     ("disagreement", "assay_drift_disagreement_share", "Share of the day's images the detectors disagree on."),
     ("feature_shift", "assay_drift_feature_shift", "Shift of the mean feature, in standard deviations."),
+    ("calibration_shift", "assay_drift_calibration_shift", "The same from the champion's calibration set."),
 )
 
 
@@ -96,7 +99,7 @@ def _duties(session: Session) -> Sequence[Metric]:
 
 def _drift(session: Session) -> Sequence[Metric]:
     """Tell what the duty wrote down, whichever dispatcher it fell to: a gauge of its own grows stale in the others."""
-    told = newest_measures(session)
+    told = newest_measures(session, most=_MOST_SOURCES)
     families = []
     for name, metric, meaning in _DRIFT:
         family = GaugeMetricFamily(metric, meaning, labels=["source"])

@@ -29,8 +29,9 @@ class DriftOut(FromRow):
             description=(
                 "`psi` of the probabilities against the 28 days before (from 0.25 something has changed), shares "
                 "`uncertain`, `flagged` and `disagreement` with the same `_before`, `images`; "
-                "`feature_shift`, of the mean of what the CLIP detector sees, in standard "
-                "deviations; `canary` for the source of photographs alone."
+                "`feature_shift`, of the mean of what the CLIP detector sees, in standard deviations, and "
+                "`calibration_shift`, the same from the images that the bundle was calibrated on; "
+                "`canary` for the source of photographs alone."
             )
         ),
     ]

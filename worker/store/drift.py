@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Date, cast, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.drift import Seen, feature_shift, measures
+from worker.drift import LEAST_IMAGES, Moments, Seen, feature_shift, measures, moments_of
 from worker.store.bundles import champion
 from worker.store.session import Database
-from worker.store.tables import Bundle, BundleRole, Drift, Feature, Image, Policy, Verdict
+from worker.store.tables import Bundle, BundleRole, Drift, Policy, Verdict
 from worker.words import DecidedBy, VerdictValue
 
 _REFERENCE = timedelta(days=28)
@@ -49,10 +50,9 @@ class DriftMeasures:
             before = _seen(session, serving.version, midnight - _REFERENCE, midnight)
             nothing = Seen({}, {}, 0)
             found = {source: measures(one, before.get(source, nothing)) for source, one in today.items()}
+            shifts = _shifts(session, serving, [s for s, one in today.items() if one.images >= LEAST_IMAGES], midnight)
             for source, told in found.items():
-                reference = _features(session, serving.version, source, midnight - _REFERENCE, midnight)
-                seen = _features(session, serving.version, source, midnight, midnight + timedelta(days=1))
-                told["feature_shift"] = feature_shift(reference, seen)
+                told["feature_shift"], told["calibration_shift"] = shifts.get(source, (None, None))
             if self._canary is not None:
                 rate = _canary_rate(session, serving.version, self._canary)
                 found[self._canary] = {**found.get(self._canary, {}), _CANARY: rate}
@@ -76,19 +76,26 @@ class DriftMeasures:
             return session.scalars(rows if source is None else rows.where(Drift.source == source)).all()
 
 
-def newest_measures(session: Session) -> dict[str, dict[str, Any]]:
-    """Return what is known of each source under the champion: today's, or yesterday's where today cannot tell yet."""
-    champions = select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION)
+def newest_measures(session: Session, *, most: int) -> dict[str, dict[str, Any]]:
+    """Return what is known of the champion's verdicts by source: today's measures, and yesterday's where these lack.
+
+    Args:
+        session: of a transaction.
+        most: sources, those with most images; the canaries are always among them.
+    """
     today = cast(func.timezone("UTC", func.now()), Date)
+    serving = select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION).scalar_subquery()
+    images = func.max(Drift.measures["images"].as_integer()).over(partition_by=Drift.source)
     rows = (
         select(Drift.source, Drift.measures)
-        .where(Drift.bundle_version.in_(champions), Drift.day >= today - 1)
-        .order_by(Drift.day)
+        .where(Drift.bundle_version == serving, Drift.day >= today - 1)
+        .order_by(Drift.measures.has_key(_CANARY).desc(), images.desc().nulls_last(), Drift.source, Drift.day)
+        .limit(2 * most)
     )
     found: dict[str, dict[str, Any]] = {}
     for source, told in session.execute(rows):
         found.setdefault(source, {}).update({name: value for name, value in told.items() if value is not None})
-    return found
+    return dict(list(found.items())[:most])
 
 
 # Of each source: percent, verdict, whether the detectors disagree, and how many.
@@ -119,18 +126,48 @@ def _seen(session: Session, version: str, since: datetime, until: datetime) -> d
     return {source: Seen(percents, verdicts, sum(counts)) for source, (percents, verdicts, counts) in found.items()}
 
 
-def _features(session: Session, version: str, source: str, since: datetime, until: datetime) -> Sequence[bytes]:
-    """Return what the detector saw in some images of a source, spread over the time; empty where nothing is kept."""
-    seen = (
-        select(Feature.features)
-        .join(Image, Image.id == Feature.image_pk)
-        .where(Feature.bundle_version == version, Image.source == source)
-        .where(Feature.created_at >= since, Feature.created_at < until)
-        # Rows in the order of a hash of theirs: the same sample each time, and no sort by time.
-        .order_by(func.hashint8(Feature.image_pk))
-        .limit(_SAMPLE)
-    )
-    return session.scalars(seen).all()
+# Samples by a hash of the image: the same each time, and no sort by time. One pass over what is kept, however many
+# sources there are; the features themselves are read of the sample alone.
+_SAMPLES = text("""
+WITH kept AS (
+  SELECT feature.image_pk, image.source, feature.created_at >= :midnight AS today
+  FROM feature JOIN image ON image.id = feature.image_pk
+  WHERE feature.bundle_version = :version AND image.source = ANY(:sources)
+    AND feature.created_at >= :since AND feature.created_at < :until
+), placed AS (
+  SELECT image_pk, source, today,
+    row_number() OVER (PARTITION BY source, today ORDER BY hashint8(image_pk)) AS place
+  FROM kept
+)
+SELECT placed.source, placed.today, feature.features
+FROM placed JOIN feature ON feature.image_pk = placed.image_pk AND feature.bundle_version = :version
+WHERE placed.place <= :most
+ORDER BY placed.source
+""")
+
+
+def _shifts(
+    session: Session, serving: Bundle, sources: Sequence[str], midnight: datetime
+) -> dict[str, tuple[float | None, float | None]]:
+    """Tell how far what the detector sees has moved by source: from the weeks before, and from its calibration set.
+
+    A source at a time is held in memory.
+    """
+    if not sources:
+        return {}
+    window = {"since": midnight - _REFERENCE, "midnight": midnight, "until": midnight + timedelta(days=1)}
+    asked = {"version": serving.version, "sources": list(sources), "most": _SAMPLE, **window}
+    found = session.execute(_SAMPLES.execution_options(yield_per=_SAMPLE), asked)
+    card = serving.card.get("features")
+    calibration = card and Moments(card["images"], card["mean"], card["deviation"])
+    shifts = {}
+    for source, rows in groupby(found, key=lambda row: row.source):
+        samples: tuple[list[bytes], list[bytes]] = ([], [])
+        for row in rows:
+            samples[row.today].append(row.features)
+        before, today = map(moments_of, samples)
+        shifts[source] = (feature_shift(before, today), feature_shift(calibration, today))
+    return shifts
 
 
 def _canary_rate(session: Session, version: str, source: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from tests.integration.api.conftest import BUNDLE, Rows
 from worker.measure_drift import MeasureDrift
@@ -63,6 +64,31 @@ def test_what_the_detector_sees_is_compared_where_it_is_kept(rows: Rows, databas
     with database.transaction() as session:
         session.execute(keep, {"old": b"\x00\x00", "new": b"\x00\x00"})
     assert DriftMeasures(database).measure()["posts"]["feature_shift"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.usefixtures("champion")
+def test_features_of_each_source_are_compared_with_its_own(rows: Rows, database: Database) -> None:
+    for source in ("moved", "still"):
+        judged(rows, 100, days_ago=3, probability=0.2, source=source)
+        judged(rows, 100, days_ago=0, probability=0.2, source=source)
+    judged(rows, 99, days_ago=0, probability=0.2, source="few")
+    # One feature, 0 or 1; of the source that moved 1 or 2 today.
+    keep = text(
+        "INSERT INTO feature (image_pk, bundle_version, features, logits, covariates, created_at) "
+        "SELECT image_pk, bundle_version, "
+        "(ARRAY['\\x0000', '\\x003c', '\\x0040']::bytea[])"
+        "[1 + id % 2 + (source = 'moved' AND created_at > now() - interval '1 day')::int], "
+        "'{}', '{}', created_at FROM verdict"
+    )
+    with database.transaction() as session:
+        session.execute(keep)
+        card = {"features": {"images": 400, "mean": [2.5], "deviation": [2.0]}}
+        session.execute(text("UPDATE bundle SET card = :card").bindparams(bindparam("card", card, JSONB)))
+    found = DriftMeasures(database).measure()
+    assert (found["still"]["calibration_shift"], found["moved"]["calibration_shift"]) == pytest.approx((1.0, 0.5))
+    assert found["still"]["feature_shift"] == pytest.approx(0.0, abs=1e-6)
+    assert found["moved"]["feature_shift"] == pytest.approx(2.0, abs=1e-6)
+    assert found["few"]["feature_shift"] is None
 
 
 @pytest.mark.usefixtures("champion")

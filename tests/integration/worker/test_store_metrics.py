@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from tests.conftest import Scanned
+from worker.store.drift import newest_measures
 from worker.store.session import connect
 from worker.store.tables import Drift, Duty, Scan, ScanState, TrainingRun
 from worker.store_metrics import StoreCollector
@@ -79,3 +80,16 @@ def test_without_the_database_the_figures_are_absent_rather_than_old() -> None:
     registry = CollectorRegistry()
     registry.register(StoreCollector(connect("postgresql+psycopg://assay@127.0.0.1:9/assay")))
     assert list(registry.collect()) == []
+
+
+def test_of_many_sources_the_canaries_and_those_with_most_images_are_told(scanned: Scanned) -> None:
+    scanned.crown("b1")
+    told = {"few": '{"images": 20}', "many": '{"images": 500}', "photographs": '{"canary": {"rate": 0.25}}'}
+    with scanned.database.transaction() as session:
+        for source, measures in told.items():
+            row = {"source": source, "measures": measures}
+            insert = (
+                "INSERT INTO drift (day, source, bundle_version, measures) VALUES (now(), :source, 'b1', :measures)"
+            )
+            session.execute(text(insert), row)
+        assert list(newest_measures(session, most=2)) == ["photographs", "many"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.drift import LEAST_IMAGES, Seen, feature_shift, measures, psi, tenths
+from worker.drift import LEAST_IMAGES, Moments, Seen, feature_shift, measures, moments_of, psi, tenths
 
 histograms = st.dictionaries(st.integers(0, 99), st.integers(1, 500), min_size=1, max_size=60)
 
@@ -28,6 +28,12 @@ def test_a_shift_to_high_probabilities_shows() -> None:
     assert psi(even, high) > 0.25
     slightly = {**even, 99: 14}
     assert psi(even, slightly) < 0.01
+
+
+def test_leaving_a_constant_shows_and_staying_there_does_not() -> None:
+    assert psi({5: 1000}, {5: 300}) == pytest.approx(0.0, abs=0.02)
+    for elsewhere in (0, 4, 6, 99):
+        assert psi({5: 1000}, {5: 500, elsewhere: 500}) > 0.25
 
 
 def test_tenths_part_a_histogram_evenly() -> None:
@@ -60,7 +66,7 @@ def test_features_that_move_by_a_deviation_show_it() -> None:
     old = packed([[rng.gauss(0, 2), rng.gauss(5, 0.5)] for _ in range(400)])
     same = packed([[rng.gauss(0, 2), rng.gauss(5, 0.5)] for _ in range(400)])
     moved = packed([[rng.gauss(2, 2), rng.gauss(5.5, 0.5)] for _ in range(400)])
-    still, shift = feature_shift(old, same), feature_shift(old, moved)
+    still, shift = (feature_shift(moments_of(old), moments_of(new)) for new in (same, moved))
     assert still is not None
     assert shift is not None
     assert still < 0.2
@@ -68,7 +74,14 @@ def test_features_that_move_by_a_deviation_show_it() -> None:
 
 
 def test_few_features_or_those_of_another_detector_are_not_compared() -> None:
-    many = packed([[1.0, 2.0]] * LEAST_IMAGES)
-    assert feature_shift(many[1:], many) is None
-    assert feature_shift(many, packed([[1.0]] * LEAST_IMAGES)) is None
+    many = moments_of(packed([[1.0, 2.0]] * LEAST_IMAGES))
+    assert feature_shift(moments_of(packed([[1.0, 2.0]] * (LEAST_IMAGES - 1))), many) is None
+    assert feature_shift(many, moments_of(packed([[1.0]] * LEAST_IMAGES))) is None
+    assert feature_shift(many, None) is None
     assert feature_shift(many, many) == 0.0
+
+
+def test_features_are_summed_up() -> None:
+    assert moments_of(packed([[1.0, 2.0], [3.0, 2.0]])) == Moments(2, [2.0, 2.0], [1.0, 0.0])
+    assert moments_of([]) is None
+    assert moments_of(packed([[1.0], [1.0, 2.0]])) is None
