@@ -16,6 +16,7 @@ from worker.store.tables import TrainingEvent, TrainingRun
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS = 300
+_AT_ONCE = 1000
 _ID_DIGITS = 18  # more might be no bigint
 # Proxies close what is silent; a comment is no event.
 _SIGN_OF_LIFE = ": waiting\n\n"
@@ -52,11 +53,11 @@ async def told(
             await sleep(_LOOK_EVERY_SECONDS)
         # Asked first: what it told before it ended is then among the events.
         run = await run_in_threadpool(runs.get, run_id)
-        events = await run_in_threadpool(lambda: runs.events(run_id, after=after))  # noqa: B023 - awaited at once.
+        events = await run_in_threadpool(lambda: runs.events(run_id, after=after, limit=_AT_ONCE))  # noqa: B023 - awaited at once.
         for event in events:
             yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data)}\n\n"
             after = event.id
-        if run is None or run.finished_at is not None:
+        if (run is None or run.finished_at is not None) and len(events) < _AT_ONCE:
             yield "event: end\ndata: {}\n\n"
             return
         if not events:

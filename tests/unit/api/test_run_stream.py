@@ -28,14 +28,27 @@ class Runs:
         return [event for event in known[: self.looks] if event.id > after][:limit]
 
 
-def streamed(after: int) -> tuple[list[str], list[float]]:
+class Talkative(Runs):
+    """A run that has told a great deal and ended."""
+
+    def get(self, run_id: int) -> TrainingRun:
+        """Return the run."""
+        return TrainingRun(id=run_id, finished_at=datetime(2026, 11, 21, tzinfo=UTC))
+
+    def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
+        """Return what it told."""
+        ids = range(after + 1, min(after + limit, 2500) + 1)
+        return [TrainingEvent(id=id_, run_id=run_id, kind="progress", data={}) for id_ in ids]
+
+
+def streamed(after: int, runs: Runs | None = None) -> tuple[list[str], list[float]]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     async def collect() -> list[str]:
-        return [part async for part in told(Runs(), 7, after, sleep)]
+        return [part async for part in told(runs or Runs(), 7, after, sleep)]
 
     return asyncio.run(collect()), slept
 
@@ -58,3 +71,10 @@ def test_it_goes_on_after_the_last_event_that_was_seen() -> None:
 @pytest.mark.parametrize(("header", "after"), [("9", 9), (None, 4), ("", 4), ("-1", 4), ("9" * 30, 4), ("9" * 5000, 4)])
 def test_an_id_that_cannot_be_is_as_good_as_none(header: str | None, after: int) -> None:
     assert last_seen(header, 4) == after
+
+
+def test_all_of_a_long_story_is_sent_before_the_end() -> None:
+    parts, _ = streamed(0, Talkative())
+    assert len(parts) == 2501
+    assert parts[-2].startswith("id: 2500")
+    assert parts[-1] == "event: end\ndata: {}\n\n"
