@@ -133,8 +133,12 @@ class _Case:
 
     @property
     def new_class(self) -> int:
-        """The class that the challenger is to be better at: AI-generated, unless the new labels have none."""
-        return int((self.images.labels[self.new] == 1).any() or not self.new.any())
+        """The class that the challenger is to be better at: AI-generated, unless new labels of the other can tell more.
+
+        They do where there are enough of them, and too few AI-generated ones to see anything on.
+        """
+        found, cleared = (int((self.images.labels[self.new] == label).sum()) for label in (1, 0))
+        return int(found >= self.terms.least_new or cleared < self.terms.least_new)
 
     def thresholds(self, opinion: Opinion) -> Thresholds:
         """Derive the cuts that the policy gives a bundle; a prior shift would move both sides alike."""
@@ -185,8 +189,8 @@ def _enough(case: _Case) -> Iterator[dict[str, Any]]:
 def _finds_new(case: _Case) -> dict[str, Any]:
     """Ask whether more is found at 1 % false positives: new AI-generated images against all that are not.
 
-    Where the new labels have no AI-generated image, they are accusations to be put right: then all AI-generated images
-    are ranked against the new ones alone.
+    Where the new labels have hardly an AI-generated image, they are accusations to be put right: then all AI-generated
+    images are ranked against the new ones alone.
     """
     labels = case.images.labels
     rows = (labels != case.new_class) | case.new

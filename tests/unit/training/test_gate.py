@@ -176,6 +176,23 @@ def test_accusations_that_were_put_right_count_as_new(case: Case) -> None:
     assert rules["enough new images (not AI-generated)"]["images"] == 100
 
 
+def test_a_few_misses_among_many_accusations_do_not_hide_these(case: Case) -> None:
+    labels = case.images.labels.copy()
+    labels[620:] = 0
+    accused = case.champion.probabilities.copy()
+    accused[620:] = 0.985
+    freed = case.challenger.probabilities.copy()
+    freed[620:] = 0.01
+    images = replace(case.images, labels=labels)
+    champion, challenger = (
+        replace(opinion, probabilities=said) for opinion, said in ((case.champion, accused), (case.challenger, freed))
+    )
+    passed, rules = Case(images, champion, challenger).rules()
+    assert passed, [rule for rule in rules.values() if not rule["passed"]]
+    assert rules["enough new images (not AI-generated)"]["images"] == 80
+    assert not Case(images, champion, replace(challenger, probabilities=accused)).rules()[0]
+
+
 def test_the_paired_measures_are_those_of_the_report(case: Case) -> None:
     labels, probabilities = case.images.labels, case.champion.probabilities
     report = measure(labels, probabilities)
