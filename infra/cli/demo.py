@@ -57,7 +57,7 @@ def demo(
             found = gathered.result()
             ended = _run(found, console, timeout)
             _print(ended, as_json=json_)
-            print(totals(ended, doors), file=sys.stderr)
+            print(totals(ended, doors, stays_up=bool(running)), file=sys.stderr)
 
 
 def _stack(settings: Settings, *, running: bool, console: Console) -> nullcontext[Doors] | AssayStack:

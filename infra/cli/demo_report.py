@@ -49,13 +49,15 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors) -> str:
-    """Return the closing lines: how many of what, how long, and where to go next."""
+def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors, *, stays_up: bool) -> str:
+    """Return the closing lines: how many of what, how long, and where to go next, now or once it is up again."""
     counts = Counter((outcome.verdict or outcome.state) if outcome else "pending" for _, outcome in ended)
     waits = [row["ms"] for row in outcome_rows(ended) if row["ms"] is not None]
     middle = f", half of them within {median(waits):.0f} ms of their put" if waits else ""
     shares = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     doors_told = f"console {doors.api_url}/console   API {doors.api_url}/docs   Flower {doors.flower_url}"
+    if not stays_up:
+        doors_told = f"`make up` keeps it up, with these images in it: {doors_told}"
     return f"{len(ended)} images: {shares}{middle}\n{doors_told}"
 
 

@@ -120,7 +120,7 @@ class Postgres:
         except OSError as error:
             raise from_os_error(error, "initdb") from error
         except subprocess.SubprocessError as error:
-            said = last_line(self._log_file)
+            said = last_line(self._log_file, "FATAL:", "error:")  # behind it come lines about what is cleared away
             raise StackError(f"initdb failed: {said}; see {self._log_file}") from error
         finally:
             password_file.unlink(missing_ok=True)

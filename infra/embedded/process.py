@@ -84,15 +84,22 @@ def kill_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-def last_line(log_file: Path) -> str:
-    """Give the last line of a log that says something, shortened, for an error message."""
+def last_line(log_file: Path, *words: str) -> str:
+    """Give the last line of a log that says something, shortened, for an error message.
+
+    Args:
+        log_file: of the program that failed.
+        words: the last line with one of them is better than one without.
+    """
     try:
         with log_file.open("rb") as log:
             log.seek(max(0, log_file.stat().st_size - 4096))
             lines = log.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+    said = [line.strip()[:200] for line in lines if line.strip()]
+    telling = [line for line in said if any(word in line for word in words)] or said
+    return telling[-1] if telling else ""
 
 
 def _turn_log_over(log_file: Path) -> None:

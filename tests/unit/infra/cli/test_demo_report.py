@@ -63,6 +63,12 @@ def test_the_table_shows_verdict_detectors_heatmap_and_reason() -> None:
 
 
 def test_the_totals_count_every_kind_of_end() -> None:
-    said = totals([GOOD, REJECTED, PENDING], DOORS)
+    said = totals([GOOD, REJECTED, PENDING], DOORS, stays_up=True)
     assert said.startswith("3 images: 1 ai_generated, 1 rejected, 1 pending")
     assert "password" not in said
+
+
+def test_addresses_that_nothing_answers_at_any_more_are_not_offered_without_a_word() -> None:
+    up, down = (totals([GOOD], DOORS, stays_up=stays).splitlines()[1] for stays in (True, False))
+    assert up.startswith("console http://127.0.0.1:8080")
+    assert down.startswith("`make up` keeps it up, with these images in it: console http://127.0.0.1:8080")

@@ -19,6 +19,7 @@ from infra.embedded.data_lock import DataLock, is_held
 from infra.embedded.errors import StackError, from_os_error
 from infra.embedded.guardian_process import remaining_children
 from infra.embedded.ports import choose, holder_of, inodes_of, is_free, listeners
+from infra.embedded.process import last_line
 
 FULL = StackAddresses(
     database_url="postgresql+psycopg://u:p@127.0.0.1:1/assay",
@@ -142,3 +143,12 @@ def test_errors_of_the_operating_system_say_what_to_do(number: int, advice: str)
     line = str(from_os_error(OSError(number, os.strerror(number), "/x"), "start of valkey"))
     assert line.startswith(f"start of valkey: {advice}")
     assert "\n" not in line
+
+
+def test_what_a_program_says_of_its_end_is_its_error_not_what_it_cleared_away_after(tmp_path: Path) -> None:
+    log = tmp_path / "postgres.log"
+    log.write_text("creating ... FATAL:  No space left on device\ninitdb: removing data directory\n\n")
+    assert last_line(log) == "initdb: removing data directory"
+    assert last_line(log, "FATAL:", "error:") == "creating ... FATAL:  No space left on device"
+    assert last_line(log, "no such word") == "initdb: removing data directory"
+    assert last_line(tmp_path / "none.log", "error:") == ""
