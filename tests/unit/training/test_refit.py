@@ -1,5 +1,6 @@
 """A refit is what the networks would say with the new head, and learns what it is shown without forgetting the rest."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from training.collection import DataError
 from training.data import Rows
 from training.evaluate_scores import judge_images
+from training.export import SHIPPED
 from training.gate import Origin
 from training.refit import Head, Seen, fit_head, head_of, probabilities_of, refit_parts, with_head
 from training.refit_data import REPLAY, brought_replay, joined, keep_for_replay, replayed
@@ -175,3 +177,13 @@ def test_a_replay_is_drawn_by_lot_and_always_the_same() -> None:
     assert (len(drawn_), drawn_.tolist()) == (20, sorted(set(drawn_.tolist())))
     assert some_of(rows, 20).hashes.tolist() == drawn_.astype(str).tolist()
     assert some_of(rows, 60) is rows
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob(f"*/{REPLAY}")), ids=lambda file: file.parent.name)
+def test_a_replay_that_ships_is_of_the_bundle_that_ships(file: Path) -> None:
+    version = json.loads((file.parent / "bundle.json").read_text(encoding="utf-8"))["version"]
+    seen = replayed(file, (version,))
+    assert seen is not None, f"make it anew: python -m training.replay --recipe {file.parent.name} --data … --cache …"
+    assert min(np.bincount(seen.labels)) >= 1000
+    card = json.loads((file.parent / "card.json").read_text(encoding="utf-8"))
+    assert len(card["features"]["mean"]) == seen.features.shape[1]
