@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock, Thread
 
 from worker.log import get_logger
 
 log = get_logger()
 
 _FRESH_SECONDS = 1.0
-_FIRST_REPORT_SECONDS = 2.0
+_PATIENCE_SECONDS = 2.0  # less than a load balancer's; a frozen database would keep us for half a minute
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,16 @@ class Part:
 
     ok: bool
     hint: str | None
+
+
+class _Round:
+    """One turn of asking every part."""
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.ended: float | None = None
+        self.found: dict[str, Part] = {}
+        self.done = Event()
 
 
 class Readiness:
@@ -37,28 +47,33 @@ class Readiness:
         self._checks = checks
         self._clock = clock
         self._lock = Lock()
-        # Until somebody has asked, nothing is ready; the first report is worth a wait, later ones are not.
-        self._report = {name: Part(ok=False, hint=hint) for name, (_, hint) in checks.items()}
-        self._longest_wait = _FIRST_REPORT_SECONDS
-        self._until = 0.0
+        self._round: _Round | None = None
 
     def __call__(self) -> Mapping[str, Part]:
-        """Return the report for every part, at most a second old, or the last one while another thread asks anew.
+        """Return the report for every part, at most a second old; what has not answered in two seconds is not ready.
 
-        A part that answers slowly so holds one thread and not every thread of the pool.
+        A part that hangs so holds one thread of ours, and no caller for longer than that.
         """
-        if self._clock() >= self._until and self._lock.acquire(timeout=self._longest_wait):
-            try:
-                self._renew()
-            finally:
-                self._lock.release()
-        return self._report
+        current = self._current()
+        current.done.wait(max(0.0, current.begun + _PATIENCE_SECONDS - self._clock()))
+        return {name: current.found.get(name) or Part(ok=False, hint=hint) for name, (_, hint) in self._checks.items()}
 
-    def _renew(self) -> None:
-        if self._clock() >= self._until:  # nobody else has, while we waited
-            self._report = {name: _ask(name, check, hint) for name, (check, hint) in self._checks.items()}
-            self._until = self._clock() + _FRESH_SECONDS
-            self._longest_wait = 0.0
+    def _current(self) -> _Round:
+        with self._lock:
+            last = self._round
+            stale = last is None or (last.ended is not None and self._clock() >= last.ended + _FRESH_SECONDS)
+            if last is not None and not stale:
+                return last
+            self._round = begun = _Round(self._clock())
+        # Of its own and a daemon: it may hang, which must hold up neither a request nor the end of the process.
+        Thread(target=self._ask_all, args=(begun,), name="readiness", daemon=True).start()
+        return begun
+
+    def _ask_all(self, current: _Round) -> None:
+        for name, (check, hint) in self._checks.items():
+            current.found[name] = _ask(name, check, hint)
+        current.ended = self._clock()
+        current.done.set()
 
 
 def _ask(name: str, check: Callable[[], bool], hint: str) -> Part:

@@ -1,4 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
@@ -55,26 +54,33 @@ def test_parts_are_asked_at_most_once_a_second() -> None:
     assert len(asked) == 2
 
 
-def test_while_a_slow_part_is_asked_others_get_the_last_report_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.readiness._FIRST_REPORT_SECONDS", 0.05)
-    asking, answer = Event(), Event()
+def test_a_part_that_hangs_is_not_ready_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.readiness._PATIENCE_SECONDS", 0.05)
+    answer, asked = Event(), list[int]()
 
-    def slow() -> bool:
-        asking.set()
-        return answer.wait(10)
+    def frozen() -> bool:
+        asked.append(1)
+        return answer.wait(30)
 
-    clock = FakeClock()
-    readiness = Readiness({"object_store": (slow, "It does not answer.")}, clock)
-    with ThreadPoolExecutor(1) as pool:
-        for before in (False, True):  # no report yet: not ready; later: what was found last
-            first = pool.submit(readiness)
-            assert asking.wait(10)
-            assert readiness()["object_store"].ok is before
-            answer.set()
-            assert first.result(10)["object_store"].ok
-            clock.seconds += 1
-            asking.clear()
-            answer.clear()
+    clock, hint = FakeClock(), "It does not answer."
+    checks = {
+        "migrations": (lambda: True, ""),
+        "database": (frozen, hint),
+        "store": (lambda: True, ""),
+    }
+    readiness = Readiness(checks, clock)
+    for _ in range(3):  # one thread of ours hangs, however many ask
+        assert {name: part.ok for name, part in readiness().items()} == {
+            "migrations": True,
+            "database": False,
+            "store": False,
+        }
+        clock.seconds += 5
+    assert len(asked) == 1
+    assert readiness()["database"].hint == hint
+    monkeypatch.setattr("api.readiness._PATIENCE_SECONDS", 1000.0)
+    answer.set()
+    assert all(part.ok for part in readiness().values())
 
 
 @pytest.mark.parametrize(("url", "route"), [("/v1/images/a/b", "/v1/images/{image_id:encoded}"), ("/x", "unmatched")])
