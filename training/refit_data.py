@@ -19,6 +19,7 @@ from training.data import Rows
 from training.evaluate_scores import BATCH
 from training.gate import Origin
 from training.refit import Seen
+from worker.bundle_places import REPLAY
 from worker.log import get_logger
 from worker.store.tables import Feature, Image
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-REPLAY = "replay.parquet"
 _OF = b"bundle"
 _AT_ONCE = 5000
 

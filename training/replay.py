@@ -18,7 +18,8 @@ from training.data import Rows, recipe_rows, split
 from training.evaluate_scores import judge_images
 from training.export import SHIPPED
 from training.recipe import load_recipe
-from training.refit_data import REPLAY, keep_for_replay
+from training.refit_data import keep_for_replay
+from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
 from worker.detectors.bundle_folder import put_on_card
 

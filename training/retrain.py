@@ -23,13 +23,13 @@ from training.export_card import code_version
 from training.gate import Origin
 from training.recipe import RecipeError
 from training.refit import refit
-from training.refit_data import REPLAY, brought_replay, joined, keep_for_replay, replayed, stored
+from training.refit_data import brought_replay, joined, keep_for_replay, replayed, stored
 from training.retrain_data import agreed, gather, recipe_of
 from training.retrain_gate import compare, left_for_gate, origins_of, terms_of
 from training.retrain_keep import register, run_prefix, upload_papers, write_papers
 from training.retrain_progress import Progress
 from training.train import Order, train
-from worker.bundle_places import BundleCopies
+from worker.bundle_places import REPLAY, BundleCopies
 from worker.cores import cores
 from worker.detectors.bundle import load_bundle, shipped_bundle
 from worker.detectors.bundle_folder import read_bundle, write_bundle

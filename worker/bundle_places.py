@@ -21,6 +21,8 @@ from worker.fetch import ObjectStoreDownError, RefusedError
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+# Beside a shipped bundle, and no part of it: what refits of it replay. It does not travel.
+REPLAY = "replay.parquet"
 _DETECTOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CONTENT_TYPES = {".json": "application/json", ".safetensors": "application/octet-stream"}
 _GONE = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}

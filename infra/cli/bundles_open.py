@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from infra.cli.environment import load_settings
-from worker.bundle_places import download_bundle, files_of
+from worker.bundle_places import REPLAY, download_bundle, files_of
 from worker.errors import AssayError
 from worker.fetch import s3_client
 from worker.settings import Settings
@@ -67,7 +67,7 @@ def refuse_foreign(folder: Path) -> None:
     """
     description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     found = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-    foreign = sorted(found - set(files_of(description)))
+    foreign = sorted(found - {*files_of(description), REPLAY})
     if foreign:
         raise AssayError(f"{folder} holds {', '.join(foreign[:3])}, no part of the bundle: take it out")
 

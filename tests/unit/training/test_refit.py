@@ -16,8 +16,9 @@ from training.evaluate_scores import judge_images
 from training.export import SHIPPED
 from training.gate import Origin
 from training.refit import Head, Seen, fit_head, head_of, probabilities_of, refit_parts, with_head
-from training.refit_data import REPLAY, brought_replay, joined, keep_for_replay, replayed
+from training.refit_data import brought_replay, joined, keep_for_replay, replayed
 from training.replay import some_of
+from worker.bundle_places import REPLAY
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.detectors.bundle import Bundle
