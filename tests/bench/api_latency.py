@@ -155,8 +155,9 @@ def _served(database_url: str, redis_url: str) -> Iterator[int]:
     # The object store is never asked here, so its address may lead nowhere.
     environment = {
         "ASSAY_DATABASE_URL": database_url,
-        # Requests are counted in Valkey as they would be; without one, not at all.
-        **({"ASSAY_REDIS_URL": redis_url} if redis_url else {"ASSAY_RATE_LIMIT": ""}),
+        # Requests are counted in Valkey as they would be, and none is refused; without one they are not counted.
+        "ASSAY_RATE_LIMIT": "100000/second" if redis_url else "",
+        **({"ASSAY_REDIS_URL": redis_url} if redis_url else {}),
         "ASSAY_API_PORT": str(port),
         "ASSAY_S3_ENDPOINT_URL": "http://127.0.0.1:9",
         "ASSAY_S3_ACCESS_KEY_ID": "none",

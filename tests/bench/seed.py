@@ -17,7 +17,9 @@ from worker.store.migrate import upgrade
 from worker.store.session import Database, connect
 
 SOURCES = 40
-_CHUNK = 50_000
+# A transaction locks each content it adds (labels reach all images of the same bytes), and Postgres has room for some
+# six thousand locks.
+_CHUNK = 5_000
 
 _ONCE = (
     """
