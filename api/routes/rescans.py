@@ -18,7 +18,7 @@ from worker.store.api_keys import Scope
 from worker.store.audit import Actor
 from worker.store.history_rescans import HistoryFilter
 from worker.store.promotion import UnknownBundleError
-from worker.store.rescans import NoChampionError
+from worker.store.rescans import NeverPromotedError, NoChampionError
 from worker.store.tables import Rescan, RescanState
 from worker.words import VerdictValue
 
@@ -99,7 +99,7 @@ def request_rescan(
         )
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
-    except NoChampionError as error:
+    except (NeverPromotedError, NoChampionError) as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return RescanOut.model_validate(rescan)
 

@@ -16,7 +16,7 @@ from api.texts import Line, Name
 from worker.store.api_keys import Scope
 from worker.store.audit import Actor
 from worker.store.promotion import UnknownBundleError
-from worker.store.rescans import NoChampionError, Requested
+from worker.store.rescans import NeverPromotedError, NoChampionError, Requested
 from worker.store.tables import ScanState
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), route_class=OnceRoute)
@@ -80,7 +80,7 @@ def request_scans(
         requested = _requested(wanted, services, actor)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
-    except NoChampionError as error:
+    except (NeverPromotedError, NoChampionError) as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return ScansRequested(
         queued=len(requested.scan_ids),

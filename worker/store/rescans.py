@@ -24,6 +24,10 @@ class NoChampionError(AssayError):
     """There is no champion bundle yet; start a worker once, or promote a bundle."""
 
 
+class NeverPromotedError(AssayError):
+    """This bundle was never promoted, and what a rescan finds is served; promote it, or let it scan in shadow."""
+
+
 @dataclass(frozen=True)
 class Requested:
     """What became of a request.
@@ -51,7 +55,7 @@ class Rescans:
         """Rescan the newest version of each image.
 
         Raises:
-            UnknownBundleError, NoChampionError: the bundle cannot be named.
+            UnknownBundleError, NoChampionError, NeverPromotedError: the bundle cannot be named.
         """
         wanted = list(dict.fromkeys(image_ids))
         newest = (
@@ -114,10 +118,17 @@ class Rescans:
 
 
 def version_of(session: Session, named: str | None) -> str:
-    """Return the named bundle's version, or the champion's; raises UnknownBundleError, NoChampionError."""
+    """Return the named bundle's version, or the champion's.
+
+    Raises:
+        UnknownBundleError, NoChampionError: the bundle cannot be named.
+        NeverPromotedError: it has passed neither gate and shadow nor an admin who forced it.
+    """
     bundle = champion(session) if named is None else session.get(Bundle, named)
     if bundle is None:
         raise NoChampionError if named is None else UnknownBundleError
+    if bundle.promoted_at is None:
+        raise NeverPromotedError
     return bundle.version
 
 

@@ -13,7 +13,7 @@ from worker.store.history_rescans import HistoryFilter, HistoryRescans
 from worker.store.images import BULK_QUEUE, LIVE_QUEUE
 from worker.store.policies import Policies, PolicyTerms
 from worker.store.promotion import Bundles, UnknownBundleError
-from worker.store.rescans import NoChampionError
+from worker.store.rescans import NeverPromotedError, NoChampionError
 from worker.store.scans import ImageFacts, Scans
 from worker.store.session import Database
 from worker.store.tables import Rescan, RescanState, Scan
@@ -27,10 +27,11 @@ IMAGES = 6
 
 @pytest.fixture
 def rescans(scanned: Scanned) -> HistoryRescans:
-    """Six judged images, the last two flagged; and a second bundle."""
+    """Six judged images, the last two flagged; and a second bundle that served once."""
     scanned.crown("b1")
     with scanned.database.transaction() as session:
         register_bundle(session, version="b2", name="wild", location="bundles/b2", card={})
+        session.execute(text("UPDATE bundle SET promoted_at = now() WHERE version = 'b2'"))  # it has served before
     for number in range(IMAGES):
         scanned.arrive(f"{number}.png")
     judge(scanned, LIVE_QUEUE, lambda image: 0.9 if image > IMAGES - 2 else 0.3)
@@ -150,9 +151,15 @@ def test_a_cancelled_rescan_makes_no_more_scans(scanned: Scanned, rescans: Histo
     assert [one.state for one in rescans.page(limit=9)] == [RescanState.CANCELLED]
 
 
-def test_a_bundle_that_nobody_knows_rescans_nothing(rescans: HistoryRescans, database: Database) -> None:
+def test_a_bundle_that_nobody_knows_or_ever_promoted_rescans_nothing(
+    rescans: HistoryRescans, database: Database
+) -> None:
     with pytest.raises(UnknownBundleError):
         rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="nobody")
+    with database.transaction() as session:
+        register_bundle(session, version="b3", name="wild", location="bundles/b3", card={})
+    with pytest.raises(NeverPromotedError):
+        rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="b3")
     with database.transaction() as session:
         session.execute(text("UPDATE bundle SET role = 'registered'"))
     with pytest.raises(NoChampionError):

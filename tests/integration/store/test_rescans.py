@@ -6,7 +6,7 @@ from tests.integration.api.conftest import BUNDLE, Rows
 from worker.store.audit import Actor, Audit
 from worker.store.promotion import Bundles, UnknownBundleError
 from worker.store.queries import Queries
-from worker.store.rescans import NoChampionError, Rescans
+from worker.store.rescans import NeverPromotedError, NoChampionError, Rescans
 from worker.store.session import Database
 from worker.store.tables import ScanKind, ScanState
 
@@ -28,6 +28,8 @@ def test_images_are_scanned_again_by_the_champion_and_the_unknown_are_named(
     rows.image("gone", erased_at="2026-01-01T00:00:00Z")
     with pytest.raises(NoChampionError):
         rescans.of_images(ME, ["cat"])
+    with pytest.raises(NeverPromotedError, match="promote it, or let it scan in shadow"):  # it would be served
+        rescans.of_images(ME, ["cat"], BUNDLE)
     Bundles(database).promote(ME, BUNDLE, "first")
     requested = rescans.of_images(ME, ["cat", "gone", "nobody", "cat"])
     (scan_id,) = requested.scan_ids
@@ -40,8 +42,9 @@ def test_images_are_scanned_again_by_the_champion_and_the_unknown_are_named(
 
 
 def test_all_under_a_prefix_are_scanned_again_whatever_stands_in_it(
-    rescans: Rescans, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    rescans: Rescans, rows: Rows, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Bundles(database).promote(ME, BUNDLE, "first")
     for number, key in enumerate(("a_%/1", "a_%/2", "axx/3", "b/a_%/4")):
         rows.image(f"i{number}", key=key)
     rows.image("elsewhere", key="a_%/1", bucket="other")
