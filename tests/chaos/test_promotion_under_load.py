@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -32,6 +33,11 @@ def promote(assay: AssayUp, version: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def put_all(assay: AssayUp, pictures: dict[str, bytes]) -> None:
+    for key, data in pictures.items():
+        assay.put(key, data)
+
+
 def wait_judged(assay: AssayUp, least: int, seconds: float) -> None:
     def enough() -> bool:
         with assay.database.transaction() as session:
@@ -46,12 +52,14 @@ def swap_under_load(assay: AssayUp, count: int, swaps: int, seconds: float) -> N
         for version, bundle in bundles.items():
             register_bundle(session, version=version, name=bundle.name, location=SHIPPED + bundle.name, card={})
     pictures = {f"load/{number:04d}.jpg": picture(number) for number in range(count)}
-    for key, data in pictures.items():
-        assay.put(key, data)
     cifake, wild = bundles
-    for swap in range(swaps):
-        wait_judged(assay, (swap + 1) * count // (swaps + 2), seconds)
-        promote(assay, (wild, cifake)[swap % 2])
+    with ThreadPoolExecutor(1) as platform:
+        # Beside the promotions: a worker that keeps pace would have judged everything before the first of them.
+        putting = platform.submit(put_all, assay, pictures)
+        for swap in range(swaps):
+            wait_judged(assay, (swap + 1) * count // (swaps + 2), seconds)
+            promote(assay, (wild, cifake)[swap % 2])
+        putting.result(seconds)
     ended = assay.wait_ended(pictures, seconds)
     assert Counter(outcome.state for outcome in ended.values()) == {"completed": count}
     with assay.database.transaction() as session:
