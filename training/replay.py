@@ -12,16 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from training.data import Rows, recipe_rows, split
-from training.evaluate_scores import judge_images
 from training.export import SHIPPED
 from training.recipe import load_recipe
 from training.refit_data import keep_for_replay
 from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
-from worker.detectors.bundle_folder import put_on_card
 
 # Enough to fit, calibrate and judge on; more would weigh on everybody who installs the release.
 MOST = 3000
@@ -51,8 +48,6 @@ def main() -> None:
     rows = some_of(held_out, arguments.most)
     bundle = load_bundle(folder)
     keep_for_replay(bundle, rows, folder / REPLAY)
-    judged = judge_images(bundle, map(Image.fromarray, held_out.pixels), len(held_out))
-    put_on_card(folder, features=judged.features)  # a card that was written before cards had them
     sys.stderr.write(f"kept {len(rows)} of {len(held_out)} held-out images in {folder / REPLAY}\n")
 
 

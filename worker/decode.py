@@ -19,6 +19,8 @@ Image.init()  # registers the readers that FORMATS names; Pillow would load most
 # Our own limit is checked on the header; Pillow's would warn first and raise elsewhere.
 Image.MAX_IMAGE_PIXELS = None
 
+# Of the picture below a heatmap: people see where it glows, and it is cheap on every image.
+PREVIEW_SIDE = 448
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 # How the bytes of those formats begin: tells a damaged image from no image at all.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")

@@ -17,6 +17,7 @@ from PIL import Image as Pixels
 
 from worker.batching import MicroBatcher
 from worker.collaborators import Bundles, Decode, Ledger, Objects, Originals, Recall
+from worker.decode import PREVIEW_SIDE
 from worker.duplicates import OneLook
 from worker.errors import LeaseLostError, PermanentError, TransientError, WedgedError, public
 from worker.evidence import Evidence
@@ -37,9 +38,6 @@ log = get_logger()
 
 # What a file that says nothing of its origin has on record.
 _SILENT = Provenance().as_json()
-
-# Large enough to see where it glows, small enough to be cheap on every image.
-_OVERLAY_SIDE = 448
 
 
 @dataclass
@@ -276,7 +274,7 @@ class ScanImage:
             size, found.data = pixels.size, b""
             with watch.stage("views"):
                 prepared = found.bundle.prepare(pixels)
-                pixels.thumbnail((_OVERLAY_SIDE, _OVERLAY_SIDE))
+                pixels.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
                 facts = ImageFacts(found.sha256, found.size_bytes, *size, perceptual_hash(pixels))
         return Seen(facts, prepared, preview=pixels)
 

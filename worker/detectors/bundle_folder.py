@@ -139,11 +139,6 @@ def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
     _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
 
 
-def put_on_card(folder: Path, **facts: Any) -> None:
-    """Put facts on the card, in place of those of the same names; the version stays."""
-    _write_card(folder, {**_read_json(folder / "card.json"), **facts})
-
-
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     half = folder / "card.json.tmp"
     half.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from worker.decode import PREVIEW_SIDE
 from worker.detectors.detector import normalise
 from worker.detectors.views import view_boxes
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 # The longer side of a heatmap in cells; the networks see no finer than this.
 _CELLS = 64
 _OVERLAY_STRENGTH = 0.65
-# For people, who see where it glows; a larger picture takes longer to write than all the rest takes.
-OVERLAY_SIDE = 448
 _QUICK = 1  # PNG's level of compression: a tenth more bytes in a third of the time
 _NOTHING = 1e-12
 _SEVERAL = 2
@@ -262,7 +261,7 @@ def overlay_png(image: Image.Image, heatmap: Heatmap, probability: float) -> byt
         probability: calibrated, of the image being AI-generated.
     """
     grey = image.convert("L")
-    grey.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
+    grey.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     belief = min(max(2.0 * probability - 1.0, 0.0), 1.0)
     evidence = heatmap.raw / max(float(heatmap.raw.max()), _NOTHING)  # (h, w) in 0…1
     strength = Image.fromarray(_bytes(evidence * (belief * _OVERLAY_STRENGTH)))

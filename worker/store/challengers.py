@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.errors import AssayError
 from worker.shadow import Pair, flip_report
 from worker.store.audit import Actor, record
-from worker.store.promotion import AlreadyChampionError, UnknownBundleError, locked_champion
+from worker.store.promotion import UnknownBundleError, champion_and, locked_champion
 from worker.store.session import Database
 from worker.store.tables import Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
 from worker.words import DecidedBy
@@ -107,12 +107,7 @@ class Challengers:
 
 def challenge(session: Session, actor: Actor, version: str, share: float, reason: str) -> Bundle:
     """Do so in the caller's transaction; what it raises, it raises before it changes anything."""
-    serving = locked_champion(session)
-    bundle = session.get(Bundle, version)
-    if bundle is None:
-        raise UnknownBundleError
-    if serving is not None and serving.version == version:
-        raise AlreadyChampionError
+    _, bundle = champion_and(session, version)
     other = session.scalar(select(Bundle.version).where(Bundle.role == BundleRole.CHALLENGER))
     if other not in {None, version}:
         raise OtherChallengerError(f"bundle {other} scans in shadow; withdraw it first")

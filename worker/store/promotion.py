@@ -78,12 +78,7 @@ class Bundles:
             BarredError: the gate has not passed it against this champion, or its shadow is too short.
         """
         with self._database.transaction() as session:
-            serving = locked_champion(session)
-            bundle = session.get(Bundle, version)
-            if bundle is None:
-                raise UnknownBundleError
-            if serving is not None and serving.version == version:
-                raise AlreadyChampionError
+            serving, bundle = champion_and(session, version)
             bars: list[str] = []
             if serving is not None:
                 bars = obstacles(bundle.gate, images_in_shadow(session, version), least, serving.version)
@@ -127,6 +122,22 @@ def locked_champion(session: Session) -> Bundle | None:
     """Return the champion; until the transaction ends nobody else changes what bundles do."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("assay.champion"))))
     return champion(session)
+
+
+def champion_and(session: Session, version: str) -> tuple[Bundle | None, Bundle]:
+    """Return the champion, held as by :func:`locked_champion`, and a bundle that may take its place.
+
+    Raises:
+        UnknownBundleError: there is none of this version.
+        AlreadyChampionError: it serves already.
+    """
+    serving = locked_champion(session)
+    bundle = session.get(Bundle, version)
+    if bundle is None:
+        raise UnknownBundleError
+    if serving is not None and serving.version == version:
+        raise AlreadyChampionError
+    return serving, bundle
 
 
 def images_in_shadow(session: Session, version: str) -> int:
