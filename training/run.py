@@ -73,7 +73,8 @@ class Run:
     @property
     def mixed(self) -> bool:
         """Tell whether the forward pass runs in bf16."""
-        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and self.device != "cpu")
+        on_cpu = torch.device(self.device).type == "cpu"  # `cpu:0` where there are several processes
+        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and not on_cpu)
 
     @property
     def leads(self) -> bool:

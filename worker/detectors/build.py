@@ -28,10 +28,13 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
         return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)
     if name == "clip":
-        return ClipDetector(ClipArchitecture(**{**architecture, "taps": tuple(architecture.get("taps", ()))}), plan)
+        return ClipDetector(ClipArchitecture(**_with_tuples(architecture, "taps", "stem")), plan)
     if name == "convnext":
-        return ConvNextDetector(
-            ConvNextArchitecture(**{**architecture, "stem": tuple(architecture.get("stem", ()))}), plan
-        )
+        return ConvNextDetector(ConvNextArchitecture(**_with_tuples(architecture, "stem")), plan)
     message = f"there is no detector named {name!r}; known are clip and convnext"
     raise ValueError(message)
+
+
+def _with_tuples(architecture: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Give tuples where JSON and TOML have lists."""
+    return {**architecture, **{key: tuple(architecture.get(key, ())) for key in keys}}

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.models import create_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from worker.detectors.detector import mean_over_views
+from worker.detectors.stem import overlapping_stem, with_residual
 from worker.detectors.views import ViewPlan, cut_views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from PIL import Image
 
@@ -55,22 +54,6 @@ class ConvNextArchitecture:
         if self.stem:
             network.stem = overlapping_stem(channels, self.stem)
         return network
-
-
-def with_residual(pixels: Tensor, gain: float) -> Tensor:
-    """Add what each pixel differs by from the mean around it, times the gain: (N, 3, H, W) → (N, 6, H, W)."""
-    around = avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.cat([pixels, gain * (pixels - around)], dim=1)
-
-
-def overlapping_stem(channels: int, widths: Sequence[int]) -> nn.Sequential:
-    """Make 3x3 convolutions of these widths, the last halving height and width."""
-    layers: list[nn.Module] = []
-    for before, width in pairwise((channels, *widths)):
-        last = len(layers) == 3 * (len(widths) - 1)
-        layers += [nn.Conv2d(before, width, 3, stride=2 if last else 1, padding=1, bias=False), nn.BatchNorm2d(width)]
-        layers += [] if last else [nn.GELU()]
-    return nn.Sequential(*layers)
 
 
 class ConvNextDetector:

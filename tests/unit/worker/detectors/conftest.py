@@ -25,6 +25,11 @@ SMALL_VIEWS = {
 DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
     "clip, reduced whole": ("clip", {"tower": TOWER, "taps": [0, 1]}, ViewPlan(32, 1, 0)),
     "clip, whole and crops": ("clip", {"tower": TOWER, "taps": [0]}, ViewPlan(32, 1, 2)),
+    "clip, stem and high-pass channels": (
+        "clip",
+        {"tower": TOWER, "taps": [0], "stem": [4, 8, 8], "residual": 8.0},
+        ViewPlan(32, 1, 0),
+    ),
     "convnext, native crops": ("convnext", {"network": NETWORK}, ViewPlan(48, 0, 3)),
     "convnext, overlapping stem": ("convnext", {"network": SMALL_VIEWS, "stem": [4, 8]}, ViewPlan(32, 1, 0)),
     "convnext, mirrored": ("convnext", {"network": SMALL_VIEWS, "stem": [4, 8]}, ViewPlan(32, 1, 5, mirrored=True)),
