@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 
 ROBUSTNESS_IMAGES = 1000
 _WRONG = 24
+_TOLD = (
+    ("accuracy", "accuracy"),
+    ("auroc", "auroc"),
+    ("tpr@1%", "tpr_at_fpr_1pct"),
+    ("ece", "ece_15"),
+    ("ece, prior", "ece_15_at_own_prior"),
+    ("coverage", "coverage"),
+    ("accused", "wrongly_accused"),
+)
 
 
 @dataclass(frozen=True)
@@ -238,8 +247,7 @@ def as_text(report: dict[str, Any]) -> str:
     """Lay the report out for people, in a few lines."""
     overall, found = report["overall"], report["intervals_95"]
     lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}"]
-    told = (("accuracy", "accuracy"), ("auroc", "auroc"), ("tpr@1%", "tpr_at_fpr_1pct"), ("ece", "ece_15"))
-    for name, key in (*told, ("coverage", "coverage"), ("accused", "wrongly_accused")):
+    for name, key in _TOLD:
         if overall[key] is not None:
             low, high = found.get(key, (overall[key], overall[key]))
             lines.append(f"{name:<11}{overall[key]:.4f}  [{low:.4f}, {high:.4f}]")

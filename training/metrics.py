@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sklearn
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn import metrics as sk
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ BOOTSTRAPS = 200
 GROUP_BOOTSTRAPS = 100
 # Below this many images a group's accuracy says more of chance than of the group.
 LEAST_GROUP = 20
+_SURE = 1e-9  # as near to 0 and 1 as an offset can reach
 _OF_A_GROUP = ("accuracy", "auroc", "recall", "false_positive_rate", "coverage", "wrongly_accused", "found")
 
 
@@ -73,6 +76,9 @@ def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts
         "brier": float(np.mean((probabilities - labels) ** 2)),
         "nll": _nll(labels, probabilities),
         "ece_15": expected_calibration_error(labels, probabilities),
+        "ece_15_at_own_prior": (
+            expected_calibration_error(labels, at_own_prior(labels, probabilities)) if both else None
+        ),
         **(
             _ranking(labels, probabilities)
             if both
@@ -142,6 +148,24 @@ def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
         if inside.any():
             error += float(inside.mean()) * abs(float(probabilities[inside].mean()) - float(labels[inside].mean()))
     return error
+
+
+def at_own_prior(labels: Labels, probabilities: Floats) -> Floats:
+    """Move the odds by the one factor that makes the probabilities' mean the share of AI-generated images: (N,).
+
+    Probabilities are made for even odds; where AI-generated images are rarer or more frequent, all of them err by one
+    offset of the logit, which a policy's prior shift takes off. What is left after it is the bundle's own error.
+
+    Args:
+        labels: (N,), with both classes.
+        probabilities: (N,).
+    """
+    inside = np.clip(probabilities, _SURE, 1.0 - _SURE)
+    logits, share = np.log(inside) - np.log1p(-inside), float(labels.mean())
+    widest = 2.0 * float(np.log(1.0 / _SURE) + np.log(len(labels)))
+    offset = brentq(lambda by: float(np.mean(expit(logits + by))) - share, -widest, widest, xtol=1e-6)
+    moved: Floats = expit(logits + offset)
+    return moved
 
 
 def intervals(

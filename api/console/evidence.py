@@ -21,6 +21,7 @@ _MEASURES = (
     ("false_positive_rate", "False positives at one half", _SHARE),
     ("brier", "Brier score", _FIGURE),
     ("ece_15", "Calibration error", _FIGURE),
+    ("ece_15_at_own_prior", "Calibration error, prior shift set", _FIGURE),
     ("coverage", "Coverage", _SHARE),
     ("accuracy_outside_uncertain", "Accuracy outside uncertain", _SHARE),
     ("wrongly_accused", "Wrongly accused", _SHARE),

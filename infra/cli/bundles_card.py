@@ -2,12 +2,23 @@
 
 from typing import Any
 
+_LEADING = (
+    "images",
+    "auroc",
+    "accuracy",
+    "tpr_at_fpr_1pct",
+    "ece_15",
+    "ece_15_at_own_prior",
+    "coverage",
+    "wrongly_accused",
+)
+
 
 def as_text(card: dict[str, Any]) -> str:
     """Lay a card out for people: its words, the leading measures, certificate and weaknesses."""
     lines = [f"{key:<14}{card[key]}" for key in ("bundle", "title", "data", "scope") if card.get(key)]
     held_out, intervals = card.get("held_out", {}), card.get("intervals_95", {})
-    for key in ("images", "auroc", "accuracy", "tpr_at_fpr_1pct", "ece_15", "coverage", "wrongly_accused"):
+    for key in _LEADING:
         if isinstance(held_out.get(key), float | int):
             low_high = f"  [{intervals[key][0]:.4f}, {intervals[key][1]:.4f}]" if key in intervals else ""
             value = held_out[key]

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.integration
 _EACH = 12
 _MEASURES = {
     *("auroc", "pauc_fpr_1pct", "ap", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "confusion"),
-    *("tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "brier", "nll", "ece_15", "coverage", "accuracy_outside_uncertain"),
+    *("tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "brier", "nll", "ece_15", "coverage"),
+    *("ece_15_at_own_prior", "accuracy_outside_uncertain"),
 }
 _CHANGES = ["unchanged", "jpeg_90", "jpeg_75", "jpeg_50", "webp_75", "resize_0.5", "resize_0.25", "blur"]
 _ODD = "<b>&$odd"

@@ -90,6 +90,33 @@ def test_intervals_enclose_the_figure_and_widen_when_sources_differ() -> None:
     assert apart[1] - apart[0] > mixed[1] - mixed[0]
 
 
+def test_right_odds_for_another_share_of_ai_generated_images_err_by_an_offset_alone() -> None:
+    rng = np.random.default_rng(4)
+    even = rng.uniform(0.02, 0.98, 200_000)  # right where both classes come equally often
+    labels = (rng.random(200_000) < even).astype(np.int8)
+    kept = (labels == 0) | (rng.random(200_000) < 0.25)  # one in five is left
+    figures = measure(labels[kept], even[kept])
+    assert figures["ece_15"] > 0.15
+    assert figures["ece_15_at_own_prior"] < 0.01
+
+
+def test_an_offset_does_not_hide_odds_that_are_too_sure() -> None:
+    rng = np.random.default_rng(5)
+    even = rng.uniform(0.02, 0.98, 20_000)
+    labels = (rng.random(20_000) < even).astype(np.int8)
+    too_sure = 1.0 / (1.0 + (1.0 / even - 1.0) ** 3)
+    figures = measure(labels, too_sure)
+    assert figures["ece_15_at_own_prior"] == pytest.approx(figures["ece_15"], abs=0.01)
+    assert figures["ece_15_at_own_prior"] > 0.1
+
+
+@pytest.mark.parametrize("certain", [0.0, 1.0])
+def test_an_offset_moves_even_what_is_certain_no_further_than_certainty(certain: float) -> None:
+    figures = measure(LABELS, np.full(8, certain))
+    assert 0.0 <= figures["ece_15_at_own_prior"] <= 1.0
+    assert measure(LABELS[:4], PROBABILITIES[:4])["ece_15_at_own_prior"] is None  # one class alone has no odds
+
+
 def test_every_measure_has_an_interval_that_encloses_it() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 600).astype(np.int8)
@@ -99,7 +126,7 @@ def test_every_measure_has_an_interval_that_encloses_it() -> None:
     found = intervals(labels, probabilities, np.array([f"{i}" for i in range(600)]), cuts)
     assert {name for name, value in figures.items() if isinstance(value, float)} == set(found)
     # A rank at one false positive in a hundred hangs on three images; the rest must be inside.
-    for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "ece_15"}:
+    for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "ece_15", "ece_15_at_own_prior"}:
         low, high = found[name]
         assert low <= figures[name] <= high, name
 
