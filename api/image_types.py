@@ -30,6 +30,7 @@ _WEBP = ImageType("image/webp", ".webp")
 _BMP = ImageType("image/bmp", ".bmp")
 _AVIF = ImageType("image/avif", ".avif")
 _HEIC = ImageType("image/heic", ".heic")
+TYPES = tuple(dict.fromkeys((*_BY_PREFIX.values(), _WEBP, _BMP, _AVIF, _HEIC)))
 
 
 def image_type(head: bytes) -> ImageType | None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from api.bodies import Held, read_body, read_form, too_large
 from api.image_ids import checked_image_id, checked_source, from_header
-from api.image_types import HEAD_BYTES, ImageType, image_type
+from api.image_types import HEAD_BYTES, TYPES, ImageType, image_type
 from api.problems import InvalidError, ProblemError
 from api.schemas import Accepted, AcceptedScan
 from api.services import Services
@@ -53,7 +53,8 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
         raise _unsupported("Send `multipart/form-data` with a `file`, or the image itself as `image/*`.")
     found = image_type(body[:HEAD_BYTES])
     if found is None:
-        raise _unsupported("The bytes are no image of a type that Assay knows.")
+        known = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
+        raise _unsupported(f"The bytes are no image of a type that Assay knows: {known}.")
     return Upload(
         body,
         found,

@@ -1,6 +1,6 @@
 import pytest
 
-from api.image_types import image_type
+from api.image_types import TYPES, image_type
 
 IMAGES = {
     b"\xff\xd8\xff\xe0\x00\x10JFIF": "image/jpeg",
@@ -33,6 +33,10 @@ def test_an_image_is_known_by_its_first_bytes(head: bytes, media_type: str) -> N
     found = image_type(head)
     assert found is not None
     assert media_type == found.media_type
+
+
+def test_what_is_told_of_is_what_is_taken() -> None:
+    assert {one.media_type for one in TYPES} == set(IMAGES.values())
 
 
 @pytest.mark.parametrize("head", OTHERS)
