@@ -93,10 +93,17 @@ class DetectorRecipe:
     kind: str = ""
 
     def build(self) -> Detector:
-        """Make the detector with fresh weights."""
-        if self.kind == "classifier":
-            return Classifier(self.name, architecture_of(self.architecture), self.views)
-        return build_detector(self.kind or self.name, self.architecture, self.views)
+        """Make the detector with fresh weights.
+
+        Raises:
+            RecipeError: the architecture cannot be built.
+        """
+        try:
+            if self.kind == "classifier":
+                return Classifier(self.name, architecture_of(self.architecture), self.views)
+            return build_detector(self.kind or self.name, self.architecture, self.views)
+        except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the libraries' own words
+            raise RecipeError(f"the recipe's detector {self.name} cannot be built: {error}") from error
 
 
 @dataclass(frozen=True)

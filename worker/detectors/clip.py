@@ -52,6 +52,11 @@ class ClipArchitecture:
     stem: tuple[int, ...] = ()
     residual: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what would be left out in silence, or fail far from here."""
+        if (self.model is not None and self.stem) or (self.residual and not self.stem):
+            raise ValueError("a stem is for towers of our own alone, and high-pass channels need one")
+
     def build_tower(self) -> nn.Module:
         """Make the image tower, weights not yet loaded and nothing downloaded."""
         if self.model is None:

@@ -40,6 +40,11 @@ class ConvNextArchitecture:
     stem: tuple[int, ...] = ()
     residual: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what would be left out in silence, or fail far from here."""
+        if self.model is not None and (self.stem or self.residual):
+            raise ValueError("a stem and high-pass channels are for networks of our own alone")
+
     def build(self) -> nn.Module:
         """Make the network with one output, weights not yet loaded."""
         if self.model is not None:

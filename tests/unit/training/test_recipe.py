@@ -83,3 +83,12 @@ def test_a_smoke_run_is_small_and_needs_no_network() -> None:
 
 def test_minutes_reach_every_detector() -> None:
     assert {7.0} == {part.fit.minutes for part in with_minutes(load_recipe("wild"), 7.0).detectors}
+
+
+@pytest.mark.parametrize(
+    "change", ["architecture.unknown=1", "detectors.clip.architecture.tower.heads=5", "detectors.clip.kind=other"]
+)
+def test_an_architecture_that_cannot_be_built_is_told_with_its_detector(change: str) -> None:
+    part = next(part for part in load_recipe("cifake", [change]).detectors if part.name == "clip")
+    with pytest.raises(RecipeError, match="detector clip cannot be built"):
+        part.build()

@@ -33,3 +33,17 @@ def test_a_stem_that_cannot_reach_the_towers_patches_is_refused(patch_size: int,
     tower = {"image_size": 48, "patch_size": patch_size, "width": 32, "layers": 1, "heads": 2, "mlp_ratio": 2.0}
     with pytest.raises(ValueError, match="cannot halve"):
         build_detector("clip", {"tower": tower, "stem": stem}, ViewPlan(48, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("clip", {"model": "ViT-B-32", "stem": [8]}),
+        ("clip", {"tower": {"image_size": 32}, "residual": 8.0}),
+        ("convnext", {"model": "convnext_atto", "stem": [8, 16]}),
+        ("convnext", {"model": "convnext_atto", "residual": 8.0}),
+    ],
+)
+def test_networks_that_came_from_elsewhere_keep_their_own_beginning(name: str, architecture: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="of our own alone"):
+        build_detector(name, architecture, ViewPlan(32, 1, 0))
