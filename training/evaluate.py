@@ -142,7 +142,7 @@ def summarise(
     ours = cuts or thresholds
     labels, alone = known.labels, len(np.unique(known.sources)) == 1
     clusters = known.hashes if alone else known.sources
-    overall = measure(labels, probabilities, ours)
+    overall = measure(labels, probabilities, ours, policy.prior_shift)
     by_source = by_group(labels, probabilities, known.sources, ours, known.hashes)
     by_generator = by_group(labels, probabilities, known.generators, ours, clusters)
     add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
@@ -151,7 +151,7 @@ def summarise(
         "policy": dict(vars(policy)),
         "thresholds": {"lower": thresholds.lower, "upper": thresholds.upper},
         "overall": overall,
-        "intervals_95": intervals(labels, probabilities, clusters, ours),
+        "intervals_95": intervals(labels, probabilities, clusters, ours, prior_shift=policy.prior_shift),
         "intervals_are": {
             "method": "percentile bootstrap, 200 draws (100 for a group)",
             "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sklearn
-from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn import metrics as sk
 
 if TYPE_CHECKING:
@@ -46,13 +45,19 @@ def _of(rows: NDArray[Any], thresholds: Thresholds | Cuts | None) -> Thresholds 
     return thresholds.take(rows) if isinstance(thresholds, Cuts) else thresholds
 
 
-def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts | None = None) -> dict[str, Any]:
+def measure(
+    labels: Labels,
+    probabilities: Floats,
+    thresholds: Thresholds | Cuts | None = None,
+    prior_shift: float | None = None,
+) -> dict[str, Any]:
     """Measure one group of images.
 
     Args:
         labels: (N,), 1 = AI-generated.
         probabilities: (N,), calibrated.
         thresholds: of the verdict; without them coverage is not reported. Accuracy is always at one half.
+        prior_shift: the policy's that is in the probabilities; without it `ece_15_at_own_prior` is not reported.
 
     Returns:
         Plain values; measures that need both classes are None where one is missing.
@@ -76,15 +81,17 @@ def measure(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts
         "brier": float(np.mean((probabilities - labels) ** 2)),
         "nll": _nll(labels, probabilities),
         "ece_15": expected_calibration_error(labels, probabilities),
-        "ece_15_at_own_prior": (
-            expected_calibration_error(labels, at_own_prior(labels, probabilities)) if both else None
-        ),
         **(
             _ranking(labels, probabilities)
             if both
             else dict.fromkeys(("auroc", "pauc_fpr_1pct", "ap", "tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct"))
         ),
         **(_outside_uncertain(labels, probabilities, thresholds) if thresholds else {}),
+        **(
+            {"ece_15_at_own_prior": _ece_at_prior(labels, probabilities, prior_shift)}
+            if prior_shift is not None
+            else {}
+        ),
     }
 
 
@@ -150,21 +157,25 @@ def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
     return error
 
 
-def at_own_prior(labels: Labels, probabilities: Floats) -> Floats:
-    """Move the odds by the one factor that makes the probabilities' mean the share of AI-generated images: (N,).
+def _ece_at_prior(labels: Labels, probabilities: Floats, prior_shift: float) -> float | None:
+    if labels.min() == labels.max():  # one class alone has no odds
+        return None
+    return expected_calibration_error(labels, at_own_prior(labels, probabilities, prior_shift))
 
-    Probabilities are made for even odds; where AI-generated images are rarer or more frequent, all of them err by one
-    offset of the logit, which a policy's prior shift takes off. What is left after it is the bundle's own error.
+
+def at_own_prior(labels: Labels, probabilities: Floats, prior_shift: float = 0.0) -> Floats:
+    """Give the probabilities that a policy would which knows the images' share of AI-generated ones: (N,).
+
+    Bundles are calibrated for even odds; on a set with another share every logit is off by the logit of that share,
+    which is what a policy's prior shift is for. What is left is the bundle's own error, its bias included.
 
     Args:
         labels: (N,), with both classes.
         probabilities: (N,).
+        prior_shift: the one that is in them already.
     """
-    inside = np.clip(probabilities, _SURE, 1.0 - _SURE)
-    logits, share = np.log(inside) - np.log1p(-inside), float(labels.mean())
-    widest = 2.0 * float(np.log(1.0 / _SURE) + np.log(len(labels)))
-    offset = brentq(lambda by: float(np.mean(expit(logits + by))) - share, -widest, widest, xtol=1e-6)
-    moved: Floats = expit(logits + offset)
+    inside, share = np.clip(probabilities, _SURE, 1.0 - _SURE), float(labels.mean())
+    moved: Floats = expit(logit(inside) - prior_shift + logit(share))
     return moved
 
 
@@ -174,6 +185,8 @@ def intervals(
     clusters: NDArray[np.str_],
     thresholds: Thresholds | Cuts | None = None,
     draws: int = BOOTSTRAPS,
+    *,
+    prior_shift: float | None = None,
 ) -> dict[str, list[float]]:
     """Give a 95 % percentile bootstrap interval of every measure, drawing whole clusters.
 
@@ -183,6 +196,7 @@ def intervals(
         clusters: (N,), what is drawn together: rows of one source are alike. With a single cluster rows are drawn.
         thresholds: as for `measure`.
         draws: how often.
+        prior_shift: as for `measure`.
 
     Returns:
         [low, high] by measure; a measure that most draws cannot give (one class alone) is left out.
@@ -199,7 +213,8 @@ def intervals(
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
         for _ in range(draws):
             rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
-            for name, value in measure(labels[rows], probabilities[rows], _of(rows, thresholds)).items():
+            found = measure(labels[rows], probabilities[rows], _of(rows, thresholds), prior_shift)
+            for name, value in found.items():
                 if isinstance(value, float):
                     drawn.setdefault(name, []).append(value)
     return {

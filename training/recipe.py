@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from training.classifier import Classifier, architecture_of
 from training.pixels import Shape
-from worker.detectors.build import build_detector
+from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Detector
 from worker.detectors.views import ViewPlan
 from worker.errors import AssayError
@@ -102,8 +102,8 @@ class DetectorRecipe:
             if self.kind == "classifier":
                 return Classifier(self.name, architecture_of(self.architecture), self.views)
             return build_detector(self.kind or self.name, self.architecture, self.views)
-        except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:  # the libraries' own words
-            raise RecipeError(f"the recipe's detector {self.name} cannot be built: {error}") from error
+        except CANNOT_BUILD as error:
+            raise RecipeError(f"the recipe's detector {self.name} cannot be built: {error!r}") from error
 
 
 @dataclass(frozen=True)

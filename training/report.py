@@ -42,7 +42,7 @@ MEASURES: dict[str, str] = {
     "brier": "Brier score (0 is best)",
     "nll": "negative log likelihood (0 is best)",
     "ece_15": "expected calibration error, 15 bins (0 is best)",
-    "ece_15_at_own_prior": "the same, with the prior shift that these images' share of AI-generated ones asks for",
+    "ece_15_at_own_prior": "the same, for a policy whose prior shift knows these images' share of AI-generated ones",
     "coverage": "coverage: images with a verdict other than uncertain",
     "accuracy_outside_uncertain": "accuracy outside uncertain",
     "wrongly_accused": "photographs called ai_generated",

@@ -68,32 +68,43 @@ def train(order: Order) -> dict[str, Any]:
         AssayError: the recipe or the data cannot be used; the message says what to do.
     """
     recipe, out = order.recipe, order.out
-    names = [part.name for part in recipe.detectors]
-    if order.only not in {None, *names}:
-        raise RecipeError(f"recipe {recipe.name} has no detector {order.only!r}; it has {', '.join(names)}")
+    asked = _asked_for(order)
     # Of several processes the first decodes, the others find the cache.
     processes = PartialState(cpu=order.device == "cpu")
     with processes.main_process_first():
         parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process)
-    runs = []
-    for part in recipe.detectors:
-        if order.only in {None, part.name}:
-            torch.manual_seed(recipe.seed)
-            run = Run(part, out / part.name, order.device)
-            run.claim_folder(_order_text(order, part))
-            if not run.resume() and order.start_from is not None:
-                begin_from(run, order.start_from)
-            if part.fit.head == "logistic":
-                logistic_head.fit_head(run, recipe, parts.training)
-            else:
-                fit_detector(run, recipe, parts.training, parts.validation, order.told)
-            runs.append(run)
+    runs = [_fit(order, part, parts) for part in asked]
     if order.only is not None or not runs[0].leads:
         return {"out": str(out)}
     if recipe.kind == "classifier":
         return judge.judge(recipe, runs, parts, out)
     version = export(recipe, order.data, out, out / "bundle", order.device)
     return {"bundle": version, "folder": str(out / "bundle")}
+
+
+def _asked_for(order: Order) -> list[DetectorRecipe]:
+    """Name the detectors to fit; what cannot be built is told now, not when its turn comes, hours later."""
+    names = [part.name for part in order.recipe.detectors]
+    if order.only not in {None, *names}:
+        raise RecipeError(f"recipe {order.recipe.name} has no detector {order.only!r}; it has {', '.join(names)}")
+    asked = [part for part in order.recipe.detectors if order.only in {None, part.name}]
+    for part in asked:
+        part.build()
+    return asked
+
+
+def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:
+    recipe = order.recipe
+    torch.manual_seed(recipe.seed)
+    run = Run(part, order.out / part.name, order.device)
+    run.claim_folder(_order_text(order, part))
+    if not run.resume() and order.start_from is not None:
+        begin_from(run, order.start_from)
+    if part.fit.head == "logistic":
+        logistic_head.fit_head(run, recipe, parts.training)
+    else:
+        fit_detector(run, recipe, parts.training, parts.validation, order.told)
+    return run
 
 
 def _order_text(order: Order, part: DetectorRecipe) -> str:

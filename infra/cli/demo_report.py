@@ -37,8 +37,7 @@ def outcome_rows(ended: Sequence[tuple[Sent, Outcome | None]]) -> list[dict[str,
 def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
     ids = [row["image_id"] for row in rows if row.get("image_id")]
-    # What the API and the console ask for, and what a name in the table is the end of.
-    caption = f"an image's id is its key: {escape(ids[0])}" if ids else None
+    caption = f"ask for an image by its id, such as {escape(ids[0])}" if ids else None
     columns = ("image", "is", "verdict", "probability", "clip", "convnext", "heatmap", "ms")
     table = Table(*columns, caption=caption, caption_justify="left")
     for row in rows:

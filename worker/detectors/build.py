@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from worker.detectors.detector import Detector
     from worker.detectors.views import ViewPlan
 
+# What the libraries raise where arguments make no network; many of their checks are bare assertions.
+CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+
 
 def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> Detector:
     """Make the detector of that name, `clip` or `convnext`, with fresh weights.
@@ -21,8 +24,8 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
     An architecture that names a library wraps a network that was trained elsewhere.
 
     Raises:
-        ValueError: there is no detector of that name, or its architecture cannot be built from plain values.
-        TypeError: the architecture has keys the detector does not know.
+        ValueError: there is no detector of that name.
+        Exception: any of `CANNOT_BUILD`, where the architecture makes no network.
     """
     if name in {"clip", "convnext"} and "library" in architecture:
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from worker.detectors.build import build_detector
+from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.bundle_folder import FUSED, BundleError, BundleParts, read_bundle
 from worker.detectors.detector import Seeing
 from worker.detectors.heatmap import Heatmap, grad_cam
@@ -96,9 +96,11 @@ class Bundle:
             try:
                 detector = build_detector(name, part.architecture, part.plan)
                 detector.network.load_state_dict({key: tensor.float() for key, tensor in part.tensors.items()})
-            except (RuntimeError, TypeError, ValueError) as error:
-                message = f"the weights of detector {name!r} do not fit its architecture: export the bundle again"
-                raise BundleError(message) from error
+            except CANNOT_BUILD as error:
+                raise BundleError(
+                    f"detector {name!r} cannot be built of its architecture and weights: export the bundle again "
+                    f"({repr(error)[:200]})"
+                ) from error
             detector.network.to(self._device).eval().requires_grad_(requires_grad=False)
             self._detectors[name] = detector
 

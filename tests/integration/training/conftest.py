@@ -18,6 +18,8 @@ checkpoint_seconds = 0.0
 views = { size = 16, wholes = 1, crops = 0 }
 [detectors.clip.architecture]
 taps = [0]
+stem = [8]
+residual = 4.0
 [detectors.clip.architecture.tower]
 image_size = 16
 patch_size = 4

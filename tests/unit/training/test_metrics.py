@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from sklearn import metrics as sk
 
 from training.metrics import (
@@ -90,31 +91,36 @@ def test_intervals_enclose_the_figure_and_widen_when_sources_differ() -> None:
     assert apart[1] - apart[0] > mixed[1] - mixed[0]
 
 
-def test_right_odds_for_another_share_of_ai_generated_images_err_by_an_offset_alone() -> None:
-    rng = np.random.default_rng(4)
-    even = rng.uniform(0.02, 0.98, 200_000)  # right where both classes come equally often
-    labels = (rng.random(200_000) < even).astype(np.int8)
-    kept = (labels == 0) | (rng.random(200_000) < 0.25)  # one in five is left
-    figures = measure(labels[kept], even[kept])
+def even_odds(count: int, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Right probabilities where both classes come equally often, and the labels they speak of."""
+    rng = np.random.default_rng(seed)
+    even = rng.uniform(0.02, 0.98, count)
+    return (rng.random(count) < even).astype(np.int8), even
+
+
+@pytest.mark.parametrize("in_them", [0.0, 0.7])
+def test_right_odds_for_another_share_of_ai_generated_images_err_by_the_prior_alone(in_them: float) -> None:
+    labels, even = even_odds(200_000)
+    kept = (labels == 0) | (np.random.default_rng(1).random(200_000) < 0.25)  # one in five is left
+    said = expit(logit(even[kept]) + in_them)
+    figures = measure(labels[kept], said, prior_shift=in_them)
     assert figures["ece_15"] > 0.15
     assert figures["ece_15_at_own_prior"] < 0.01
 
 
-def test_an_offset_does_not_hide_odds_that_are_too_sure() -> None:
-    rng = np.random.default_rng(5)
-    even = rng.uniform(0.02, 0.98, 20_000)
-    labels = (rng.random(20_000) < even).astype(np.int8)
-    too_sure = 1.0 / (1.0 + (1.0 / even - 1.0) ** 3)
-    figures = measure(labels, too_sure)
+@pytest.mark.parametrize(("slope", "bias"), [(3.0, 0.0), (1.0, 1.5)])
+def test_the_prior_does_not_hide_odds_that_are_too_sure_or_biased(slope: float, bias: float) -> None:
+    labels, even = even_odds(20_000)
+    figures = measure(labels, expit(slope * logit(even) + bias), prior_shift=0.0)
     assert figures["ece_15_at_own_prior"] == pytest.approx(figures["ece_15"], abs=0.01)
     assert figures["ece_15_at_own_prior"] > 0.1
 
 
-@pytest.mark.parametrize("certain", [0.0, 1.0])
-def test_an_offset_moves_even_what_is_certain_no_further_than_certainty(certain: float) -> None:
-    figures = measure(LABELS, np.full(8, certain))
-    assert 0.0 <= figures["ece_15_at_own_prior"] <= 1.0
-    assert measure(LABELS[:4], PROBABILITIES[:4])["ece_15_at_own_prior"] is None  # one class alone has no odds
+def test_calibration_at_the_own_prior_is_told_where_both_classes_and_the_shift_are_known() -> None:
+    certain = measure(LABELS, np.array([0.0, 1.0] * 4), prior_shift=0.0)
+    assert certain["ece_15_at_own_prior"] == pytest.approx(0.5)
+    assert measure(LABELS[:4], PROBABILITIES[:4], prior_shift=0.0)["ece_15_at_own_prior"] is None
+    assert "ece_15_at_own_prior" not in measure(LABELS, PROBABILITIES)
 
 
 def test_every_measure_has_an_interval_that_encloses_it() -> None:
@@ -122,8 +128,8 @@ def test_every_measure_has_an_interval_that_encloses_it() -> None:
     labels = rng.integers(0, 2, 600).astype(np.int8)
     probabilities = np.clip(labels * 0.4 + rng.uniform(0, 0.6, 600), 0, 1)
     cuts = Thresholds(0.3, 0.7)
-    figures = measure(labels, probabilities, cuts)
-    found = intervals(labels, probabilities, np.array([f"{i}" for i in range(600)]), cuts)
+    figures = measure(labels, probabilities, cuts, prior_shift=0.0)
+    found = intervals(labels, probabilities, np.array([f"{i}" for i in range(600)]), cuts, prior_shift=0.0)
     assert {name for name, value in figures.items() if isinstance(value, float)} == set(found)
     # A rank at one false positive in a hundred hangs on three images; the rest must be inside.
     for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "ece_15", "ece_15_at_own_prior"}:

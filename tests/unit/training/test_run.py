@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from training.recipe import load_recipe
+from training.recipe import RecipeError, load_recipe
 from training.run import Run
+from training.train import Order, train
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second is what each of several processes is told
@@ -13,3 +14,10 @@ def test_a_cpu_trains_in_full_precision_unless_asked(tmp_path: Path, device: str
     run = Run(part, tmp_path, "cpu")
     run.device = device
     assert not run.mixed
+
+
+def test_a_detector_that_cannot_be_built_is_told_before_any_data_is_read(tmp_path: Path) -> None:
+    recipe = load_recipe("cifake", ["detectors.clip.architecture.tower.heads=5"])  # the second to be fitted
+    with pytest.raises(RecipeError, match="detector clip cannot be built"):
+        train(Order(recipe, tmp_path / "nowhere", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

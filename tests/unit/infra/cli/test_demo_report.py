@@ -60,7 +60,7 @@ def test_the_table_shows_verdict_detectors_heatmap_and_reason() -> None:
     assert "rejected (unsupported_type)" in printed
     assert "pending" in printed
     assert "c [old].jpg" in printed
-    assert "an image's id is its key: demo/a.jpg" in printed
+    assert "ask for an image by its id, such as demo/a.jpg" in printed
 
 
 def test_a_table_without_an_outcome_names_no_id() -> None:

@@ -87,7 +87,8 @@ def make_parts() -> Callable[..., BundleParts]:
     def make(seed: int = 3, name: str = "tiny") -> BundleParts:
         torch.manual_seed(seed)
         detectors = {}
-        for detector, architecture, plan in (DETECTORS["clip, reduced whole"], DETECTORS["convnext, native crops"]):
+        for kind in ("clip, stem and high-pass channels", "convnext, native crops"):
+            detector, architecture, plan = DETECTORS[kind]
             network = build_detector(detector, architecture, plan).network
             livened(network)
             tensors = {key: value.half() for key, value in network.state_dict().items()}

@@ -147,8 +147,17 @@ def test_a_bundle_that_is_not_whole_is_refused(
 def test_weights_that_do_not_fit_are_refused(make_parts: MakeParts) -> None:
     parts = make_parts()
     misfit = DetectorPart(parts.detectors["clip"].architecture, ViewPlan(32, 1, 0), {})
-    with pytest.raises(BundleError, match="do not fit"):
+    with pytest.raises(BundleError, match="cannot be built of its architecture and weights: export the bundle again"):
         Bundle(replace(parts, detectors={**parts.detectors, "clip": misfit}))
+
+
+@pytest.mark.parametrize("changes", [{"heads": 5}, {"patch_size": 0}, {"patch_dropout": 1.5}, {"unknown": 1}])
+def test_an_architecture_that_makes_no_network_is_refused(make_parts: MakeParts, changes: dict[str, object]) -> None:
+    parts = make_parts()
+    clip = parts.detectors["clip"]
+    broken = replace(clip, architecture={**clip.architecture, "tower": {**clip.architecture["tower"], **changes}})
+    with pytest.raises(BundleError, match=r"detector 'clip' cannot be built.*\([A-Za-z]+Error"):
+        Bundle(replace(parts, detectors={**parts.detectors, "clip": broken}))
 
 
 def test_a_bundle_nobody_ships_is_named_in_the_error() -> None:
