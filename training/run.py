@@ -61,7 +61,9 @@ class Run:
         give_weights(self.detector, recipe)
         # Under `accelerate launch` each process gets a device of its own; alone it is the one asked for.
         self.accelerator = Accelerator(cpu=device == "cpu")
-        self.device = str(self.accelerator.device)
+        found = self.accelerator.device
+        # Each of several processes on CPUs is told `cpu:0`, which safetensors does not know.
+        self.device = "cpu" if found.type == "cpu" else str(found)
         self.detector.network.to(self.device)
         groups = parameter_groups(self.detector.network, self.fit.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=self.fit.learning_rate, betas=(0.9, 0.98))
@@ -73,8 +75,7 @@ class Run:
     @property
     def mixed(self) -> bool:
         """Tell whether the forward pass runs in bf16."""
-        on_cpu = torch.device(self.device).type == "cpu"  # `cpu:0` where there are several processes
-        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and not on_cpu)
+        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and self.device != "cpu")
 
     @property
     def leads(self) -> bool:

@@ -1,19 +1,24 @@
 from pathlib import Path
 
 import pytest
+import torch
+from accelerate import Accelerator
 
 from training.recipe import RecipeError, load_recipe
 from training.run import Run
 from training.train import Order, train
 
 
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second is what each of several processes is told
-def test_a_cpu_trains_in_full_precision_unless_asked(tmp_path: Path, device: str) -> None:
+def test_one_of_several_processes_on_cpus_trains_in_full_precision_and_can_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "device", torch.device("cpu:0"))  # what each of them is told
     small = ["architecture.tower.width=32", "architecture.tower.layers=1", "architecture.taps=[0]"]
     (part, *_) = [part for part in load_recipe("cifake", small).detectors if part.name == "clip"]
     run = Run(part, tmp_path, "cpu")
-    run.device = device
+    run.save()
     assert not run.mixed
+    assert Run(part, tmp_path, "cpu").resume()
 
 
 def test_a_detector_that_cannot_be_built_is_told_before_any_data_is_read(tmp_path: Path) -> None:
