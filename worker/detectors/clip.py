@@ -54,8 +54,10 @@ class ClipArchitecture:
 
     def __post_init__(self) -> None:
         """Refuse what would be left out in silence, or fail far from here."""
-        if (self.model is not None and self.stem) or (self.residual and not self.stem):
-            raise ValueError("a stem is for towers of our own alone, and high-pass channels need one")
+        if self.model is not None and (self.stem or self.tower):
+            raise ValueError(f"{self.model} brings its own tower: leave out either the model or the tower and its stem")
+        if self.residual and not self.stem:
+            raise ValueError("high-pass channels need a stem")
 
     def build_tower(self) -> nn.Module:
         """Make the image tower, weights not yet loaded and nothing downloaded."""

@@ -42,8 +42,8 @@ class ConvNextArchitecture:
 
     def __post_init__(self) -> None:
         """Refuse what would be left out in silence, or fail far from here."""
-        if self.model is not None and (self.stem or self.residual):
-            raise ValueError("a stem and high-pass channels are for networks of our own alone")
+        if self.model is not None and (self.stem or self.residual or self.network):
+            raise ValueError(f"{self.model} brings its own layers: leave out either it, or network, stem and residual")
 
     def build(self) -> nn.Module:
         """Make the network with one output, weights not yet loaded."""

@@ -39,11 +39,17 @@ def test_a_stem_that_cannot_reach_the_towers_patches_is_refused(patch_size: int,
     ("name", "architecture"),
     [
         ("clip", {"model": "ViT-B-32", "stem": [8]}),
-        ("clip", {"tower": {"image_size": 32}, "residual": 8.0}),
+        ("clip", {"model": "ViT-B-32", "tower": {"image_size": 32}}),
         ("convnext", {"model": "convnext_atto", "stem": [8, 16]}),
         ("convnext", {"model": "convnext_atto", "residual": 8.0}),
+        ("convnext", {"model": "convnext_atto", "network": {"depths": [1, 1, 1, 1]}}),
     ],
 )
-def test_networks_that_came_from_elsewhere_keep_their_own_beginning(name: str, architecture: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="of our own alone"):
+def test_what_a_named_model_would_leave_out_in_silence_is_refused(name: str, architecture: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="leave out either"):
         build_detector(name, architecture, ViewPlan(32, 1, 0))
+
+
+def test_high_pass_channels_without_a_stem_are_refused_for_a_tower() -> None:
+    with pytest.raises(ValueError, match="need a stem"):
+        build_detector("clip", {"tower": {"image_size": 32}, "residual": 8.0}, ViewPlan(32, 1, 0))
