@@ -2,8 +2,7 @@
 
 import json
 import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +26,6 @@ def monitoring(repository: Path) -> Path:
 def alerts(monitoring: Path) -> list[dict[str, Any]]:
     groups = yaml.safe_load((monitoring / "rules.yml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
-)
-def test_promtool_is_content(
-    monitoring: Path, debian_program: Callable[[str], str], arguments: tuple[str, ...]
-) -> None:
-    command = [debian_program("promtool"), *arguments]
-    done = subprocess.run(command, cwd=monitoring, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_promtool_is_content_with_the_cluster_s_scraping(
-    monitoring: Path, debian_program: Callable[[str], str], tmp_path: Path
-) -> None:
-    # Debian's promtool is built without Kubernetes; all else of the file is checked.
-    told = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())
-    for job in told["scrape_configs"]:
-        assert job.pop("kubernetes_sd_configs")
-        job["static_configs"] = [{"targets": ["127.0.0.1:1"]}]
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(told))
-    command = [debian_program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_is_tested_both_ways(monitoring: Path, alerts: list[dict[str, Any]]) -> None:

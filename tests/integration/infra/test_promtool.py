@@ -1,0 +1,39 @@
+"""Prometheus' own tool: it takes the configurations and the rules, and runs the rules' tests."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+@pytest.fixture(scope="module")
+def monitoring(repository: Path) -> Path:
+    return repository / "infra" / "monitoring"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
+)
+def test_promtool_is_content(
+    monitoring: Path, debian_program: Callable[[str], str], arguments: tuple[str, ...]
+) -> None:
+    command = [debian_program("promtool"), *arguments]
+    done = subprocess.run(command, cwd=monitoring, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_is_content_with_the_cluster_s_scraping(
+    monitoring: Path, debian_program: Callable[[str], str], tmp_path: Path
+) -> None:
+    # Debian's promtool is built without Kubernetes; all else of the file is checked.
+    told = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())
+    for job in told["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs")
+        job["static_configs"] = [{"targets": ["127.0.0.1:1"]}]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(told))
+    command = [debian_program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
