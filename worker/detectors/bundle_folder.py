@@ -32,7 +32,13 @@ FUSED = "fused"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # How a pickle begins, and a zip of them, as torch.save writes it.
 _PICKLED = (b"\x80", b"PK\x03\x04")
-_POSITIONS_TOLD = 5  # crop positions that every bundle names, as the first ones did
+# Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
+PREPROCESSING: dict[str, Any] = {
+    "pixel_mean": PIXEL_MEAN,
+    "pixel_spread": PIXEL_SPREAD,
+    "crop_positions": [list(position) for position in CROP_POSITIONS],
+    "covariates": list(COVARIATE_NAMES),
+}
 
 
 class BundleError(AssayError, ValueError):
@@ -76,19 +82,9 @@ class BundleParts:
                 name: {"architecture": dict(part.architecture), "views": part.plan.to_json()}
                 for name, part in self.detectors.items()
             },
-            "preprocessing": self.preprocessing(),
+            "preprocessing": PREPROCESSING,
             "fusion": self.fusion.to_json(),
             "calibrations": {name: calibration.to_json() for name, calibration in self.calibrations.items()},
-        }
-
-    def preprocessing(self) -> dict[str, Any]:
-        """Say how images become pixels; compared on loading: code that does it differently must not run the weights."""
-        told = max([_POSITIONS_TOLD, *(part.plan.crops for part in self.detectors.values())])
-        return {
-            "pixel_mean": PIXEL_MEAN,
-            "pixel_spread": PIXEL_SPREAD,
-            "crop_positions": [list(position) for position in CROP_POSITIONS[:told]],
-            "covariates": list(COVARIATE_NAMES),
         }
 
     def version(self) -> str:
@@ -199,7 +195,7 @@ def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
 
 
 def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) -> None:
-    if description.get("preprocessing") != parts.preprocessing():
+    if description.get("preprocessing") != PREPROCESSING:
         message = f"bundle {folder} was made with another preprocessing: export it again with this release"
         raise BundleError(message)
     if parts.version() != description.get("version"):

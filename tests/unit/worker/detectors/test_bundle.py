@@ -106,17 +106,6 @@ def test_card_and_figures_leave_the_version_alone(make_parts: MakeParts) -> None
     assert parts.version() != make_parts(seed=4).version()
 
 
-def test_a_bundle_names_five_crop_positions_as_the_first_ones_did_and_more_where_it_has_more(
-    make_parts: MakeParts,
-) -> None:
-    parts = make_parts()
-    assert len(parts.preprocessing()["crop_positions"]) == 5
-    many = replace(parts.detectors["convnext"], plan=ViewPlan(48, 0, 7))
-    told = replace(parts, detectors={**parts.detectors, "convnext": many}).preprocessing()["crop_positions"]
-    assert len(told) == 7
-    assert told[:5] == parts.preprocessing()["crop_positions"]
-
-
 def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert old in text

@@ -22,12 +22,6 @@ def test_the_first_native_crop_is_the_centre() -> None:
     assert view_boxes((300, 200), ViewPlan(64, 0, 1)) == [(118, 68, 182, 132)]
 
 
-def test_more_crops_leave_the_first_ones_where_they_were_and_never_repeat() -> None:
-    boxes = view_boxes((300, 200), ViewPlan(64, 0, 9))
-    assert boxes[:5] == view_boxes((300, 200), ViewPlan(64, 0, 5))
-    assert len(set(boxes)) == 9
-
-
 def test_what_an_image_lacks_is_its_mirror_image() -> None:
     crop = native_crop(ramp(3, 2), 6, 0.5, 0.5)
     assert crop[0, :, 0].tolist() == [0, 1, 2, 2, 1, 0]
@@ -59,7 +53,7 @@ def test_a_plan_without_mirrors_is_written_as_before_there_were_any() -> None:
     assert ViewPlan(**mirrored.to_json()) == mirrored
 
 
-@pytest.mark.parametrize(("size", "wholes", "crops"), [(0, 1, 0), (32, 0, 0), (32, 2, 0), (32, 0, 10), (32, 1, -1)])
+@pytest.mark.parametrize(("size", "wholes", "crops"), [(0, 1, 0), (32, 0, 0), (32, 2, 0), (32, 0, 6), (32, 1, -1)])
 def test_impossible_plans_are_refused(size: int, wholes: int, crops: int) -> None:
     with pytest.raises(ValueError, match="view"):
         ViewPlan(size, wholes, crops)
