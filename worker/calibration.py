@@ -18,6 +18,7 @@ EDGE = 1e-7
 CLEARANCE = 1e-6
 CONFIDENCE_ALPHA = 0.05
 _COVARIATE_LIMIT = 3.0
+_EVEN = 0.5
 
 
 def sigmoid(logit: float) -> float:
@@ -205,7 +206,8 @@ def derive_thresholds(
     at all (3/n for none wrong), it lies above every held-out negative, so none of them is accused, and at 1 where
     there is none. And it keeps the budget for every source by itself, not only for all together: the source that is
     judged worst is the best guess at what a source nobody has seen will be like. The lower one is the empirical
-    quantile: at most the budgeted share of held-out positives lies below it. Lower never exceeds upper.
+    quantile: at most the budgeted share of held-out positives lies below it. Lower never exceeds upper, nor one half:
+    a budget is what may be missed, no leave to clear what is likelier AI-generated than not.
 
     Args:
         figures: of the bundle, before prior shift.
@@ -227,7 +229,7 @@ def derive_thresholds(
         upper = min(1.0, shift(first_spared, prior_shift) + CLEARANCE)
     missed = min(_share(miss_budget, figures.positives), len(figures.positives) - 1)
     lower = max(0.0, shift(figures.positives[missed], prior_shift) - CLEARANCE) if figures.positives else 0.0
-    return Thresholds(lower=min(lower, upper), upper=upper)
+    return Thresholds(lower=min(lower, upper, _EVEN), upper=upper)
 
 
 def _share(budget: float, of: Sequence[float]) -> int:

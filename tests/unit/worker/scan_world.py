@@ -21,7 +21,7 @@ from worker.scan_image import ScanImage
 from worker.testing import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
 
 UPLOADS, ARTIFACTS = "uploads", "artifacts"
-FLAGGED, CLEAR, BETWEEN = 250, 20, 134
+FLAGGED, CLEAR, BETWEEN = 250, 20, 122
 
 
 def grey(brightness: int, size: tuple[int, int] = (32, 16)) -> bytes:

@@ -179,6 +179,22 @@ def test_thresholds_of_a_thousand_photographs() -> None:
     assert thresholds.lower == pytest.approx(0.24, abs=1e-5)
 
 
+@given(figures, budgets, budgets, st.floats(-4, 4))
+def test_nothing_is_cleared_that_is_likelier_ai_than_not(
+    measured: CalibrationFigures, wrong: float, missed: float, by: float
+) -> None:
+    thresholds = derive_thresholds(measured, false_positive_budget=wrong, miss_budget=missed, prior_shift=by)
+    assert thresholds.lower <= 0.5
+
+
+def test_a_detector_that_would_miss_few_still_clears_only_the_likelier_half() -> None:
+    measured = CalibrationFigures.of([0.01] * 1000, [0.9] * 100, "sharp")
+    thresholds = derive_thresholds(measured, false_positive_budget=0.01, miss_budget=0.05)
+    assert thresholds.lower == pytest.approx(0.0100001, abs=1e-6)  # never above the upper one
+    measured = CalibrationFigures.of([*[0.01] * 990, *[0.95] * 10], [0.97] * 100, "sharp")
+    assert derive_thresholds(measured, false_positive_budget=0.001, miss_budget=0.05).lower == 0.5
+
+
 def test_a_budget_beyond_certifying_accuses_no_held_out_photograph() -> None:
     measured = CalibrationFigures.of([0.1, 0.97], [0.99], "two")
     thresholds = derive_thresholds(measured, false_positive_budget=0.001, miss_budget=0.0)
