@@ -1,6 +1,7 @@
 """The bare loop: the same bundle over files on disk, decoding included, without any service around it."""
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from worker.verdict import Rules
 
 
 def main() -> None:
-    """Scan a folder once warm, and print a JSON line: images, seconds."""
+    """Scan a folder once warm, and print a JSON line: images, seconds, and the most memory resident, in MB."""
     settings = Settings()
     share_freed_memory()
     set_threads(settings.torch_threads)
@@ -29,7 +30,9 @@ def main() -> None:
     scanned = sum(
         1 for _ in scan_files(paths, bundle, rules, read_manifest=reader, max_batch=settings.max_batch, **limits)
     )
-    print(json.dumps({"images": scanned, "seconds": time.perf_counter() - start}))
+    seconds = time.perf_counter() - start
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells KiB
+    print(json.dumps({"images": scanned, "seconds": seconds, "resident_mb": round(resident)}))
 
 
 if __name__ == "__main__":

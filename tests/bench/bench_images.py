@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,18 +10,20 @@ from PIL import Image
 
 from infra.demo_images import as_jpeg, photographs
 
-_SIDES = (256, 512, 768)
+# In pixels: a platform's uploads after its own resizing.
+SIDES = (256, 512, 768)
 
 
-def gather(data: Path | None, count: int) -> dict[str, bytes]:
+def gather(data: Path | None, count: int, sides: Sequence[int] = SIDES) -> dict[str, bytes]:
     """Return `count` distinct images by name.
 
     Args:
         data: a folder of images, a Parquet file with an ``image`` column, or None for crops of sample photographs.
         count: how many; fewer if there are not as many.
+        sides: of the crops, in pixels.
     """
     if data is None:
-        return _crops(count)
+        return _crops(count, sides)
     if data.suffix == ".parquet":
         rows = pq.ParquetFile(data).iter_batches(count, columns=["image"])
         return {f"{number:05d}.jpg": bytes(image) for number, image in enumerate(next(rows)["image"].to_pylist())}
@@ -28,13 +31,13 @@ def gather(data: Path | None, count: int) -> dict[str, bytes]:
     return {f"{number:05d}-{path.name}": path.read_bytes() for number, path in enumerate(paths)}
 
 
-def _crops(count: int) -> dict[str, bytes]:
-    """Cut distinct JPEG crops of 256 to 768 pixels, the sizes of a platform's uploads after its own resizing."""
+def _crops(count: int, sides: Sequence[int]) -> dict[str, bytes]:
+    """Cut distinct square JPEG crops."""
     choose = random.Random(0)  # noqa: S311 - the same images in every run
     opened = [Image.open(io.BytesIO(photograph.data)).convert("RGB") for photograph in photographs()]
     images = {}
     for number in range(count):
-        photograph, side = choose.choice(opened), choose.choice(_SIDES)
+        photograph, side = choose.choice(opened), choose.choice(sides)
         whole = photograph.resize((max(side, photograph.width), max(side, photograph.height)))
         left, top = choose.randint(0, whole.width - side), choose.randint(0, whole.height - side)
         images[f"{number:05d}.jpg"] = as_jpeg(whole.crop((left, top, left + side, top + side)), 90)

@@ -1,6 +1,7 @@
 """Images a second in one run on the same images: the whole pipeline, the bare loop, and plain Celery.
 
-python tests/bench/throughput.py [--images 1000] [--data FOLDER|FILE.parquet] [--bundle wild] [--json]
+python tests/bench/throughput.py [--images 1000] [--data FOLDER|FILE.parquet | --side 512] [--bundle wild] [--json]
+python tests/bench/throughput.py --bare --side 512       # the bare loop alone
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench_images import gather
+from bench_images import SIDES, gather
 from sqlalchemy import text
 
 from infra.cli.environment import child_environment
@@ -35,38 +36,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--side", type=int, help="of the sample crops in pixels, instead of 256, 512 and 768 mixed")
     parser.add_argument("--bundle", default="wild")
+    parser.add_argument("--bare", action="store_true", help="the bare loop alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/var/tmp") as scratch:
         Path(scratch).chmod(0o711)
         say("gathering images")
-        images = gather(given.data, given.images)
+        images = gather(given.data, given.images, [given.side] if given.side else SIDES)
         folder = Path(scratch) / "images"
         folder.mkdir()
         for name, data in images.items():
             (folder / name).write_bytes(data)
         say("bare loop")
         bare = measure_bare(folder, given.bundle)
+        if given.bare:
+            print(json.dumps(bare) if given.json else bare_line(bare))
+            return
         with AssayUp(Path(scratch) / "assay", ASSAY_BUNDLE=given.bundle) as assay:
             say("pipeline")
             pipeline = measure_pipeline(assay, images)
             say("plain Celery, one image a task")
             pipeline["plain_images_s"] = measure_plain(assay, images, given.bundle)
-    report = {"images": len(images), "cores": os.cpu_count(), "bare_images_s": bare, **pipeline}
-    report["ratio"] = report["pipeline_images_s"] / bare
+    report = {"images": len(images), "cores": os.cpu_count(), **bare, **pipeline}
+    report["ratio"] = report["pipeline_images_s"] / report["bare_images_s"]
     report["times_plain"] = report["pipeline_images_s"] / report["plain_images_s"]
     print(json.dumps(report) if given.json else table(report))
 
 
-def measure_bare(folder: Path, bundle: str) -> float:
+def measure_bare(folder: Path, bundle: str) -> dict[str, float]:
     """Run the bare loop in a process of its own, model loading not counted."""
     command = [sys.executable, str(_HERE / "bare_loop.py"), str(folder)]
     # Threads wait as the worker's do: spinning is a little faster on an idle machine and many times slower on others.
     environment = child_environment(ASSAY_BUNDLE=bundle, OMP_WAIT_POLICY="PASSIVE")
     out = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
     measured = json.loads(out)
-    return float(measured["images"] / measured["seconds"])
+    return {
+        "bare_images_s": measured["images"] / measured["seconds"],
+        "bare_resident_mb": measured["resident_mb"],
+    }
 
 
 def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, Any]:
@@ -166,12 +175,17 @@ def put_all(assay: AssayUp, images: Mapping[str, bytes]) -> None:
         list(pool.map(assay.put, images.keys(), images.values()))
 
 
+def bare_line(report: Mapping[str, Any]) -> str:
+    """Return the bare loop's figures for people."""
+    return f"  bare loop     {report['bare_images_s']:7.1f} images/s   {report['bare_resident_mb']} MB resident at most"
+
+
 def table(report: Mapping[str, Any]) -> str:
     """Return the report for people."""
     stages = "  ".join(f"{stage} {ms:g}" for stage, ms in report["stage_ms"].items())
     return (
         f"{report['images']} images on {report['cores']} cores, {report['flagged_share']:.0%} flagged\n"
-        f"  bare loop     {report['bare_images_s']:7.1f} images/s\n"
+        f"{bare_line(report)}\n"
         f"  pipeline      {report['pipeline_images_s']:7.1f} images/s   ratio to bare {report['ratio']:.2f}\n"
         f"  plain Celery  {report['plain_images_s']:7.1f} images/s   pipeline: {report['times_plain']:.1f} times that\n"
         f"  mean ms a scan by stage, waiting for company and device included: {stages}"
