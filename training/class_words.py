@@ -17,6 +17,7 @@ _REAL = _words(
     "original originals camera pristine"
 )
 _NOT = frozenset({"not", "non", "no"})
+_NONE_OF = "no"  # `no-ai` is a photograph, but `no-photos` says only what is not there
 # What stands beside the class in a folder's name without meaning anything more, as in `training_fake` or `0_real`.
 _FILLERS = _words("0 1 image images img imgs picture pictures data dataset set face faces art class made vs and")
 _PARTS = {
@@ -38,12 +39,16 @@ def tokens(name: str) -> list[str]:
 
 def label_of(name: str) -> int | None:
     """Tell the class a name stands for: 1 = AI-generated, 0 = not, None where it says both or neither."""
-    words = tokens(name)
-    negated = bool(_NOT & set(words))
-    said_ai, said_real = bool(_AI & set(words)), bool(_REAL & set(words))
-    if said_ai == said_real:
-        return None
-    return int(said_ai != negated)
+    said: set[int] = set()
+    before, negated = "", ""  # the word before, and the negation that reaches up to here
+    for word in tokens(name):
+        label = 1 if word in _AI else 0 if word in _REAL else None
+        # A negation means the class words right after it alone: `not_ai_generated`, but `photos_no_flash`.
+        negated = before if before in _NOT else negated if before in _AI | _REAL else ""
+        if label is not None and not (label == 0 and negated == _NONE_OF):
+            said.add(1 - label if negated else label)
+        before = word
+    return said.pop() if len(said) == 1 else None
 
 
 def label_of_value(value: str) -> int | None:

@@ -86,13 +86,17 @@ def striped(seed: int, kind: str) -> bytes:
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Callable[..., Path]:
-    """Return a planter of an image folder as on Kaggle; `leaky` makes the fakes PNG and the photographs JPEG."""
+    """Return a planter of an image folder as on Kaggle; `leaky` makes the fakes PNG and the photographs JPEG.
 
-    def make(count: int = 160, *, leaky: bool = False) -> Path:
+    With `sources`, there are so many such folders, each with both classes.
+    """
+
+    def make(count: int = 160, *, leaky: bool = False, sources: int = 1) -> Path:
         root = tmp_path / "stripes"
         for seed in range(count):
             kind = "PNG" if seed % 2 or not leaky else "JPEG"
-            folder = root / "train" / ("FAKE" if seed % 2 else "REAL")
+            source = root / f"source-{seed // 2 % sources}" if sources > 1 else root
+            folder = source / "train" / ("FAKE" if seed % 2 else "REAL")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{seed}.{kind.lower()}").write_bytes(striped(seed, kind))
         return root

@@ -1,0 +1,33 @@
+"""Every source in its turn judged by detectors that have not seen it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.folds import as_text, measure_folds
+from training.recipe import load_recipe
+
+pytestmark = pytest.mark.integration
+
+
+def test_each_source_is_judged_once_by_detectors_that_never_saw_it(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(str(bundle_recipe))
+    report = measure_folds(recipe, plant(160, sources=4), tmp_path / "run")
+    sources = [source for fold in report["folds"] for source in fold["sources"]]
+    assert len(report["folds"]) >= 2
+    assert sorted(sources) == sorted(set(sources))
+    for place, fold in enumerate(report["folds"], start=1):
+        folder = tmp_path / "run" / f"fold-{place}"
+        order = json.loads((folder / "convnext" / "order.json").read_text())
+        assert set(order["recipe"]["held_out_sources"]) == set(fold["sources"])
+    assert report["overall"]["images"] == 160
+    assert sum(fold["images"] for fold in report["folds"]) == 160
+    assert report["overall"]["auroc"] > 0.8  # what tells the classes apart is the same in every source
+    assert json.loads((tmp_path / "run" / "folds.json").read_text()) == report
+    assert f"all: 160 images, AUROC {report['overall']['auroc']:.3f}" in as_text(report)
+    assert np.isfinite(report["intervals_95"]["auroc"]).all()
