@@ -24,7 +24,7 @@ def test_a_student_system_is_trained_and_measured(name: str, plant: Callable[...
     assert report["claim"]
     for network, found in report["networks"].items():
         assert found["steps"] > 0
-        assert {"accuracy", "precision", "recall", "f1", "auroc", "confusion_matrix"} <= found.keys()
+        assert {"accuracy", "precision", "recall", "f1", "auroc", "confusion"} <= found.keys()
         assert (out / network / "weights.safetensors").stat().st_size > 0
         assert (out / network / "gradcam.png").read_bytes().startswith(b"\x89PNG")
         assert list((out / network).glob("**/events.out.tfevents*"))
