@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -52,14 +52,14 @@ def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
     """Mirror and shift small images by a few pixels, for test sets made exactly like the training set.
 
     Args:
-        pixels: uint8, (N, H, W, 3), already of the plan's size.
+        pixels: uint8, (N, H, W, 3); what is not of the plan's size is reduced or enlarged to it first, as a whole.
         plan: says the size.
         rng: decides.
 
     Returns:
         uint8, (N, 3, size, size).
     """
-    padded = np.pad(pixels, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0)), mode="reflect")
+    padded = np.pad(_wholes(pixels, plan), ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0)), mode="reflect")
     out = np.empty((len(pixels), plan.size, plan.size, 3), dtype=np.uint8)
     offsets = rng.integers(0, 2 * _SHIFT + 1, size=(len(pixels), 2))
     mirrored = rng.random(len(pixels)) < _MIRRORED
@@ -71,10 +71,17 @@ def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
 
 def flips(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
     """Reduce (or enlarge) each whole picture to the plan's size and mirror half of them, as for `light`."""
-    views = np.stack([reduced_whole(Image.fromarray(image), plan.size) for image in pixels])  # (N, H, W, 3)
+    views = _wholes(pixels, plan)
     mirrored = rng.random(len(pixels)) < _MIRRORED
     views[mirrored] = views[mirrored, :, ::-1]
     return torch.from_numpy(views).permute(0, 3, 1, 2)
+
+
+def _wholes(pixels: NDArray[np.uint8], plan: ViewPlan) -> NDArray[np.uint8]:
+    """Give a copy of what the detector would see of each whole picture, (N, size, size, 3)."""
+    if pixels.shape[1:3] == (plan.size, plan.size):
+        return np.array(pixels)
+    return np.stack([reduced_whole(Image.fromarray(image), plan.size) for image in pixels])
 
 
 def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -139,4 +146,5 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"flips": flips, "light": light, "mild": mild, "strong": strong}
+AugmentationName = Literal["flips", "light", "mild", "strong"]
+AUGMENTATIONS: dict[AugmentationName, Augmentation] = {"flips": flips, "light": light, "mild": mild, "strong": strong}

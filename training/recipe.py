@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from training.augment import AugmentationName
 from training.classifier import Classifier, architecture_of
 from training.pixels import Shape
 from worker.detectors.build import CANNOT_BUILD, build_detector
@@ -129,7 +130,7 @@ class Recipe:
 
     name: str
     seed: int
-    augmentation: str
+    augmentation: AugmentationName
     files: tuple[str, ...]
     detectors: tuple[DetectorRecipe, ...]
     held_out_sources: tuple[str, ...] = ()

@@ -138,7 +138,9 @@ def test_a_held_out_source_that_the_data_lacks_is_an_error() -> None:
 
 @pytest.mark.parametrize("plan", [ViewPlan(48, 0, 3), ViewPlan(48, 1, 0), ViewPlan(48, 1, 1)])
 @pytest.mark.parametrize("name", ["mild", "strong"])
-def test_augmentation_keeps_shape_and_gives_each_draw_its_own_history(plan: ViewPlan, name: str) -> None:
+def test_augmentation_keeps_shape_and_gives_each_draw_its_own_history(
+    plan: ViewPlan, name: augment.AugmentationName
+) -> None:
     augmentation = augment.AUGMENTATIONS[name]
     pixels = np.random.default_rng(0).integers(0, 256, (12, 60, 60, 3), dtype=np.uint8)
     views = augmentation(pixels, plan, np.random.default_rng(1))

@@ -1,0 +1,50 @@
+"""What happens to images before a detector in training sees them."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.augment import AUGMENTATIONS, AugmentationName, light
+from worker.detectors.views import ViewPlan, reduced_whole
+
+PLAN = ViewPlan(32, 1, 0)
+
+
+def striped_from_edge_to_edge(side: int) -> NDArray[np.uint8]:
+    """Dark on the left, bright on the right: a corner of it is dark alone."""
+    picture = np.zeros((side, side, 3), dtype=np.uint8)
+    picture[:, side // 2 :] = 200
+    return picture
+
+
+def test_every_augmentation_can_be_named_in_a_recipe() -> None:
+    assert set(get_args(AugmentationName)) == set(AUGMENTATIONS)
+
+
+@pytest.mark.parametrize("name", ["light", "flips"])
+@pytest.mark.parametrize("side", [224, 48, 20])
+def test_pictures_of_another_size_are_shown_whole_as_the_detector_judges_them(
+    name: AugmentationName, side: int
+) -> None:
+    picture = striped_from_edge_to_edge(side)
+    views = AUGMENTATIONS[name](picture[None].repeat(8, axis=0), PLAN, np.random.default_rng(0))
+    assert (tuple(views.shape), views.dtype) == ((8, 3, 32, 32), torch.uint8)
+    whole = float(reduced_whole(Image.fromarray(picture), 32).mean())
+    assert views.float().mean(dim=(1, 2, 3)).tolist() == pytest.approx([whole] * 8, abs=20.0)
+
+
+def test_small_pictures_of_the_plans_size_are_shifted_and_mirrored_but_not_resampled() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8).repeat(16, axis=0)
+    views = light(pixels, PLAN, np.random.default_rng(1)).permute(0, 2, 3, 1).numpy()
+    middle = pixels[0, 8:24, 8:24]
+    places = [(top, left) for top in range(5, 12) for left in range(5, 12)]
+
+    def holds_the_middle(view: NDArray[Any]) -> bool:
+        return any(np.array_equal(view[top : top + 16, left : left + 16], middle) for top, left in places)
+
+    assert all(holds_the_middle(view) or holds_the_middle(view[:, ::-1]) for view in views)
+    assert len({view.tobytes() for view in views}) > 8
