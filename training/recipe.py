@@ -7,10 +7,12 @@ fits single networks beside each other and measures them on a test part: the stu
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from training.augment import AugmentationName
 from training.classifier import Classifier, architecture_of
@@ -31,6 +33,13 @@ _SMOKE_ROWS, _SMOKE_CLASSIFIER_ROWS, _SMOKE_MINUTES, _SMOKE_BATCH, _SMOKE_MADE, 
     64,
     0.3,
 )
+
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+MadeKind = Literal["drawings", "assay_generator"]
+_Part = TypeVar("_Part")
 
 
 class RecipeError(AssayError):
@@ -60,19 +69,19 @@ class Fit:
         draws: augmented views of each image whose features `logistic` caches.
     """
 
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    epochs: float
-    minutes: float = 0.0
-    warm_up: float = 0.05
-    ema_half_life: float = 0.01
-    label_smoothing: float = 0.0
-    clip_norm: float = 1.0
-    patience: int = 0
+    batch_size: Count
+    learning_rate: NotNegative
+    weight_decay: NotNegative
+    epochs: Annotated[float, Field(gt=0.0)]
+    minutes: NotNegative = 0.0
+    warm_up: Share = 0.05
+    ema_half_life: NotNegative = 0.01
+    label_smoothing: Share = 0.0
+    clip_norm: NotNegative = 1.0
+    patience: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     head: Literal["gradient", "logistic"] = "gradient"
-    draws: int = 2
+    draws: Count = 2
 
 
 @dataclass(frozen=True)
@@ -129,27 +138,27 @@ class Recipe:
     """
 
     name: str
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     augmentation: AugmentationName
     files: tuple[str, ...]
     detectors: tuple[DetectorRecipe, ...]
     held_out_sources: tuple[str, ...] = ()
-    held_out_share: float = 0.0
-    made: dict[str, int] = field(default_factory=dict)
-    emphasis: dict[str, float] = field(default_factory=dict)
+    held_out_share: Share = 0.0
+    made: dict[MadeKind, Count] = field(default_factory=dict)
+    emphasis: dict[str, NotNegative] = field(default_factory=dict)
     scope: str = ""
     card: dict[str, Any] = field(default_factory=dict)
     kind: Literal["bundle", "classifier"] = "bundle"
-    validation_share: float = 0.0
-    test_share: float = 0.0
+    validation_share: Share = 0.0
+    test_share: Share = 0.0
     pool: bool = False
     disjoint: Literal["content", "source"] = "content"
-    side: int | None = None
+    side: Count | None = None
     squeeze: bool = False
-    limit: int = 0
-    checkpoint_seconds: float = 60.0
+    limit: Annotated[int, Field(ge=0)] = 0
+    checkpoint_seconds: NotNegative = 60.0
     claim: str = ""
-    gate_share: float = 0.0
+    gate_share: Share = 0.0
     show_views: bool = True
 
     @property
@@ -186,23 +195,41 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
 
 def _recipe(table: dict[str, Any]) -> Recipe:
     pretrained = table.pop("pretrained", None)
-    detectors = tuple(
-        DetectorRecipe(
-            name=name,
-            architecture=part["architecture"],
-            views=ViewPlan(**part["views"]),
-            fit=Fit(**part["fit"]),
-            pretrained=part.get("pretrained", pretrained),
-            kind=part.get("kind", "classifier" if table.get("kind") == "classifier" else name),
-        )
-        for name, part in table.pop("detectors").items()
-    )
-    return Recipe(
-        detectors=detectors,
-        files=tuple(table.pop("files", ())),
-        held_out_sources=tuple(table.pop("held_out_sources", ())),
-        **table,
-    )
+    by_name = table.pop("detectors", None)
+    if not isinstance(by_name, dict) or not by_name:
+        raise ValueError("it wants at least one table [detectors.NAME]")
+    kind = "classifier" if table.get("kind") == "classifier" else ""
+    detectors = []
+    for name, part in by_name.items():
+        at = f"detectors.{name}."
+        known = {"name": name, "pretrained": pretrained, "kind": kind or name, **_table(part, at)}
+        known["views"] = _made(ViewPlan, _table(known.get("views"), f"{at}views."), f"{at}views.")
+        known["fit"] = _made(Fit, _table(known.get("fit"), f"{at}fit."), f"{at}fit.")
+        detectors.append(_made(DetectorRecipe, known, at))
+    several = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return _made(Recipe, {"files": (), **several, "detectors": tuple(detectors)})
+
+
+def _table(value: Any, at: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        found = "it is missing" if value is None else f"not {value!r}"
+        raise TypeError(f"{at.removesuffix('.')} must be a table, {found}")
+    return value
+
+
+def _made(kind: type[_Part], values: Mapping[str, Any], at: str = "") -> _Part:
+    """Make a part of a recipe of values that its annotations allow; they are kept as they were written."""
+    hints = get_type_hints(kind, include_extras=True)
+    for key, value in values.items():
+        if key not in hints:
+            raise ValueError(f"{at}{key} is unknown; there are {', '.join(hints)}")
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            inner = ".".join(str(place) for place in first["loc"])
+            raise ValueError(f"{at}{key} = {value!r}: {first['msg']}" + (f" ({inner})" if inner else "")) from error
+    return kind(**values)
 
 
 def _change(table: dict[str, Any], change: str) -> None:
@@ -222,7 +249,7 @@ def _change(table: dict[str, Any], change: str) -> None:
     for owner in owners:
         place = owner
         for name in (first, *inner)[:-1]:
-            place = place.setdefault(name, {})
+            place = _table(place.setdefault(name, {}), name)
         place[(first, *inner)[-1]] = value
 
 

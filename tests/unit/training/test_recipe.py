@@ -64,6 +64,58 @@ def test_a_change_that_changes_nothing_is_an_error(change: str, said: str) -> No
         load_recipe("cifake", [change])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("augmentation=stong", r"augmentation = 'stong': .*'flips', 'light', 'mild' or 'strong'"),
+        ("fit.precision=fp16", r"detectors\.convnext\.fit\.precision = 'fp16': .*'auto', 'bf16' or 'fp32'"),
+        ("detectors.clip.fit.head=logistc", r"detectors\.clip\.fit\.head = 'logistc': .*'gradient' or 'logistic'"),
+        ("kind=foo", "kind = 'foo': .*'bundle' or 'classifier'"),
+        ("disjoint=sources", "disjoint = 'sources': .*'content' or 'source'"),
+        ("limit=abc", "limit = 'abc': .*valid integer"),
+        ("limit=-1", "limit = -1: .*greater than or equal to 0"),
+        ("seed=1.5", "seed = 1.5: .*valid integer"),
+        ("squeeze=1", "squeeze = 1: .*valid boolean"),
+        ("held_out_share=5", "held_out_share = 5: .*less than 1"),
+        ("held_out_sources=bsds500", "held_out_sources = 'bsds500': .*valid tuple"),
+        ("made.photographs=3", "made = .*'drawings' or 'assay_generator'"),
+        ("fit.batch_size=0", r"fit\.batch_size = 0: .*greater than or equal to 1"),
+        ("fit.epochs=true", r"fit\.epochs = True: .*valid number"),
+        ("views.size=big", r"views\.size = 'big': .*valid integer"),
+        ("views.crops=9", "impossible view plan"),
+        ("fit=3", r"fit must be a table, not 3"),
+        ("seed.x=1", "seed must be a table, not"),
+        ("detectors.clip.colour=1", r"detectors\.clip\.colour is unknown; there are name, architecture"),
+        ("pretrained=3", "pretrained = 3: .*valid string"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told_with_its_key_and_what_is(change: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("cifake", [change])
+
+
+def test_values_stay_as_they_are_written() -> None:
+    (part, *_) = load_recipe("cifake").detectors
+    assert isinstance(part.fit.epochs, int)  # a run's folder holds them as text: it must go on being the same
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "x"', r"at least one table \[detectors\.NAME\]"),
+        (
+            "[detectors.a]\nviews = { size = 8, wholes = 1, crops = 0 }",
+            r"detectors\.a\.fit must be a table, it is missing",
+        ),
+        ("detectors = 3", r"at least one table \[detectors\.NAME\]"),
+    ],
+)
+def test_what_a_recipe_lacks_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(str(tmp_path / "own.toml"))
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"cifake.*seeds/resnet18-frozen.*wild"):
         load_recipe("none")
