@@ -16,9 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from training.drawings import draw_picture
+from training.collection import DataError
+from training.drawings import KINDS, draw_picture
 from training.generator import generate
+from training.image_folder import open_collection
 from training.pixels import Shape, decoded
+from training.shares import content_places, whole_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,15 +85,31 @@ def recipe_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
 
 
 def all_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
-    """Load everything there is, test parts included."""
+    """Load everything there is, test parts included.
+
+    Raises:
+        DataError: as `load_rows`, or the recipe holds out sources that the data lacks; told before anything is made.
+    """
+    if recipe.held_out_sources:
+        listed = [open_collection(place) for place in _own_places(recipe, data)]
+        sources = {entry.source for collection in listed for entry in collection.entries}
+        _check_named(recipe, sources | _made_sources(recipe))
     return load_rows(recipe_places(recipe, data, cache), cache, recipe.shape)
 
 
 def recipe_places(recipe: Recipe, data: Path, cache: Path) -> list[Path]:
     """Name the recipe's own files where `data` is a folder that has them, else `data` itself; then what we make."""
+    return _own_places(recipe, data) + [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
+
+
+def _own_places(recipe: Recipe, data: Path) -> list[Path]:
     files = [data / file for file in recipe.files]
-    places = files if files and all(file.exists() for file in files) else [data]
-    return places + [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
+    return files if files and all(file.exists() for file in files) else [data]
+
+
+def _made_sources(recipe: Recipe) -> set[str]:
+    drawn = list(KINDS)[: recipe.made.get("drawings", 0)]
+    return {*drawn, *(kind for kind in recipe.made if kind != "drawings")}
 
 
 def made_pictures(kind: str, count: int, cache: Path) -> Path:
@@ -156,10 +175,13 @@ def content_hashes(images: Sequence[bytes]) -> list[str]:
 
 
 def split(rows: Rows, recipe: Recipe) -> tuple[Rows, Rows]:
-    """Part the rows into (training, held out), by source where the recipe names sources, else by content hash.
+    """Part the rows into (training, held out), by source where the recipe asks for it, else by content hash.
 
-    What a collection calls its part `held_out` is held out too. Either way no source, and no content, is on both sides:
-    what occurs among the held-out rows is not trained on. A share of them may be left for the gate and is in neither.
+    What a collection calls its part `held_out` is held out too. Either way no content is on both sides: what occurs
+    among the held-out rows is not trained on. A share of them may be left for the gate and is in neither.
+
+    Raises:
+        DataError: the recipe names sources that the rows lack.
     """
     out = _held_out(rows, recipe)
     kept = ~out & ~np.isin(rows.hashes, rows.hashes[out])
@@ -172,30 +194,47 @@ def gate_rows(rows: Rows, recipe: Recipe) -> Rows:
     return rows.take(np.flatnonzero(_held_out(rows, recipe) & _for_gate(rows, recipe)))
 
 
-def _held_out(rows: Rows, recipe: Recipe) -> NDArray[np.bool_]:
-    if recipe.held_out_sources:
-        missing = set(recipe.held_out_sources) - set(rows.sources.tolist())
-        if missing:
-            message = (
-                f"held-out sources that the data lacks: {sorted(missing)}; name others in held_out_sources, "
-                "or leave it empty and give a held_out_share"
-            )
-            raise ValueError(message)
-        out = np.isin(rows.sources, recipe.held_out_sources)
+def held_out_sources(rows: Rows, recipe: Recipe) -> tuple[str, ...]:
+    """Name the sources that are held out whole; empty where rows are held out by content.
+
+    They are those that the recipe names, or with `disjoint = "source"` those chosen to make up its `held_out_share`.
+    A source that comes with a part `held_out` of its own is not among the latter; test parts are not looked at.
+    """
+    if recipe.held_out_sources or recipe.disjoint != "source" or not recipe.held_out_share:
+        return recipe.held_out_sources
+    whole = ~np.isin(rows.sources, rows.sources[rows.parts == "held_out"]) & (rows.parts != "test")
+    sources = rows.sources[whole]
+    chosen = whole_sources(rows.labels[whole], sources, recipe.held_out_share)
+    return () if chosen is None else tuple(np.unique(sources[chosen]).tolist())
+
+
+def held_out_note(sources: Sequence[str], recipe: Recipe) -> str:
+    """Say in a line how rows are held out, and what figures on them therefore tell; `sources` as just named."""
+    if sources:
+        return f"held out as whole sources, which nothing is fitted on: {', '.join(sources)}\n"
+    if recipe.disjoint == "source":
+        hint = ", the sources being too few to hold whole ones out"
     else:
-        out = content_places(rows) < recipe.held_out_share
+        hint = " (--set disjoint=source holds out whole ones)"
+    return f"held out by content: sources are on both sides{hint}; figures say nothing of sources that the data lacks\n"
+
+
+def _held_out(rows: Rows, recipe: Recipe) -> NDArray[np.bool_]:
+    _check_named(recipe, set(rows.sources.tolist()))
+    sources = held_out_sources(rows, recipe)
+    out = np.isin(rows.sources, sources) if sources else content_places(rows.hashes) < recipe.held_out_share
     return np.asarray(out | (rows.parts == "held_out"))
 
 
+def _check_named(recipe: Recipe, sources: set[str]) -> None:
+    missing = sorted(set(recipe.held_out_sources) - sources)
+    if missing:
+        raise DataError(
+            f"recipe {recipe.name} holds out sources that the data lacks: {', '.join(missing)}; name others in "
+            "held_out_sources, or hold out a share instead: --set 'held_out_sources=[]' --set held_out_share=0.1 "
+            "--set disjoint=source"
+        )
+
+
 def _for_gate(rows: Rows, recipe: Recipe) -> NDArray[np.bool_]:
-    return np.asarray(content_places(rows, digits=slice(8, 16)) < recipe.gate_share)
-
-
-def content_places(rows: Rows, digits: slice = slice(8)) -> NDArray[np.float64]:
-    """Give each content a fixed place in [0, 1), (N,); shares of a data set are cut along it.
-
-    Args:
-        rows: N of them.
-        digits: eight of the hash; places by other digits are independent of these.
-    """
-    return np.array([int(text[digits] or "0", 16) for text in rows.hashes.tolist()], dtype=np.float64) / 2.0**32
+    return np.asarray(content_places(rows.hashes, digits=slice(8, 16)) < recipe.gate_share)

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from training.collection import DataError
 from worker.calibration import Fusion
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     Folds = Sequence[tuple[Indices, Indices]]
 
 _FOLDS = 5
+
+
+class TooFewGroupsError(DataError, ValueError):
+    """The held-out images cannot be parted into folds with both classes; hold out more."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +75,43 @@ def folds(measured: Measured) -> Folds:
     """Part into (fitted, judged) rows by group, with both classes on either side; the most folds that allow it.
 
     Raises:
-        ValueError: even two folds leave a side with one class.
+        TooFewGroupsError: even two folds leave a side with one class.
     """
-    for count in range(min(_FOLDS, len(np.unique(measured.groups))), 1, -1):
+    return parted(measured.labels, measured.groups)
+
+
+def parted(labels: Labels, groups: NDArray[np.str_]) -> Folds:
+    """Do as `folds`, for labels (N,) and groups (N,) alone: it can be told before there is anything to fuse.
+
+    Raises:
+        TooFewGroupsError: even two folds leave a side with one class.
+    """
+    most = min(_FOLDS, len(np.unique(groups)), int(np.bincount(labels, minlength=2).min()))
+    for count in range(most, 1, -1):
         for seed in range(20):
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-            parts = list(splitter.split(measured.logits, measured.labels, measured.groups))
-            if all(len(np.unique(measured.labels[side])) > 1 for part in parts for side in part):
+            parts = list(splitter.split(labels, labels, groups))
+            if all(len(np.unique(labels[side])) > 1 for part in parts for side in part):
                 return parts
-    message = "the held-out groups cannot be parted so that both classes are on either side: hold out more sources"
-    raise ValueError(message)
+    raise TooFewGroupsError(
+        f"the {len(labels)} held-out images cannot be parted so that both classes are on either side: hold out more "
+        "sources, or a larger held_out_share"
+    )
+
+
+def by_source_or_content(labels: Labels, sources: NDArray[np.str_], hashes: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Give the groups to part by, (N,): sources where they can be parted, else contents."""
+    try:
+        parted(labels, sources)
+    except TooFewGroupsError:
+        return hashes
+    return sources
 
 
 def grouped(measured: Measured, hashes: NDArray[np.str_]) -> Measured:
     """Give it as it is where its groups can be parted, else grouped by contents, `hashes` (N,)."""
-    try:
-        if len(np.unique(measured.groups)) > 1:
-            folds(measured)
-            return measured
-    except ValueError:
-        pass
-    return replace(measured, groups=hashes, by_source=False)
+    groups = by_source_or_content(measured.labels, measured.groups, hashes)
+    return replace(measured, groups=groups, by_source=groups is measured.groups)
 
 
 def out_of_fold(measured: Measured, parts: Folds) -> Floats:

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from training.collection import DataError
-from training.data import Rows, content_places, gate_rows, split
+from training.data import Rows, gate_rows, split
+from training.fusion import by_source_or_content, parted
+from training.shares import SOURCES_NEEDED, content_places, whole_sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.recipe import Recipe
-
-_SOURCES_NEEDED = 4
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
     """Part all rows as the recipe says.
 
     Raises:
-        DataError: a side would lack a class, or there are too few sources to part by.
+        DataError: a side would lack a class, there are too few sources to part by, or too few rows to calibrate on.
     """
     if recipe.kind == "bundle":
         looked_at = rows.take(np.flatnonzero(rows.parts != "test"))
@@ -55,6 +54,10 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
         training, validation = _cut(kept, kept.parts == "validation", share, recipe)
         parts = Parts(training, validation, test, test.take(np.empty(0, dtype=np.int64)))
     _check(parts)
+    if recipe.kind == "bundle":
+        # What cannot be calibrated is told now, not after hours of training.
+        labels, sources, hashes = parts.test.labels, parts.test.sources, parts.test.hashes
+        parted(labels, by_source_or_content(labels, sources, hashes))
     return parts
 
 
@@ -68,19 +71,19 @@ def _cut(rows: Rows, own: NDArray[np.bool_], share: float, recipe: Recipe) -> tu
         out = _whole_sources(rows, share)
     else:
         # The places that `share` of the contents still here have: an earlier cut took the lowest ones.
-        places = content_places(rows)
+        places = content_places(rows.hashes)
         out = places < np.quantile(places, min(share, 1.0))
     kept = ~out & ~np.isin(rows.hashes, rows.hashes[out])
     return rows.take(np.flatnonzero(kept)), rows.take(np.flatnonzero(out))
 
 
 def _whole_sources(rows: Rows, share: float) -> NDArray[np.bool_]:
-    sources = len(np.unique(rows.sources))
-    if sources < _SOURCES_NEEDED:
-        raise DataError(f"parting by source wants at least {_SOURCES_NEEDED} sources, the data has {sources}")
-    folds = StratifiedGroupKFold(min(max(2, round(1 / share)), sources), shuffle=True, random_state=0)
-    out = np.zeros(len(rows), dtype=bool)
-    out[next(iter(folds.split(rows.labels, rows.labels, rows.sources)))[1]] = True
+    out = whole_sources(rows.labels, rows.sources, share)
+    if out is None:
+        raise DataError(
+            f"parting by source wants at least {SOURCES_NEEDED} sources, some of which hold about {share:.0%} of the "
+            f"rows and both classes; the data has {len(np.unique(rows.sources))}: --set disjoint=content"
+        )
     return out
 
 

@@ -123,11 +123,12 @@ class Recipe:
     Attributes:
         files: names within the data folder; data of any other form is taken as it is.
         held_out_sources: never trained on (bundles).
-        held_out_share: by content hash, where no sources are named (bundles).
+        held_out_share: of the rows, where no sources are named (bundles).
         validation_share: of the rows, for early stopping.
         test_share: of the rows, for measuring, where the collection has no test part (classifiers).
         pool: take the collection's own parts as one and cut the shares out of it (classifiers).
-        disjoint: `content` or `source`: what the shares are cut by.
+        disjoint: `content` or `source`: what the shares are cut by; a bundle's is cut by content too where the data has
+            too few sources.
         side, squeeze, limit: see `training.pixels.Shape`.
         made: pictures we make ourselves, and how many of each.
         emphasis: by source, how much more often it is drawn.

@@ -19,7 +19,7 @@ import torch
 from accelerate import PartialState
 
 from training import judge, leaks, logistic_head, manifest
-from training.data import all_rows, load_manifest, recipe_places
+from training.data import all_rows, held_out_note, held_out_sources, load_manifest, recipe_places
 from training.export import export
 from training.fit import fit_detector
 from training.labelled_bucket import local_data
@@ -127,8 +127,13 @@ def look_at_data(recipe: Recipe, data: Path, out: Path, *, writes: bool = True) 
     found = leaks.audit(table)
     splits = manifest.splits_of(table, parts, "held_out" if recipe.kind == "bundle" else "test")
     description = manifest.describe(table, splits, found)
+    told = ""
+    if recipe.kind == "bundle":
+        sources = held_out_sources(rows, recipe)
+        told = held_out_note(sources, recipe)
+        description |= {"held_out_sources": list(sources), "held_out_is": told}
     manifest.write(out, table, splits, description)
-    sys.stderr.write(manifest.as_text(description) + leaks.as_text(found))
+    sys.stderr.write(manifest.as_text(description) + told + leaks.as_text(found))
     return parts
 
 

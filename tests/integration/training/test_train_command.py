@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -55,6 +56,26 @@ def test_a_folder_of_pictures_becomes_a_bundle_and_a_leak_is_told_before_trainin
     described = json.loads((tmp_path / "run" / "data.json").read_text())
     assert described["leaks"]["format"] > 0.99
     assert {"training", "held_out"} == set(described["by_split"])
+    assert "held out by content: sources are on both sides" in said
+    assert (described["held_out_sources"], described["held_out_is"] in said) == ([], True)
+
+
+def test_whole_sources_are_held_out_where_the_recipe_says_so_and_there_are_enough(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    root = plant()
+    for number, file in enumerate(sorted(root.rglob("*.png"))):
+        place = root / f"place{number % 5}" / file.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        file.rename(place / file.name)
+    options = ["--set", "disjoint=source", "--set", "held_out_share=0.2", "--set", "fit.epochs=1"]
+    _, said = assay_train(bundle_recipe, root, tmp_path / "run", *options)
+    described = json.loads((tmp_path / "run" / "data.json").read_text())
+    (held_out,) = described["held_out_sources"]
+    assert f"held out as whole sources, which nothing is fitted on: {held_out}\n" in said
+    went = pq.read_table(tmp_path / "run" / "manifest.parquet", columns=["source", "split"]).to_pylist()
+    assert {("held_out" if row["source"] == held_out else "training") == row["split"] for row in went} == {True}
+    assert load_bundle(tmp_path / "run" / "bundle").card["calibration_data"]["images"] == 32
 
 
 def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from training import augment, data, drawings, fit, schedule
+from training.collection import DataError
 from training.evaluate import evaluate, main
 from training.evaluate_pictures import open_pictures
 from training.export import export
@@ -132,8 +133,22 @@ def test_splits_share_no_source_and_no_content() -> None:
 
 
 def test_a_held_out_source_that_the_data_lacks_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(DataError, match=r"nowhere.*--set 'held_out_sources=\[\]'"):
         data.split(rows_of([0, 1], ["a", "b"]), dataclasses.replace(RECIPE, held_out_sources=("nowhere",)))
+
+
+def test_held_out_sources_that_the_data_lacks_are_told_before_pictures_are_made(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(
+        RECIPE, made={"drawings": 2, "assay_generator": 3}, held_out_sources=("bsds500", "drawn_shapes", "tiny")
+    )
+    with pytest.raises(DataError, match="recipe tiny holds out sources that the data lacks: bsds500, drawn_shapes;"):
+        data.all_rows(recipe, data_folder, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    known = dataclasses.replace(RECIPE, made={"drawings": 2}, held_out_sources=(*list(drawings.KINDS)[:2], "tiny"))
+    with pytest.raises(DataError, match="side=224"):  # 16 pixels of one, 224 of the other: it went on to decode
+        data.all_rows(known, data_folder, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("plan", [ViewPlan(48, 0, 3), ViewPlan(48, 1, 0), ViewPlan(48, 1, 1)])

@@ -1,5 +1,6 @@
 """Parting rows, and what the manifest says of it."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from training import manifest
 from training.collection import DataError
-from training.data import Rows
+from training.data import Rows, held_out_note, held_out_sources
 from training.parts import Parts, parts_of
 from training.recipe import Recipe
 
@@ -64,6 +65,49 @@ def test_whole_sources_go_to_one_side() -> None:
     assert disjoint(parts, "hashes")
     with pytest.raises(DataError, match="at least 4 sources"):
         parts_of(rows(), replace(CLASSIFIER, disjoint="source"))
+
+
+ONE_CLASS_EACH = np.array([f"{'ai' if i % 2 else 'real'}{i // 2 % 5}" for i in range(COUNT)])
+
+
+def test_a_bundles_share_is_made_of_whole_sources_where_the_recipe_says_so() -> None:
+    recipe = replace(BUNDLE, disjoint="source", held_out_share=0.2, gate_share=0.5)
+    digits = [hashlib.sha256(text.encode()).hexdigest() for text in rows().hashes.tolist()]
+    found = rows(sources=ONE_CLASS_EACH, hashes=np.array(digits))
+    parts = parts_of(found, recipe)
+    held_out = set(parts.test.sources.tolist())
+    assert not held_out & set(parts.training.sources.tolist())
+    assert held_out == set(parts.gate.sources.tolist()) == set(held_out_sources(found, recipe))
+    assert sorted(name.rstrip("0123456789") for name in held_out) == ["ai", "real"]
+    assert f"whole sources, which nothing is fitted on: {', '.join(sorted(held_out))}" in held_out_note(
+        sorted(held_out), recipe
+    )
+    named = replace(recipe, held_out_sources=held_out_sources(found, recipe))
+    assert np.array_equal(parts.test.hashes, parts_of(found, named).test.hashes)
+
+
+@pytest.mark.parametrize("sources", [np.full(COUNT, "s"), np.array([f"s{i % 4}" for i in range(COUNT)])])
+def test_too_few_sources_to_hold_whole_ones_out_are_parted_by_content_and_that_is_told(sources: Any) -> None:
+    found, recipe = rows(sources=sources), replace(BUNDLE, disjoint="source", held_out_share=0.2)
+    assert held_out_sources(found, recipe) == ()
+    assert pytest.approx(len(parts_of(found, recipe).test), abs=8) == 80
+    assert "held out by content: sources are on both sides, the sources being too few" in held_out_note((), recipe)
+    assert "--set disjoint=source" in held_out_note((), BUNDLE)
+
+
+def test_a_source_with_a_held_out_part_of_its_own_is_not_held_out_whole() -> None:
+    sources = np.where(np.arange(COUNT) < 200, "labels", ONE_CLASS_EACH)
+    own = np.array(["held_out" if i % 4 < 2 and i < 200 else "" for i in range(COUNT)])
+    recipe = replace(BUNDLE, disjoint="source", held_out_share=0.2)
+    parts = parts_of(rows(sources=sources, parts=own), recipe)
+    assert "labels" not in held_out_sources(rows(sources=sources, parts=own), recipe)
+    assert "labels" in set(parts.training.sources.tolist()) & set(parts.test.sources.tolist())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.004])
+def test_held_out_rows_that_no_fusion_can_be_fitted_on_are_told_before_training(share: float) -> None:
+    with pytest.raises(DataError, match=r"held-out images cannot be parted.*larger held_out_share"):
+        parts_of(rows(), replace(BUNDLE, held_out_share=share))
 
 
 def test_a_bundles_run_never_sees_a_test_part() -> None:
