@@ -8,11 +8,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.class_words import part_of
+from training.class_words import label_of_value, part_of
 from worker.errors import AssayError
 
 _ROWS_AT_ONCE = 512
@@ -58,8 +60,11 @@ def generator_or_default(generator: str | None, label: int) -> str:
 def open_parquet(file: Path) -> Collection:
     """Open a Parquet file with `image` and `label`, and perhaps `name`, `source`, `generator` and `part`.
 
+    Hugging Face's `datasets` writes `image` as a struct of bytes and path, and what its labels are called into the
+    schema's metadata: a label stands for what it is called there (0 may be FAKE).
+
     Raises:
-        DataError: it is none, or lacks a column.
+        DataError: it is none, lacks a column, or a label says no class.
     """
     try:
         opened = pq.ParquetFile(file)
@@ -70,30 +75,60 @@ def open_parquet(file: Path) -> Collection:
         raise DataError(
             f"{file} needs the columns image (bytes) and label (1 = AI-generated); it has {sorted(columns)}"
         )
+    _check_holds_bytes(file, opened.schema_arrow.field("image").type)
     kept = [column for column in ("name", "label", "source", "generator", "part") if column in columns]
     rows = opened.read(columns=kept).to_pylist()
+    names = _label_names(opened.schema_arrow.metadata or {})
+    labels = {value: _label(file, value, names) for value in {row["label"] for row in rows}}
     source, part = file.stem.split("-")[0], part_of(file.stem) or ""
     entries = tuple(
         Entry(
             name=row.get("name") or f"{file.name}#{index}",
-            label=int(row["label"]),
+            label=labels[row["label"]],
             source=row.get("source") or source,
-            generator=generator_or_default(row.get("generator"), int(row["label"])),
+            generator=generator_or_default(row.get("generator"), labels[row["label"]]),
             part=row.get("part") or part,
         )
         for index, row in enumerate(rows)
     )
     stat = file.stat()
-    return Collection(
-        entries, lambda chosen: _read_parquet(file, chosen), stamp([file.name, stat.st_size, stat.st_mtime_ns])
-    )
+    listing = [file.name, stat.st_size, stat.st_mtime_ns, *names]
+    return Collection(entries, lambda chosen: _read_parquet(file, chosen), stamp(listing))
+
+
+def _check_holds_bytes(file: Path, kind: Any) -> None:
+    inside = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
+    if not (pa.types.is_binary(inside) or pa.types.is_large_binary(inside)):
+        raise DataError(f"{file}: its column image holds {kind}, not the pictures' bytes")
+
+
+def _label_names(metadata: dict[bytes, bytes]) -> list[str]:
+    """Read what a ClassLabel's numbers are called, by Hugging Face's schema metadata; empty where nothing is said."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [str(name) for name in names]
+
+
+def _label(file: Path, value: Any, names: Sequence[str]) -> int:
+    called = names[value] if isinstance(value, int) and 0 <= value < len(names) else ""
+    label = label_of_value(called or str(value)) if called or not names else None
+    if label is None:
+        hint = f", called {called!r}" if called else ""
+        raise DataError(f"{file}: cannot tell the class of label {value!r}{hint}; use 1 = AI-generated")
+    return label
 
 
 def _read_parquet(file: Path, chosen: Sequence[int]) -> Iterator[bytes]:
     wanted, begin = np.asarray(chosen), 0
     for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=["image"]):
         inside = wanted[(wanted >= begin) & (wanted < begin + len(batch))] - begin
-        yield from (image.as_py() for image in batch.column(0).take(inside))
+        images = batch.column(0).take(inside)
+        if pa.types.is_struct(images.type):
+            images = images.field("bytes")
+        # One whose bytes are elsewhere is no sound picture here.
+        yield from (image.as_py() or b"" for image in images)
         begin += len(batch)
 
 

@@ -1,5 +1,7 @@
 """Pictures to arrays and a manifest."""
 
+import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,6 +38,60 @@ def test_a_parquet_file_without_labels_is_an_error(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [b""]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="needs the columns image"):
         open_parquet(tmp_path / "x.parquet")
+
+
+def hugging_face(file: Path, images: Sequence[object], labels: Sequence[int], names: Sequence[str]) -> Path:
+    """Write what `datasets` writes: a struct of bytes and path, and its features in the schema's metadata."""
+    features = {"image": {"_type": "Image"}, "label": {"names": list(names), "_type": "ClassLabel"}}
+    structs = pa.array(
+        [{"bytes": image, "path": f"{i}.jpg"} for i, image in enumerate(images)],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    table = pa.table({"image": structs, "label": pa.array(labels, pa.int64())})
+    told = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(told), file)
+    return file
+
+
+def test_a_hugging_face_file_is_read_with_the_names_of_its_labels(tmp_path: Path, picture: Picture) -> None:
+    images = [picture(0), picture(1), picture(2)]
+    file = hugging_face(tmp_path / "train-00000-of-00001.parquet", images, [0, 1, 0], ["FAKE", "REAL"])
+    found = open_parquet(file)
+    assert [(entry.label, entry.generator) for entry in found.entries] == [(1, "unknown"), (0, "real"), (1, "unknown")]
+    assert list(found.read([0, 2])) == [images[0], images[2]]
+    assert load_rows([file], tmp_path / "c").labels.tolist() == [1, 0, 1]
+    other = hugging_face(file, images, [0, 1, 0], ["REAL", "FAKE"])
+    os.utime(other, ns=(0, 0))
+    before = open_parquet(other)
+    hugging_face(file, images, [0, 1, 0], ["FAKE", "REAL"])
+    os.utime(file, ns=(0, 0))
+    assert before.stamp != open_parquet(file).stamp
+
+
+def test_labels_are_words_or_numbers_and_others_are_told(tmp_path: Path, picture: Picture) -> None:
+    file, images = tmp_path / "x.parquet", [picture(0), picture(1)]
+    pq.write_table(pa.table({"image": images, "label": ["real", "AI-generated"]}), file)
+    assert [entry.label for entry in open_parquet(file).entries] == [0, 1]
+    pq.write_table(pa.table({"image": images, "label": [False, True]}), file)
+    assert [entry.label for entry in open_parquet(file).entries] == [0, 1]
+    pq.write_table(pa.table({"image": images, "label": [0, -1]}), file)
+    with pytest.raises(DataError, match=r"x\.parquet: cannot tell the class of label -1; use 1 = AI-generated"):
+        open_parquet(file)
+    with pytest.raises(DataError, match="cannot tell the class of label 1, called 'cat'"):
+        open_parquet(hugging_face(file, images, [0, 1], ["real", "cat"]))
+    with pytest.raises(DataError, match="cannot tell the class of label 2"):
+        open_parquet(hugging_face(file, images, [0, 2], ["real", "fake"]))
+
+
+def test_pictures_that_are_not_in_the_file_are_told_or_left_out(
+    tmp_path: Path, picture: Picture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = hugging_face(tmp_path / "x.parquet", [picture(0), None], [0, 1], ["real", "fake"])
+    assert len(load_rows([file], tmp_path / "c")) == 1
+    assert "left out 1 files that are no sound pictures" in capsys.readouterr().err
+    pq.write_table(pa.table({"image": ["a.jpg"], "label": [0]}), file)
+    with pytest.raises(DataError, match=r"column image holds string, not the pictures' bytes"):
+        open_parquet(file)
 
 
 def test_rows_and_manifest_agree_and_come_from_the_cache_the_second_time(tmp_path: Path, picture: Picture) -> None:
