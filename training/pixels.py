@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 _MAX_PIXELS = 200_000_000
 _PICTURES_AT_ONCE = 256
 _FORMAT = 2  # of the cache; older ones have no manifest
+
+
+class MixedSizesError(DataError):
+    """The pictures differ in size and no side is given; give the recipe one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def decoded(files: Sequence[Path], cache: Path, shape: Shape) -> tuple[Path, Pat
         The pixels, uint8 (at least N, H, W, 3) as `.npy`, and the manifest, a Parquet file of N rows.
 
     Raises:
-        DataError: a collection cannot be read, or its pictures differ in size and no side is given.
+        MixedSizesError: the pictures differ in size and no side is given.
+        DataError: a collection cannot be read.
     """
     collections = [open_collection(file) for file in files]
     listing = [_FORMAT, shape.side, shape.squeeze, shape.limit, [collection.stamp for collection in collections]]
@@ -74,6 +80,18 @@ def decoded(files: Sequence[Path], cache: Path, shape: Shape) -> tuple[Path, Pat
         cache.mkdir(parents=True, exist_ok=True)
         _decode(collections, shape, pixels_file, manifest_file)
     return pixels_file, manifest_file
+
+
+def headers(files: Sequence[Path], most: int) -> pa.Table:
+    """Read what files tell without being decoded, of about `most` of each collection: `Entry` and `picture_facts`."""
+    facts = []
+    for file in files:
+        collection = open_collection(file)
+        indices = sample(collection.entries, most)
+        for index, data in zip(indices, collection.read(indices), strict=True):
+            with suppress(OSError):
+                facts.append({**vars(collection.entries[index]), **picture_facts(data)})
+    return pa.Table.from_pylist(facts)
 
 
 def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, manifest_file: Path) -> None:
@@ -99,7 +117,7 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
                     size = (bar.total, *picture.shape)
                     pixels = np.lib.format.open_memmap(pixels_file, mode="w+", dtype=np.uint8, shape=size)
                 if picture.shape != pixels.shape[1:]:
-                    raise DataError(
+                    raise MixedSizesError(
                         f"{entry.name} is {picture.shape[1]}x{picture.shape[0]}, those before it are "
                         f"{pixels.shape[2]}x{pixels.shape[1]}: give the recipe a side (--set side=224)"
                     )

@@ -24,6 +24,7 @@ from training.export import export
 from training.fit import fit_detector
 from training.labelled_bucket import local_data
 from training.parts import Parts, parts_of
+from training.pixels import MixedSizesError, headers
 from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
 from training.run import Run
 from training.warm_start import begin_from
@@ -31,6 +32,9 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+_HEADERS = 5000  # looked at where pictures cannot be decoded as the recipe stands
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,14 @@ def _order_text(order: Order, part: DetectorRecipe) -> str:
 def look_at_data(recipe: Recipe, data: Path, out: Path, *, writes: bool = True) -> Parts:
     """Load and part the data; write its manifest, print duplicates and the leak audit."""
     cache = out / "cache"
-    rows = all_rows(recipe, data, cache)
+    try:
+        rows = all_rows(recipe, data, cache)
+    except MixedSizesError:
+        # Files that were not made alike are those that leak: the audit is told even so.
+        if writes:
+            found = leaks.audit(headers(recipe_places(recipe, data, cache), _HEADERS))
+            sys.stderr.write(leaks.as_text(found))
+        raise
     parts = parts_of(rows, recipe)
     if not writes:
         return parts

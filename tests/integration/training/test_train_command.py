@@ -12,7 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from infra.cli.main import app
-from training.recipe import RecipeError
+from training.collection import DataError
+from training.recipe import RecipeError, load_recipe
+from training.train import look_at_data
 from worker.detectors.bundle import load_bundle
 
 pytestmark = pytest.mark.integration
@@ -82,6 +84,17 @@ def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle
     _, said = assay_train(bundle_recipe, plant(), tmp_path / "run", "--detector", "clip", "--set", "fit.epochs=1")
     assert "leak audit" in said
     assert "WARNING" not in said
+
+
+def test_the_leak_audit_of_pictures_of_several_sizes_is_told_before_they_are_refused(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = plant(leaky=True)
+    with Image.open(next((root / "train" / "FAKE").iterdir())) as picture:
+        picture.resize((40, 40)).save(root / "train" / "FAKE" / "large.png")
+    with pytest.raises(DataError, match="side=224"):
+        look_at_data(load_recipe(str(bundle_recipe)), root, tmp_path / "run")
+    assert "WARNING: the data leaks its classes here" in capsys.readouterr().err
 
 
 def test_classifiers_are_measured_beside_each_other(
