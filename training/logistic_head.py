@@ -36,14 +36,25 @@ _FOLDS = 5
 def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
     """Fit the head of a frozen CLIP detector; the regularisation is what serves sources not fitted on best.
 
+    Of several processes the first does it, the others wait and take what it saved: there is one cache of features.
+
     Raises:
         RecipeError: the detector is no CLIP detector with a frozen tower.
     """
     network = run.detector.network
     if not isinstance(network, ClipNetwork) or not network.frozen:
         raise RecipeError("head = logistic wants a CLIP detector with architecture.frozen = true")
+    run.accelerator.wait_for_everyone()  # all have read where the run stands before the first goes on with it
     if run.at.stopped:
         return
+    if run.leads:
+        _fit(run, network, recipe, rows)
+    run.accelerator.wait_for_everyone()
+    if not run.leads:
+        run.resume()
+
+
+def _fit(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> None:
     features = cached_features(run, network, recipe, rows)  # (draws·N, F)
     draws = run.fit.draws
     labels, weights = np.tile(rows.labels, draws), np.tile(sampling_weights(rows, recipe.emphasis), draws)

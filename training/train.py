@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+# Of processes that wait while the first decodes, or caches features: torch's own ends a run after ten minutes.
+_PATIENCE = timedelta(days=2)
 _HEADERS = 5000  # looked at where pictures cannot be decoded as the recipe stands
 
 
@@ -74,7 +77,7 @@ def train(order: Order) -> dict[str, Any]:
     recipe, out = order.recipe, order.out
     asked = _asked_for(order)
     # Of several processes the first decodes, the others find the cache.
-    processes = PartialState(cpu=order.device == "cpu")
+    processes = PartialState(cpu=order.device == "cpu", timeout=_PATIENCE)
     with processes.main_process_first():
         parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process)
     runs = [_fit(order, part, parts) for part in asked]

@@ -79,3 +79,20 @@ def test_two_processes_share_a_run(plant: Callable[..., Path], bundle_recipe: Pa
     # Each process draws dropout and augmentation of its own, so they agree on where to go, not on every bit.
     assert not torch.equal(one, two)
     assert torch.nn.functional.cosine_similarity(one, two).item() > 0.8
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_caches_features_and_fits_the_head(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    frozen = ["--set", "detectors.clip.architecture.frozen=true", "--set", "detectors.clip.fit.head=logistic"]
+    two = training(bundle_recipe, plant(), tmp_path / "two", *frozen, launcher=launcher)
+    done = subprocess.run(two, check=True, capture_output=True, text=True)
+    assert (done.stderr.count("clip features:   0%"), done.stderr.count("clip features: 0it")) == (1, 0)
+    again = subprocess.run(two, check=True, capture_output=True, text=True)
+    assert "clip features" not in again.stderr
+    subprocess.run(training(bundle_recipe, plant(), tmp_path / "one", *frozen), check=True, capture_output=True)
+    files = [tmp_path / name / "clip" / "checkpoint.safetensors" for name in ("one", "two")]
+    one, other = (load_file(file)["averaged.head.1.weight"] for file in files)
+    assert torch.allclose(one, other, rtol=1e-3)
