@@ -117,8 +117,18 @@ def fit_detector(
             run.save_if_due(recipe.checkpoint_seconds)
         run.take_best()
         run.save()
+        bar.update(bar.total - bar.n)  # it is over, be it by epochs, minutes or patience
         if run.leads:
             curves.hyperparameters(run.recipe, {"final/loss": loss.item()})
+            _draw_precision_recall(run, validation, curves)
+
+
+def _draw_precision_recall(run: Run, validation: Rows | None, curves: Curves) -> None:
+    """Show what the weights that are kept give on the validation rows."""
+    if validation:
+        labels, logits = judged(run, validation)
+        probabilities = torch.from_numpy(logits).sigmoid()
+        curves.precision_recall("validation/precision_recall", torch.from_numpy(labels), probabilities, run.at.step)
 
 
 def _news(run: Run, progress: float, loss: float, steps_an_epoch: int) -> dict[str, Any]:

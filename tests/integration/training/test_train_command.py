@@ -101,7 +101,7 @@ def test_classifiers_are_measured_beside_each_other(
     plant: Callable[..., Path], classifier_recipe: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    report, _ = assay_train(classifier_recipe, plant(240), out)
+    report, said = assay_train(classifier_recipe, plant(240), out)
     networks = report["networks"]
     assert isinstance(networks, dict)
     assert list(networks) == ["cnn", "resnet"]
@@ -120,6 +120,9 @@ def test_classifiers_are_measured_beside_each_other(
     assert {"training/loss", "training/learning_rate", "validation/auroc"} <= set(tags["scalars"])
     assert tags["images"]
     assert len(events.Scalars("training/loss")) > 1
+    assert "validation/precision_recall" in tags["tensors"]
+    assert "cnn: 100%" in said
+    assert "resnet: 100%" in said
 
 
 def test_a_smoke_run_of_a_named_recipe_ends_in_a_bundle(plant: Callable[..., Path], tmp_path: Path) -> None:
