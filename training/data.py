@@ -98,13 +98,18 @@ def all_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
 
 
 def recipe_places(recipe: Recipe, data: Path, cache: Path) -> list[Path]:
-    """Name the recipe's own files where `data` is a folder that has them, else `data` itself; then what we make."""
+    """Name the recipe's own files where `data` is a folder that has them, else what is there; then what we make.
+
+    Of a folder with Parquet files that is each of them, as of a downloaded Hugging Face data set's.
+    """
     return _own_places(recipe, data) + [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
 
 
 def _own_places(recipe: Recipe, data: Path) -> list[Path]:
     files = [data / file for file in recipe.files]
-    return files if files and all(file.exists() for file in files) else [data]
+    if files and all(file.exists() for file in files):
+        return files
+    return sorted(data.glob("*.parquet")) or [data]
 
 
 def _made_sources(recipe: Recipe) -> set[str]:

@@ -21,7 +21,7 @@ _LABEL_COLUMNS = ("label_str", "class_name", "class", "label", "target", "is_ai"
 
 
 def open_collection(place: Path) -> Collection:
-    """Open a Parquet file, a CSV, a folder of Parquet files or a folder of pictures.
+    """Open a Parquet file, a CSV or a folder of pictures.
 
     Raises:
         DataError: there is nothing, or nothing that is labelled.

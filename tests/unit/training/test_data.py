@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from training.collection import DataError, Entry, open_parquet, sample
-from training.data import load_manifest, load_rows
+from training.data import all_rows, load_manifest, load_rows, recipe_places
 from training.pixels import Shape
+from training.recipe import Recipe
 
 Picture = Callable[..., bytes]
 
@@ -66,6 +68,19 @@ def test_a_hugging_face_file_is_read_with_the_names_of_its_labels(tmp_path: Path
     hugging_face(file, images, [0, 1, 0], ["FAKE", "REAL"])
     os.utime(file, ns=(0, 0))
     assert before.stamp != open_parquet(file).stamp
+
+
+def test_a_folder_of_parquet_files_is_all_of_them_unless_the_recipe_has_files_of_its_own(
+    tmp_path: Path, picture: Picture
+) -> None:
+    root, cache = tmp_path / "data", tmp_path / "c"
+    root.mkdir()
+    shards = [parquet(root / f"train-{i}.parquet", [picture(2 * i), picture(2 * i + 1)]) for i in range(2)]
+    recipe = Recipe(name="x", seed=0, augmentation="light", files=(), detectors=())
+    assert recipe_places(recipe, root, cache) == shards
+    assert len(all_rows(recipe, root, cache)) == 4
+    assert recipe_places(replace(recipe, files=("train-1.parquet",)), root, cache) == shards[1:]
+    assert recipe_places(recipe, shards[0], cache) == shards[:1]
 
 
 def test_labels_are_words_or_numbers_and_others_are_told(tmp_path: Path, picture: Picture) -> None:
