@@ -53,7 +53,7 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
         share = recipe.validation_share * len(rows) / max(len(kept), 1)
         training, validation = _cut(kept, kept.parts == "validation", share, recipe)
         parts = Parts(training, validation, test, test.take(np.empty(0, dtype=np.int64)))
-    _check(parts)
+    _check(parts, recipe)
     if recipe.kind == "bundle":
         # What cannot be calibrated is told now, not after hours of training.
         labels, sources, hashes = parts.test.labels, parts.test.sources, parts.test.hashes
@@ -87,12 +87,13 @@ def _whole_sources(rows: Rows, share: float) -> NDArray[np.bool_]:
     return out
 
 
-def _check(parts: Parts) -> None:
+def _check(parts: Parts, recipe: Recipe) -> None:
     for name, rows in vars(parts).items():
         if name == "gate":
             continue  # it says itself what it lacks
         if len(np.unique(rows.labels)) < 2 and (len(rows) or name == "training"):  # noqa: PLR2004 (two classes)
             found = "nothing" if not len(rows) else f"only label {rows.labels[0]}"
+            called = "held-out" if name == "test" and recipe.kind == "bundle" else name
             raise DataError(
-                f"the {name} rows hold {found}; both classes are needed: check the folders' names and the split"
+                f"the {called} rows hold {found}; both classes are needed: check the folders' names and the split"
             )

@@ -129,6 +129,9 @@ def test_held_out_sources_take_their_copies_out_of_training() -> None:
 def test_a_side_without_both_classes_is_an_error() -> None:
     with pytest.raises(DataError, match=r"training rows hold only label 1.*both classes"):
         parts_of(rows(labels=np.ones(COUNT, np.int8)), CLASSIFIER)
+    sources = np.where(np.arange(COUNT) % 4 == 1, "ai", "mixed")
+    with pytest.raises(DataError, match="the held-out rows hold only label 1"):
+        parts_of(rows(sources=sources), replace(BUNDLE, held_out_sources=("ai",)))
 
 
 def test_the_manifest_says_where_each_content_went_and_what_occurs_twice() -> None:
