@@ -18,6 +18,7 @@ from training.class_words import label_of_value, part_of
 from worker.errors import AssayError
 
 _ROWS_AT_ONCE = 512
+_NEEDED = {"image", "label"}
 
 
 class DataError(AssayError):
@@ -57,6 +58,18 @@ def generator_or_default(generator: str | None, label: int) -> str:
     return generator or ("unknown" if label else "real")
 
 
+def parquet_files(folder: Path) -> list[Path]:
+    """List a folder's Parquet files that hold labelled pictures; one beside pictures may be something else."""
+    return [file for file in sorted(folder.glob("*.parquet")) if set(_opened(file).schema_arrow.names) >= _NEEDED]
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return pq.ParquetFile(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is no Parquet file ({error})") from error
+
+
 def open_parquet(file: Path) -> Collection:
     """Open a Parquet file with `image` and `label`, and perhaps `name`, `source`, `generator` and `part`.
 
@@ -66,12 +79,9 @@ def open_parquet(file: Path) -> Collection:
     Raises:
         DataError: it is none, lacks a column, or a label says no class.
     """
-    try:
-        opened = pq.ParquetFile(file)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} is no Parquet file ({error})") from error
+    opened = _opened(file)
     columns = set(opened.schema_arrow.names)
-    if not {"image", "label"} <= columns:
+    if not columns >= _NEEDED:
         raise DataError(
             f"{file} needs the columns image (bytes) and label (1 = AI-generated); it has {sorted(columns)}"
         )

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from training.collection import DataError
+from training.collection import DataError, parquet_files
 from training.drawings import KINDS, draw_picture
 from training.generator import generate
 from training.image_folder import open_collection
@@ -100,7 +100,7 @@ def all_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
 def recipe_places(recipe: Recipe, data: Path, cache: Path) -> list[Path]:
     """Name the recipe's own files where `data` is a folder that has them, else what is there; then what we make.
 
-    Of a folder with Parquet files that is each of them, as of a downloaded Hugging Face data set's.
+    Of a folder with Parquet files of pictures that is each of them, as of a downloaded Hugging Face data set's.
     """
     return _own_places(recipe, data) + [made_pictures(kind, count, cache) for kind, count in recipe.made.items()]
 
@@ -109,7 +109,7 @@ def _own_places(recipe: Recipe, data: Path) -> list[Path]:
     files = [data / file for file in recipe.files]
     if files and all(file.exists() for file in files):
         return files
-    return sorted(data.glob("*.parquet")) or [data]
+    return parquet_files(data) or [data]
 
 
 def _made_sources(recipe: Recipe) -> set[str]:

@@ -76,6 +76,7 @@ def test_a_folder_of_parquet_files_is_all_of_them_unless_the_recipe_has_files_of
     root, cache = tmp_path / "data", tmp_path / "c"
     root.mkdir()
     shards = [parquet(root / f"train-{i}.parquet", [picture(2 * i), picture(2 * i + 1)]) for i in range(2)]
+    pq.write_table(pa.table({"notes": ["of other things"]}), root / "notes.parquet")
     recipe = Recipe(name="x", seed=0, augmentation="light", files=(), detectors=())
     assert recipe_places(recipe, root, cache) == shards
     assert len(all_rows(recipe, root, cache)) == 4
