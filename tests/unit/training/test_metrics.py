@@ -132,9 +132,28 @@ def test_every_measure_has_an_interval_that_encloses_it() -> None:
     found = intervals(labels, probabilities, np.array([f"{i}" for i in range(600)]), cuts, prior_shift=0.0)
     assert {name for name, value in figures.items() if isinstance(value, float)} == set(found)
     # A rank at one false positive in a hundred hangs on three images; the rest must be inside.
-    for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct", "ece_15", "ece_15_at_own_prior"}:
+    for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct"}:
         low, high = found[name]
         assert low <= figures[name] <= high, name
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("alike", [1, 100])
+def test_the_interval_of_a_small_calibration_error_holds_it(seed: int, alike: int) -> None:
+    labels, even = even_odds(1500, seed)
+    clusters = np.array([f"{index // alike}" for index in range(1500)])
+    figures = measure(labels, even, prior_shift=0.0)
+    found = intervals(labels, even, clusters, prior_shift=0.0)
+    for name in ("ece_15", "ece_15_at_own_prior"):
+        low, high = found[name]
+        assert 0.0 <= low < figures[name] < high < 0.08, name
+
+
+def test_the_interval_of_a_large_calibration_error_stays_off_none() -> None:
+    labels, even = even_odds(1500)
+    said = expit(logit(even) + 1.5)
+    low, high = intervals(labels, said, np.array([f"{index}" for index in range(1500)]))["ece_15"]
+    assert 0.1 < low < measure(labels, said)["ece_15"] < high
 
 
 def test_rows_of_a_cluster_are_drawn_together() -> None:
