@@ -23,6 +23,7 @@ from training.evaluate_curves import curves
 from training.evaluate_pictures import Pictures, fingerprint, held_out_of, open_pictures, some, without
 from training.evaluate_scores import judge_pictures
 from training.metrics import add_ranking_against_negatives, by_group, intervals, measure, worst_of
+from training.negatives import by_kind
 from training.recipe import load_recipe
 from worker.calibration import clopper_pearson_upper, derive_thresholds, shift
 from worker.certificate import certify
@@ -46,7 +47,6 @@ _TOLD = (
     ("ece", "ece_15"),
     ("ece, prior", "ece_15_at_own_prior"),
     ("coverage", "coverage"),
-    ("accused", "wrongly_accused"),
 )
 
 
@@ -133,7 +133,7 @@ def summarise(
     judged: Judged | None = None,
     cuts: Cuts | None = None,
 ) -> dict[str, Any]:
-    """Lay out the measures of probabilities (N,): overall, by detector, by source, by generator, the worst named.
+    """Lay out the measures of probabilities (N,): overall, by kind of negative, detector, source and generator.
 
     With `cuts`, verdicts are by each image's own thresholds in place of those that the policy gives the bundle.
     """
@@ -153,7 +153,7 @@ def summarise(
         "overall": overall,
         "intervals_95": intervals(labels, probabilities, clusters, ours, prior_shift=policy.prior_shift),
         "intervals_are": {
-            "method": "percentile bootstrap, 200 draws (100 for a group)",
+            "method": "percentile bootstrap, 200 draws (100 for a group); of calibration errors the basic bootstrap",
             "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",
             "clusters": len(np.unique(clusters)),
         },
@@ -167,6 +167,7 @@ def summarise(
             **certify(bundle.figures, thresholds, policy.false_positive_budget, policy.prior_shift).to_json(),
             "seen_here": _accused_here(labels, probabilities, ours.upper),
         },
+        "negatives": by_kind(known, probabilities, ours),
         "by_detector": {
             name: measure(labels, judged.detector_probabilities[:, column]) for column, name in enumerate(judged.names)
         }
@@ -251,6 +252,10 @@ def as_text(report: dict[str, Any]) -> str:
         if overall[key] is not None:
             low, high = found.get(key, (overall[key], overall[key]))
             lines.append(f"{name:<11}{overall[key]:.4f}  [{low:.4f}, {high:.4f}]")
+    for kind, told in report["negatives"].items():
+        (low, high), worst = told["intervals_95"]["wrongly_accused"], told["worst_source"]
+        rate = f"accused    {told['wrongly_accused']:.4f}  [{low:.4f}, {high:.4f}]  of {told['images']} {kind}"
+        lines.append(f"{rate}; worst source {worst['name']}  {worst['wrongly_accused']:.4f}")
     lines.append(f"worst      {report['worst_group']['name']}  {report['worst_group']['accuracy']:.4f}")
     lines += [
         f"  {name:<24}{values['images']:>6}  {values['accuracy']:.4f}" for name, values in report["by_source"].items()

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.metrics import roc_auc_score
 
-from training.calibrate import Calibrated, accused_when_left_out, calibrate, figures_of
 from training.data import Rows, recipe_rows, split
-from training.evaluate import Policy, summarise, thresholds_under
 from training.evaluate_scores import judge_images
-from training.export_card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
+from training.export_card import code_version, data_facts, detector_facts, probe
+from training.export_words import in_own_words, selection, told_of
 from training.fusion import Measured, grouped
+from training.held_out import tell_held_out
 from training.recipe import Recipe, load_recipe
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
@@ -65,15 +64,10 @@ def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measu
     return grouped(measured, rows.hashes), judged.features
 
 
-def calibrated(parts: BundleParts, found: Calibrated, measured: Measured, scope: str) -> BundleParts:
-    """Put fusion, calibrations and figures into the bundle."""
-    figures = figures_of(measured, found.threshold_probabilities, scope)
-    return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
-
-
 def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> str:
     """Calibrate a run on its held-out rows and write the bundle; gives its version."""
     training, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
+    recipe = in_own_words(recipe, data)
     parts = uncalibrated(recipe, out)
     measured, features = measure_held_out(parts, held_out, device)
     np.savez(
@@ -83,47 +77,26 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         labels=measured.labels,
         groups=measured.groups,
     )
-    found = calibrate(measured)
-    parts = calibrated(parts, found, measured, recipe.scope)
-    cuts = found.held_out_cuts(thresholds_under(Policy()))
-    report = summarise(Bundle(parts, device), held_out, found.held_out_probabilities, cuts=cuts)
-    report["auroc_by_detector"] = {
-        name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
-        for column, name in enumerate(measured.names)
-    }
-    report["auroc_by_inputs"] = found.auroc_by_inputs
-    licences = recipe.card.get("licences") or recipe.card.get("data")
+    told = tell_held_out(parts, held_out, measured, device)
+    words = told_of(recipe)
+    licences = words.get("licences") or words.get("data")
     card = {
-        **recipe.card,
-        "scope": recipe.scope,
-        "detectors": detector_facts(parts),
+        **words,
+        "detectors": detector_facts(told.parts),
         "training_data": data_facts(training, licences),
         "calibration_data": data_facts(held_out, licences),
         "features": features,  # drift is measured from here
-        **_held_out_facts(recipe, report),
-        "certificate": report["certificate"],
-        "accused_when_left_out": accused_when_left_out(parts.figures),
-        "known_weaknesses": [*recipe.card.get("known_weaknesses", ()), *weaknesses(report)],
-        "code_version": code_version(),
-        "probe": probe(Bundle(parts, device)),
-    }
-    return write_bundle(replace(parts, card=card), folder)
-
-
-def _held_out_facts(recipe: Recipe, report: dict[str, Any]) -> dict[str, Any]:
-    told = measures(report)
-    return {
         "certifies": (
             "The upper threshold's false-positive bound holds for images like the calibration sources' and for no "
             "others; the rates by source below, each from a fit that never saw the source, show how far they differ."
         ),
         "held_out_sources": list(recipe.held_out_sources),
-        "held_out": told.pop("overall"),
-        "held_out_is": HELD_OUT_IS,
-        "auroc_by_detector": report["auroc_by_detector"],
-        "auroc_by_inputs": report["auroc_by_inputs"],
-        **told,
+        **told.facts,
+        "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],
+        "code_version": code_version(),
+        "probe": probe(Bundle(told.parts, device)),
     }
+    return write_bundle(replace(told.parts, card={**card, "selection": selection(card)}), folder)
 
 
 def main() -> None:

@@ -28,7 +28,21 @@ HELD_OUT_IS = (
 )
 _WEAK_ACCURACY = 0.7
 _WEAK_SHOWN = 5
-_KEPT = ("overall", "intervals_95", "intervals_are", "worst_source", "worst_generator", "worst_group", "by_detector")
+_NOTICED = 0.01  # of AUROC lost
+_KEPT = (
+    "overall",
+    "intervals_95",
+    "intervals_are",
+    "negatives",
+    "worst_source",
+    "worst_generator",
+    "worst_group",
+    "by_detector",
+)
+_DRAWN_IN_NO_FILE = (
+    "what the recipe holds out of these files; pictures that were made for the run, such as drawings by programs, are "
+    "in none of them and not among these images"
+)
 
 
 def code_version() -> dict[str, str | None]:
@@ -99,10 +113,10 @@ def weaknesses(report: Mapping[str, Any]) -> list[str]:
     if over:
         said.append(f"more than {100 * budget:g} % of negatives accused on source " + ", ".join(over[:_WEAK_SHOWN]))
     changes = report.get("robustness", {}).get("changes", {})
-    lost = {name: found["auroc_lost"] for name, found in changes.items() if found.get("auroc_lost")}
-    if lost and max(lost.values()) > 0.01:  # noqa: PLR2004 (what nobody would notice)
-        worst = max(lost, key=lambda name: float(lost[name]))
-        said.append(f"{worst.replace('_', ' ')} costs {lost[worst]:.3f} of AUROC")
+    lost = {name: found["auroc_lost"] for name, found in changes.items() if (found.get("auroc_lost") or 0) > _NOTICED}
+    if lost:
+        by = (f"{name.replace('_', ' ')} {lost[name]:.3f}" for name in sorted(lost, key=lambda name: -lost[name]))
+        said.append("AUROC lost by " + ", ".join(by))
     return said
 
 
@@ -123,6 +137,7 @@ def evaluation_entry(data: str, report: Mapping[str, Any]) -> dict[str, Any]:
     data += f" --heatmaps {explained}" if explained else ""
     return {
         "data": data,
+        **({"covers": _DRAWN_IN_NO_FILE} if "--held-out-of" in data else {}),
         "command": f"assay evaluate --bundle {report['bundle'].rpartition('-')[0]} {data} --robustness {robust}",
         "data_facts": report["data"],
         "policy": report["policy"],

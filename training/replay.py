@@ -1,7 +1,8 @@
 """Replay of a shipped bundle: what it sees in the images that its recipe holds out, for refits to keep in mind.
 
 `python -m training.replay --recipe wild --data DIR` after `training.export --ship`; a bundle that a training run made
-has its replay from that run. Features, logits, labels and content hashes are kept, no image.
+has its replay from that run. Features, logits, labels and content hashes are kept, no image; of a shipped bundle those
+of all held-out images, so `assay bundles held-out` can make the card's figures again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
 
 # Enough to fit, calibrate and judge on; more would weigh on everybody who installs the release.
-MOST = 3000
+MOST = 5000
 _SEED = 20261121
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from infra.cli.bundles_build import build, refuse_if_there
 from infra.cli.bundles_card import as_text
+from infra.cli.bundles_held_out import held_out
 from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, of_release, refuse_foreign
 from infra.cli.environment import load_settings
 from worker.bundle_places import artifact_prefix, upload_bundle
@@ -111,6 +112,7 @@ def import_(bundle: _Bundle) -> None:
 
 
 app.command()(build)
+app.command("held-out")(held_out)
 
 
 def _registered(settings: Settings) -> "Sequence[Bundle]":

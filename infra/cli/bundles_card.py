@@ -1,5 +1,6 @@
-"""A bundle's card as a few lines for people."""
+"""A bundle's card as lines for people: all that it says in words, and the figures that decide."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _LEADING = (
@@ -10,29 +11,139 @@ _LEADING = (
     "ece_15",
     "ece_15_at_own_prior",
     "coverage",
-    "wrongly_accused",
+    "found",
 )
+_WORST_SHOWN, _LEAST_SHOWN, _SOURCES_SHOWN = 5, 20, 40
+_LABEL = 14
 
 
-def as_text(card: dict[str, Any]) -> str:
-    """Lay a card out for people: its words, the leading measures, certificate and weaknesses."""
-    lines = [f"{key:<14}{card[key]}" for key in ("bundle", "title", "data", "scope") if card.get(key)]
+def as_text(card: Mapping[str, Any]) -> str:
+    """Lay a card out for people: its words, what it was made of, the leading measures, certificate and weaknesses."""
+    return "\n".join([*_words(card), *_made_of(card), *_held_out(card), *_weak(card), *_evaluations(card)]) + "\n"
+
+
+def _line(label: str, said: object) -> str:
+    return f"{label:<{_LABEL}}{said}"
+
+
+def _words(card: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("bundle", "title", "data", "scope"):
+        if card.get(key):
+            yield _line(key, card[key])
+    code = card.get("code_version") or {}
+    if code:
+        commit = f", commit {str(code['commit'])[:12]}" if code.get("commit") else ""
+        yield _line("exported by", f"assay {code.get('assay')}{commit} (what wrote the bundle, not what trained it)")
+
+
+def _made_of(card: Mapping[str, Any]) -> Iterator[str]:
+    for name, detector in (card.get("detectors") or {}).items():
+        views = detector["views"]
+        seen = ["the whole"] * bool(views.get("wholes")) + [f"{views.get('crops')} crops"] * bool(views.get("crops"))
+        sees = " and ".join(seen) + " and their mirror images" * bool(views.get("mirrored"))
+        yield _line("detector", f"{name}: {detector['weights']:,} weights, sees {sees} at {views['size']} px")
+    for label, key in (("trained on", "training_data"), ("calibrated on", "calibration_data")):
+        facts = card.get(key) or {}
+        if facts.get("images"):
+            yield _line(label, f"{facts['images']:,} images, {facts.get('ai_generated', 0):,} AI-generated")
+        if facts.get("sources"):
+            yield _line("  of sources", _counted(facts["sources"]))
+        if facts.get("licences") and facts["licences"] != card.get("data"):
+            yield _line("  licences", facts["licences"])
+    for said in card.get("tried") or ():
+        yield _line("tried", said)
+
+
+def _counted(sources: Mapping[str, int]) -> str:
+    shown = [f"{name} {count:,}" for name, count in list(sources.items())[:_SOURCES_SHOWN]]
+    more = len(sources) - _SOURCES_SHOWN
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _held_out(card: Mapping[str, Any]) -> Iterator[str]:
     held_out, intervals = card.get("held_out", {}), card.get("intervals_95", {})
+    if held_out:
+        yield _line("held out", card.get("held_out_is") or "images that it was not trained on")
     for key in _LEADING:
         if isinstance(held_out.get(key), float | int):
-            low_high = f"  [{intervals[key][0]:.4f}, {intervals[key][1]:.4f}]" if key in intervals else ""
-            value = held_out[key]
-            lines.append(f"  {key:<24}{value if isinstance(value, int) else format(value, '.4f')}{low_high}")
+            value = format(held_out[key], "d" if isinstance(held_out[key], int) else ".4f")
+            yield f"  {key:<28}{value}{_between(intervals.get(key))}"
+    yield from _accused(card)
+    yield from _groups(card)
+    if card.get("selection"):
+        yield _line("selection", card["selection"])
     certificate = card.get("certificate")
     if certificate:
         holds = "certified" if certificate["holds"] else "not certified"
-        lines.append(
-            f"certificate   budget {certificate['budget']:g} {holds}: at most {certificate['rate_at_most']:.4f} on "
-            f"{certificate['negatives']} held-out negatives; {certificate['scope']}"
+        yield _line(
+            "certificate",
+            f"budget {certificate['budget']:g} {holds}: at most {certificate['rate_at_most']:.4f} on "
+            f"{certificate['negatives']} held-out images that are not AI-generated; {certificate['scope']}",
         )
-    lines += [f"weakness      {said}" for said in card.get("known_weaknesses", ())]
-    for found in card.get("evaluations", ()):
+
+
+def _between(ends: list[float] | None) -> str:
+    return f"  [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""
+
+
+def _accused(card: Mapping[str, Any]) -> Iterator[str]:
+    kinds = card.get("negatives") or {}
+    measured = card.get("held_out") or card.get("overall") or {}
+    if not kinds and measured.get("wrongly_accused") is not None:  # a card from before they were told apart
+        between = _between(card.get("intervals_95", {}).get("wrongly_accused"))
+        yield f"  {'not AI-generated, accused':<28}{measured['wrongly_accused']:.4f}{between}"
+    for kind, found in kinds.items():
+        between = _between(found["intervals_95"].get("wrongly_accused"))
+        yield f"  {kind + ' accused':<28}{found['wrongly_accused']:.4f}{between}  {_of(found)}"
+    left_out = card.get("accused_when_left_out") or {}
+    for kind in ("photographs", "drawings"):
+        if kind in left_out:
+            found = left_out[kind]
+            yield _line("unseen source", f"{kind} accused {found['rate']:.4f}, {_of(found)}, by thresholds without it")
+
+
+def _of(found: Mapping[str, Any]) -> str:
+    worst, counted = found["worst_source"], f"{found['accused']} of {found['images']:,}"
+    if worst["images"] == found["images"]:  # there is no other
+        return counted
+    return f"{counted}; worst source {worst['name']}, {worst['accused']} of {worst['images']:,}"
+
+
+def _groups(card: Mapping[str, Any]) -> Iterator[str]:
+    for label, key in (("source", "by_source"), ("generator", "by_generator")):
+        groups = card.get(key) or {}
+        told = {name: one for name, one in groups.items() if one["images"] >= _LEAST_SHOWN} or groups
+        worst = sorted(told.items(), key=lambda item: float(item[1]["accuracy"]))[:_WORST_SHOWN]
+        for name, one in worst if len(groups) > 1 else ():
+            rates = [f"accuracy {one['accuracy']:.3f}"]
+            for rate, word in (("wrongly_accused", "accused"), ("found", "found")):
+                rates += [f"{word} {one[rate]:.3f}"] if one.get(rate) is not None else []
+            yield _line("worst", f"{label} {name}: {one['images']:,} images, {', '.join(rates)}")
+
+
+def _weak(card: Mapping[str, Any]) -> Iterator[str]:
+    if card.get("smoke"):
+        yield _line("smoke", "a smoke run; its figures are worth nothing")
+    for said in card.get("known_weaknesses", ()):
+        yield _line("weakness", said)
+
+
+def _evaluations(card: Mapping[str, Any]) -> Iterator[str]:
+    entries = sorted(card.get("evaluations", ()), key=lambda found: -found["overall"]["images"])
+    for found in entries:
         overall = found["overall"]
         shown = "  ".join(f"{key} {overall[key]:.4f}" for key in ("accuracy", "auroc") if overall[key] is not None)
-        lines.append(f"evaluated     {found['data']}: {overall['images']} images  {shown}")
-    return "\n".join(lines) + "\n"
+        yield _line("evaluated", f"{found['data']}: {overall['images']:,} images{_subset(found)}  {shown}")
+        if found.get("covers"):
+            yield _line("  of", found["covers"])
+        yield from _accused(found)
+        for said in found.get("weaknesses", ()):
+            yield _line("  weakness", said)
+        if "heatmaps" in found:
+            yield _line("  heatmaps", f"put to the test on {found['heatmaps']['images']} AI-generated images")
+
+
+def _subset(found: Mapping[str, Any]) -> str:
+    if "--limit" not in found["data"]:
+        return ""
+    return " (a subset, for its heatmaps)" if "heatmaps" in found else " (a subset)"

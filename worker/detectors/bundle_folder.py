@@ -139,6 +139,11 @@ def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
     _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
 
 
+def update_card(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put facts on the card in place of those of the same names. The version stays."""
+    _write_card(folder, {**_read_json(folder / "card.json"), **facts})
+
+
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     half = folder / "card.json.tmp"
     half.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -18,8 +18,11 @@ from training.collection import DataError
 from training.evaluate import evaluate, main
 from training.evaluate_pictures import open_pictures
 from training.export import export
+from training.held_out_again import as_text, tell_again, write_again
 from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
+from training.refit_data import keep_for_replay
 from training.run import Run
+from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
 from worker.detectors.views import ViewPlan
 
@@ -89,6 +92,49 @@ def test_a_run_ends_in_a_bundle_that_tells_the_classes_apart(data_folder: Path, 
     held_out = data.split(data.recipe_rows(RECIPE, data_folder, out / "cache"), RECIPE)[1]
     assert len(held_out) == len(bundle.figures.negatives) + len(bundle.figures.positives)
     assert {"tiny"} == set(report["by_source"])
+
+
+def test_the_held_out_figures_of_a_card_come_again_from_the_replay_beside_the_bundle(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    out, folder = tmp_path / "run", tmp_path / "run" / "bundle"
+    fitted(RECIPE, data_folder, out)
+    export(RECIPE, data_folder, out, folder, "cpu")
+    held_out = data.split(data.recipe_rows(RECIPE, data_folder, out / "cache"), RECIPE)[1]
+    with pytest.raises(DataError, match="no replay"):
+        tell_again(folder)
+    keep_for_replay(load_bundle(folder), held_out, folder / REPLAY)
+    card, again = load_bundle(folder).card, tell_again(folder)
+    assert again.whole
+    assert again.same_bundle
+    assert again.images == len(held_out) == card["held_out"]["images"]
+    assert {key: card[key] for key in again.told.facts} == json.loads(json.dumps(again.told.facts))
+    assert all(before == now for before, now in again.figures.values())
+    (folder / "card.json").write_text(json.dumps({**card, "held_out": {"accuracy": 0.0}, "selection": "none"}), "utf-8")
+    write_again(folder, tell_again(folder))
+    assert load_bundle(folder).card == card
+    keep_for_replay(load_bundle(folder), held_out.take(np.arange(60)), folder / REPLAY)
+    assert "60, not all" in as_text(tell_again(folder))
+    with pytest.raises(DataError, match="holds 60 images"):
+        write_again(folder, tell_again(folder))
+
+
+def test_a_card_says_of_other_data_only_what_was_said_of_it(data_folder: Path, tmp_path: Path) -> None:
+    words = {"title": "Tiny", "data": "stripes of ours, 160 images", "tried": ["nothing"]}
+    recipe = dataclasses.replace(RECIPE, card=words, scope="stripes")
+    out = tmp_path / "run"
+    fitted(recipe, data_folder, out)
+    export(recipe, data_folder, out, out / "own", "cpu")
+    own = load_bundle(out / "own").card
+    assert (own["title"], own["data"], own["scope"]) == ("Tiny", "stripes of ours, 160 images", "stripes")
+    assert own["training_data"]["licences"] == "stripes of ours, 160 images"
+    (data_folder / "tiny-train.parquet").rename(data_folder / "theirs.parquet")
+    export(recipe, data_folder / "theirs.parquet", out, out / "other", "cpu")
+    card = load_bundle(out / "other").card
+    assert (card["title"], card.get("data"), card.get("tried")) == ("tiny", None, None)
+    assert card["training_data"]["licences"].startswith("not stated")
+    assert "nobody has described" in card["scope"]
+    assert card["certificate"]["scope"] == card["scope"]
 
 
 def test_the_wall_clock_ends_a_run(data_folder: Path, tmp_path: Path) -> None:

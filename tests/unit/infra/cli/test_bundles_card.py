@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.cli.bundles_card import as_text
+
+
+def kind(accused: int, images: int, worst: str) -> dict[str, Any]:
+    return {
+        "images": images,
+        "accused": accused,
+        "wrongly_accused": accused / images,
+        "rate": accused / images,
+        "intervals_95": {"wrongly_accused": [0.0, 0.5]},
+        "worst_source": {"name": worst, "images": 20, "accused": accused},
+    }
+
+
+def evaluation(data: str, images: int, **more: Any) -> dict[str, Any]:
+    return {"data": data, "overall": {"images": images, "accuracy": 0.5, "auroc": None}, **more}
+
+
+CARD = {
+    "bundle": "tiny-0123456789ab",
+    "code_version": {"assay": "0.1.0", "commit": "0123456789abcdef"},
+    "detectors": {"clip": {"weights": 1234, "views": {"size": 32, "wholes": 1, "crops": 2, "mirrored": True}}},
+    "training_data": {"images": 1000, "ai_generated": 400, "sources": {"calm": 600, "odd": 400}, "licences": "ours"},
+    "tried": ["Twice the steps: nothing."],
+    "held_out": {"images": 80, "auroc": 0.9, "wrongly_accused": 0.05},
+    "negatives": {"photographs": kind(4, 40, "odd"), "drawings": kind(0, 40, "drawn_text")},
+    "accused_when_left_out": {"photographs": kind(8, 40, "odd")},
+    "by_source": {
+        "calm": {"images": 40, "accuracy": 0.9, "wrongly_accused": 0.0, "found": None},
+        "odd": {"images": 40, "accuracy": 0.4, "wrongly_accused": 0.1, "found": None},
+    },
+    "selection": "One split of sources.",
+    "known_weaknesses": ["small"],
+    "evaluations": [
+        evaluation("--data a --limit 200 --heatmaps 60", 200, heatmaps={"images": 60}),
+        evaluation("--data a", 2000, weaknesses=["AUROC lost by blur 0.180"], covers="no drawings"),
+    ],
+}
+
+
+def test_all_that_a_card_knows_is_told() -> None:
+    text = as_text(CARD)
+    for told in (
+        "assay 0.1.0, commit 0123456789ab (what wrote the bundle",
+        "clip: 1,234 weights, sees the whole and 2 crops and their mirror images at 32 px",
+        "1,000 images, 400 AI-generated",
+        "calm 600, odd 400",
+        "licences    ours",
+        "tried         Twice the steps: nothing.",
+        "source odd: 40 images, accuracy 0.400, accused 0.100",
+        "selection     One split of sources.",
+        "weakness      small",
+        "weakness    AUROC lost by blur 0.180",
+        "of          no drawings",
+    ):
+        assert told in text, told
+
+
+def test_photographs_accused_do_not_count_drawings() -> None:
+    lines = {line.split("  ")[1]: line for line in as_text(CARD).splitlines() if " accused  " in line}
+    assert lines.keys() == {"photographs accused", "drawings accused"}
+    assert "0.1000  [0.0000, 0.5000]  4 of 40; worst source odd, 4 of 20" in lines["photographs accused"]
+    assert "unseen source photographs accused 0.2000, 8 of 40; worst source odd" in as_text(CARD)
+
+
+def test_the_largest_evaluation_comes_first_and_a_subset_is_called_one() -> None:
+    evaluated = [line for line in as_text(CARD).splitlines() if line.startswith("evaluated")]
+    assert "2,000 images  accuracy" in evaluated[0]
+    assert "200 images (a subset, for its heatmaps)" in evaluated[1]
+
+
+def test_a_smoke_run_says_so() -> None:
+    assert "smoke         a smoke run; its figures are worth nothing" in as_text({**CARD, "smoke": True})
+
+
+@pytest.mark.parametrize("name", ["cifake", "wild"])
+def test_cards_that_ship_are_told_with_the_weaknesses_of_their_evaluations(repository: Path, name: str) -> None:
+    card = json.loads((repository / "worker" / "bundles" / name / "card.json").read_text("utf-8"))
+    text = as_text(card)
+    weak = [said for found in card["evaluations"] for said in found["weaknesses"]]
+    assert weak
+    assert all(said in text for said in [*weak, *card["tried"], *card["training_data"]["sources"]])
+
+
+def test_a_card_that_says_next_to_nothing_is_told() -> None:
+    assert as_text({"bundle": "tiny"}) == "bundle        tiny\n"

@@ -1,0 +1,33 @@
+from typing import Any
+
+from training.export_card import evaluation_entry, weaknesses
+
+CERTIFICATE = {"holds": True, "budget": 0.01, "negatives": 400}
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    kept = ("overall", "intervals_95", "intervals_are", "negatives", "worst_source", "worst_generator", "worst_group")
+    return {
+        "bundle": "tiny-0123456789ab",
+        "certificate": CERTIFICATE,
+        "by_source": {},
+        "by_generator": {},
+        "by_detector": {},
+        **{key: {} for key in (*kept, "data", "policy", "thresholds")},
+        **changes,
+    }
+
+
+def test_every_change_that_costs_is_named_the_worst_first() -> None:
+    lost = {"unchanged": 0.0, "jpeg_90": 0.004, "resize_0.5": 0.134, "resize_0.25": 0.222, "blur": 0.18, "webp": None}
+    changes = {name: {"auroc_lost": value} for name, value in lost.items()}
+    assert weaknesses(report(robustness={"changes": changes})) == [
+        "AUROC lost by resize 0.25 0.222, blur 0.180, resize 0.5 0.134"
+    ]
+    assert weaknesses(report()) == []
+
+
+def test_an_evaluation_of_what_a_recipe_holds_out_says_which_pictures_are_not_in_it() -> None:
+    entry = evaluation_entry("--data wild-0.parquet --held-out-of wild", report())
+    assert "drawings by programs" in entry["covers"]
+    assert "covers" not in evaluation_entry("--data wild-0.parquet", report())

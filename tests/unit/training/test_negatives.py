@@ -1,0 +1,88 @@
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.calibrate import accused_when_left_out
+from training.metrics import Cuts
+from training.negatives import by_kind, left_out_by_kind
+from worker.calibration import CalibrationFigures, Thresholds, clopper_pearson_upper
+
+
+@dataclass(frozen=True)
+class Images:
+    labels: NDArray[np.int8]
+    sources: NDArray[np.str_]
+    generators: NDArray[np.str_]
+    hashes: NDArray[np.str_]
+
+
+# 40 photographs of two sources, 60 drawings, 20 AI-generated.
+SOURCES = np.array(["calm"] * 20 + ["odd"] * 20 + ["charts"] * 60 + ["ai"] * 20)
+IMAGES = Images(
+    np.array([0] * 100 + [1] * 20, dtype=np.int8),
+    SOURCES,
+    np.array(["real"] * 40 + ["program"] * 60 + ["sd"] * 20),
+    np.array([f"{index:04x}" for index in range(120)]),
+)
+# Five of `odd` lie above 0.9, ten above one half.
+PROBABILITIES = np.array([0.2] * 30 + [0.6] * 5 + [0.95] * 5 + [0.1] * 60 + [0.99] * 20)
+
+
+def test_photographs_and_drawings_are_counted_apart_and_the_worst_source_is_named() -> None:
+    found = by_kind(IMAGES, PROBABILITIES, Thresholds(0.3, 0.9))
+    photographs, drawings = found["photographs"], found["drawings"]
+    assert (photographs["images"], photographs["accused"], photographs["wrongly_accused"]) == (40, 5, 0.125)
+    assert photographs["false_positive_rate"] == 0.25
+    assert photographs["wrongly_accused_at_most"] == clopper_pearson_upper(5, 40)
+    low, high = photographs["intervals_95"]["wrongly_accused"]
+    assert (low, high) == (0.0, 0.25)  # whole sources are drawn, and there are two
+    assert photographs["worst_source"] == {
+        "name": "odd",
+        "images": 20,
+        "accused": 5,
+        "wrongly_accused": 0.25,
+        "false_positive_rate": 0.5,
+    }
+    assert (drawings["images"], drawings["accused"], drawings["sources"]) == (60, 0, 1)
+    assert drawings["worst_source"]["name"] == "charts"
+
+
+def test_each_image_is_judged_by_thresholds_of_its_own() -> None:
+    cuts = Cuts(np.full(120, 0.05), np.where(SOURCES == "calm", 0.1, 0.97))
+    found = by_kind(IMAGES, PROBABILITIES, cuts)["photographs"]
+    assert (found["accused"], found["worst_source"]["name"]) == (20, "calm")
+
+
+def test_a_kind_that_is_not_there_is_not_told() -> None:
+    rows = np.flatnonzero(IMAGES.generators != "program")
+    some = Images(*(values[rows] for values in vars(IMAGES).values()))
+    assert set(by_kind(some, PROBABILITIES[rows], Thresholds(0.3, 0.9))) == {"photographs"}
+    ai = Images(*(values[100:] for values in vars(IMAGES).values()))
+    assert by_kind(ai, PROBABILITIES[100:], Thresholds(0.3, 0.9)) == {}
+
+
+def test_what_left_out_sources_are_accused_of_is_told_for_photographs_alone() -> None:
+    negatives = IMAGES.labels == 0
+    figures = CalibrationFigures.of(
+        PROBABILITIES[negatives].tolist(),
+        PROBABILITIES[~negatives].tolist(),
+        "tests",
+        SOURCES[negatives].tolist(),
+    )
+    told = left_out_by_kind(accused_when_left_out(figures), IMAGES)
+    assert told is not None
+    assert told["images"] == 100
+    assert told["photographs"]["images"] == 40
+    assert told["photographs"]["accused"] == 10
+    assert (told["photographs"]["rate"], told["rate"]) == (0.25, 0.1)
+    assert told["photographs"]["rate_at_most"] == clopper_pearson_upper(10, 40)
+    assert told["photographs"]["worst_source"]["name"] == "odd"
+    assert told["drawings"] == {
+        "images": 60,
+        "accused": 0,
+        "rate": 0.0,
+        "rate_at_most": clopper_pearson_upper(0, 60),
+        "worst_source": {"name": "charts", "images": 60, "accused": 0, "wrongly_accused": 0.0},
+    }
+    assert left_out_by_kind(None, IMAGES) is None

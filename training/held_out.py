@@ -1,0 +1,66 @@
+"""Held out: what detectors gave on held-out images → fusion, calibration, and what the card tells of them.
+
+`training.export` calibrates with it, and so does `training.held_out_again`, from what lies beside a bundle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sklearn.metrics import roc_auc_score
+
+from training.calibrate import accused_when_left_out, calibrate, figures_of
+from training.evaluate import Policy, summarise, thresholds_under
+from training.export_card import HELD_OUT_IS, measures, weaknesses
+from training.negatives import left_out_by_kind
+from worker.detectors.bundle import Bundle
+
+if TYPE_CHECKING:
+    from training.calibrate import Calibrated
+    from training.evaluate import Known
+    from training.fusion import Measured
+    from worker.detectors.bundle_folder import BundleParts
+
+
+class Told(NamedTuple):
+    """A calibrated bundle's parts, and what a card tells of its held-out images, weaknesses apart."""
+
+    parts: BundleParts
+    facts: dict[str, Any]
+    weaknesses: list[str]
+
+
+def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: str = "cpu") -> Told:
+    """Calibrate a bundle on held-out images and measure them by fits that never saw their source.
+
+    Args:
+        parts: whose fusion and calibrations are still to be fitted.
+        known: the images, N of them.
+        measured: what the detectors gave on them, in the same order.
+        device: a torch device.
+    """
+    found = calibrate(measured)
+    figures = figures_of(measured, found.threshold_probabilities, parts.figures.scope)
+    parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
+    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
+    return Told(parts, _facts(parts, report, measured, found, known), weaknesses(report))
+
+
+def _facts(
+    parts: BundleParts, report: dict[str, Any], measured: Measured, found: Calibrated, known: Known
+) -> dict[str, Any]:
+    told = measures(report)
+    return {
+        "held_out": told.pop("overall"),
+        "held_out_is": HELD_OUT_IS,
+        "auroc_by_detector": {
+            name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
+            for column, name in enumerate(measured.names)
+        },
+        "auroc_by_inputs": found.auroc_by_inputs,
+        **told,
+        "certificate": report["certificate"],
+        "accused_when_left_out": left_out_by_kind(accused_when_left_out(parts.figures), known),
+    }

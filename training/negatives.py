@@ -1,0 +1,116 @@
+"""Negatives: photographs and pictures that programs drew, told apart; who is accused is asked of photographs first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.metrics import GROUP_BOOTSTRAPS, LEAST_GROUP, Cuts, by_group, intervals, measure
+from worker.calibration import clopper_pearson_upper
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from training.evaluate import Known
+    from worker.calibration import Thresholds
+
+PHOTOGRAPHS, DRAWINGS = "photographs", "drawings"
+# The generator of charts, screenshots and drawings in a collection; `training.data` calls those we draw so.
+PROGRAM = "program"
+_TOLD = ("wrongly_accused", "false_positive_rate", "coverage")
+
+
+def kinds_of(known: Known) -> NDArray[np.str_]:
+    """Name what each negative is, `photographs` or `drawings` (those by a `program`); AI-generated images are ''."""
+    kinds = np.where(known.generators == PROGRAM, DRAWINGS, PHOTOGRAPHS)
+    return np.where(known.labels == 1, "", kinds)
+
+
+def by_kind(known: Known, probabilities: NDArray[np.float64], cuts: Thresholds | Cuts) -> dict[str, Any]:
+    """Tell how many photographs are accused, and how many drawings, apart from each other.
+
+    Args:
+        known: N images.
+        probabilities: (N,).
+        cuts: thresholds of all, or of each.
+
+    Returns:
+        By kind that is there: `images`, `accused` (verdict `ai_generated`), `wrongly_accused` (their share) with
+        `wrongly_accused_at_most` (Clopper-Pearson, one-sided, 95 %), `false_positive_rate` (at a cut of one half),
+        `coverage`, `intervals_95` (bootstrap, whole sources drawn together where there are several), `sources`, and
+        `worst_source`, the one accused most.
+    """
+    kinds, found = kinds_of(known), {}
+    for kind in (PHOTOGRAPHS, DRAWINGS):
+        rows = np.flatnonzero(kinds == kind)
+        if not len(rows):
+            continue
+        labels, own, sources = known.labels[rows], probabilities[rows], known.sources[rows]
+        ours = cuts.take(rows) if isinstance(cuts, Cuts) else cuts
+        clusters = sources if len(np.unique(sources)) > 1 else known.hashes[rows]
+        measured = measure(labels, own, ours)
+        drawn = intervals(labels, own, clusters, ours, GROUP_BOOTSTRAPS)
+        accused = measured["verdicts"]["ai_generated"]["not_ai_generated"]
+        of_source = by_group(labels, own, sources, ours)
+        found[kind] = {
+            "images": len(rows),
+            "accused": accused,
+            **{key: measured[key] for key in _TOLD},
+            "wrongly_accused_at_most": clopper_pearson_upper(accused, len(rows)),
+            "intervals_95": {key: drawn[key] for key in _TOLD if key in drawn},
+            "sources": len(of_source),
+            "worst_source": _worst({name: _of_source(one) for name, one in of_source.items()}),
+        }
+    return found
+
+
+def _of_source(measured: Mapping[str, Any]) -> dict[str, Any]:
+    accused = measured["verdicts"]["ai_generated"]["not_ai_generated"]
+    return {
+        "images": measured["images"],
+        "accused": accused,
+        "wrongly_accused": measured["wrongly_accused"],
+        "false_positive_rate": measured["false_positive_rate"],
+    }
+
+
+def _worst(by_source: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Name the source accused most, of those large enough to say so; by the cut at one half where verdicts are even."""
+    told = {name: one for name, one in by_source.items() if one["images"] >= LEAST_GROUP} or by_source
+    name = max(told, key=lambda n: (told[n]["wrongly_accused"], told[n].get("false_positive_rate") or 0.0))
+    return {"name": name, **told[name]}
+
+
+def left_out_by_kind(left_out: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
+    """Add `photographs` and `drawings` to what `training.calibrate.accused_when_left_out` gives, source by source.
+
+    Args:
+        left_out: as it gave it; None stays None.
+        known: the images that it speaks of; a source is of drawings where all its negatives are.
+
+    Returns:
+        The same with, for either kind that is there, `images`, `accused`, `rate`, `rate_at_most` (Clopper-Pearson,
+        one-sided, 95 %) and `worst_source`.
+    """
+    if left_out is None:
+        return None
+    photographed = set(known.sources[kinds_of(known) == PHOTOGRAPHS].tolist())
+    told: dict[str, Any] = dict(left_out)
+    for kind in (PHOTOGRAPHS, DRAWINGS):
+        own = {
+            name: {
+                "images": found["images"],
+                "accused": round(found["rate"] * found["images"]),
+                "wrongly_accused": found["rate"],
+            }
+            for name, found in left_out["by_source"].items()
+            if (name in photographed) == (kind == PHOTOGRAPHS)
+        }
+        images, accused = (sum(one[key] for one in own.values()) for key in ("images", "accused"))
+        if images:
+            rates = {"rate": accused / images, "rate_at_most": clopper_pearson_upper(accused, images)}
+            told[kind] = {"images": images, "accused": accused, **rates, "worst_source": _worst(own)}
+    return told
