@@ -5,7 +5,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.console.evidence import compared_in, confusion_in, curves_in, evaluations_of, groups_of, measures_of
+from api.console.evidence import (
+    compared_in,
+    confusion_in,
+    curves_in,
+    evaluations_of,
+    groups_of,
+    measures_of,
+    weaknesses_of,
+)
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.problems import ProblemError
@@ -72,6 +80,7 @@ def show_bundle(version: Version, services: FromApp, who: FromVisitor, said: str
         curves=curves_in(bundle.card),
         confusion=confusion_in(bundle.card.get("held_out")),
         groups=groups_of(bundle.card),
+        weaknesses=weaknesses_of(bundle.card),
         compared=compared_in((bundle.gate or {}).get("measures", {}).get("all")),
         gate=bundle.gate,
         shadow=services.stores.challengers.report(version) if judged else None,

@@ -76,10 +76,29 @@ def measures_of(document: Mapping[str, Any]) -> list[Measure]:
 
 
 def evaluations_of(card: Mapping[str, Any]) -> list[tuple[str, list[Measure]]]:
-    """Return what was evaluated since, by the name of its data."""
+    """Return what was evaluated since, by the name of its data, that of most images first."""
+    return [(str(one.get("data") or "data"), measures_of(one)) for one in _evaluations(card)]
+
+
+def weaknesses_of(card: Mapping[str, Any]) -> list[str]:
+    """Return where a card says that the bundle is weak, its evaluations included."""
+    known = card.get("known_weaknesses")
+    said = [str(one) for one in known] if isinstance(known, list) else []
+    for one in _evaluations(card):
+        found = one.get("weaknesses")
+        said += [f"{one.get('data') or 'data'}: {words}" for words in found] if isinstance(found, list) else []
+    return said
+
+
+def _evaluations(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     told = card.get("evaluations")
     evaluations = [one for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
-    return [(str(one.get("data") or "data"), measures_of(one)) for one in evaluations]
+    return sorted(evaluations, key=_images, reverse=True)
+
+
+def _images(evaluation: Mapping[str, Any]) -> int:
+    images = _mapping(evaluation.get("overall")).get("images")
+    return images if isinstance(images, int) else 0
 
 
 def groups_of(card: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

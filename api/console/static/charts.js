@@ -12,7 +12,7 @@ const share = (values) => values.map((value) => (value === null ? "" : `${Math.r
 const plain = (values) => values.map((value) => (value === null ? "" : String(+value.toPrecision(3))));
 const unit = { time: false, range: [0, 1] };
 const kinds = {
-  roc: { x: "photographs accused", y: "found", scales: { x: unit, y: { range: [0, 1] } }, ticks: [share, share], diagonal: true },
+  roc: { x: "false positives", y: "true positives", scales: { x: unit, y: { range: [0, 1] } }, ticks: [share, share], diagonal: true },
   pr: { x: "found", y: "precision", scales: { x: unit, y: { range: [0, 1.02] } }, ticks: [share, share] },
   reliability: { x: "probability said", y: "AI-generated", scales: { x: unit, y: { range: [0, 1] } }, ticks: [share, share], diagonal: true, dots: true },
   histogram: { x: "probability", y: "images", scales: { x: unit, y: {} }, ticks: [share, plain], lines: [["not AI-generated", "--clear"], ["AI-generated", "--flag"]] },

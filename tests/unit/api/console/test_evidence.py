@@ -2,7 +2,16 @@ from typing import Any
 
 import pytest
 
-from api.console.evidence import compared_in, confusion_in, curves_in, evaluations_of, groups_of, losses_in, measures_of
+from api.console.evidence import (
+    compared_in,
+    confusion_in,
+    curves_in,
+    evaluations_of,
+    groups_of,
+    losses_in,
+    measures_of,
+    weaknesses_of,
+)
 
 
 @pytest.mark.parametrize("document", [{}, {"held_out": None}, {"overall": []}, {"held_out": {"auroc": "high"}}])
@@ -10,6 +19,7 @@ def test_what_a_card_does_not_hold_is_not_shown(document: dict[str, Any]) -> Non
     assert measures_of(document) == []
     assert evaluations_of(document) == []
     assert groups_of(document) == {}
+    assert weaknesses_of(document) == []
     assert curves_in(document) is None
 
 
@@ -18,6 +28,14 @@ def test_measures_stand_in_their_order_with_their_intervals() -> None:
     auroc, accuracy = measures_of(card)
     assert (auroc.name, auroc.value, auroc.between) == ("AUROC", "0.704", "0.590 to 0.810")
     assert (accuracy.value, accuracy.between) == ("65.0\N{NO-BREAK SPACE}%", None)
+
+
+def test_the_largest_evaluation_comes_first_and_its_weaknesses_are_the_bundle_s() -> None:
+    small = {"data": "some", "overall": {"images": 200, "auroc": 0.7}, "weaknesses": ["slow"]}
+    large = {"data": "all", "overall": {"images": 2000, "auroc": 0.6}, "weaknesses": ["blur"]}
+    card = {"known_weaknesses": ["young"], "evaluations": [small, "torn", {"data": "none"}, large]}
+    assert [data for data, _ in evaluations_of(card)] == ["all", "some", "none"]
+    assert weaknesses_of(card) == ["young", "all: blur", "some: slow"]
 
 
 def test_a_confusion_matrix_is_whole_or_none() -> None:
