@@ -21,10 +21,9 @@ from training.evaluate import summarise
 from training.evaluate_curves import curves
 from training.evaluate_pictures import fingerprint
 from training.export import shipped_precision
-from training.export_card import code_version, probe
+from training.export_card import code_version, measures, probe, weaknesses
 from training.fusion import Measured, grouped
 from training.gate import Compared, Opinion, Origin, Terms, gate
-from training.metrics import measure
 from worker.detectors.bundle import SEEN_BY, Bundle
 from worker.detectors.bundle_folder import FUSED, BundleParts
 
@@ -40,6 +39,20 @@ _SCALE, _SHIFT, _WEIGHT, _BIAS = "head.0.weight", "head.0.bias", "head.1.weight"
 _STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)
 _CHOSEN_ON = 20_000
 _STEPS = 200
+# What a base's card says of weights that stay; what it measured was another bundle.
+_OF_THE_DETECTORS = (
+    "title",
+    "data",
+    "tried",
+    "licences",
+    "origins",
+    "scope",
+    "smoke",
+    "detectors",
+    "training_data",
+    "features",
+    "held_out_sources",
+)
 # Of the contents, and at most so many, calibrate; as many again are for the gate. More would make neither surer.
 _SHARE, _MOST = 0.25, 8000
 _DIGITS = slice(24, 32)
@@ -243,12 +256,16 @@ def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) 
         "curves": curves(left.labels, new.probabilities),
         "most_wrong": [],
     }
+    told_of_it = measures(evaluation)
     told = {
-        **{key: value for key, value in base.card.items() if key not in {"evaluations", "bundle", "content_sha256"}},
+        **{key: value for key, value in base.card.items() if key in _OF_THE_DETECTORS},
         **card,
         "refitted_from": base.version(),
         "same_features_as": [base.version(), *base.card.get("same_features_as", ())],
-        "held_out": measure(left.labels, new.probabilities),
+        "held_out": told_of_it.pop("overall"),
+        "held_out_is": "images left for the gate, a quarter of the contents at most: no fit has seen them",
+        **told_of_it,
+        "known_weaknesses": weaknesses(evaluation),
         "auroc_of_head": float(roc_auc_score(left.labels, head_of(parts).logits(left.features)))
         if len(np.unique(left.labels)) > 1
         else None,

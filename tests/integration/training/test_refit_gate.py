@@ -28,6 +28,9 @@ def test_a_refit_finds_the_new_and_passes_the_gate(base: BundleParts) -> None:
     assert made.parts.card["training"] == {"run": 7}
     assert made.parts.card["same_features_as"] == [knowing.version()]
     assert made.parts.detectors["convnext"] is base.detectors["convnext"]
+    card = made.parts.card
+    assert card["held_out"] == made.evaluation["overall"]
+    assert card["by_source"] == made.evaluation["by_source"]
     again = refit(knowing, joined(new.take(new.labels == 1), known), Terms(), {})
     assert again.parts.version() == made.parts.version()
 
