@@ -254,7 +254,8 @@ def as_text(report: dict[str, Any]) -> str:
             lines.append(f"{name:<11}{overall[key]:.4f}  [{low:.4f}, {high:.4f}]")
     for kind, told in report["negatives"].items():
         (low, high), worst = told["intervals_95"]["wrongly_accused"], told["worst_source"]
-        rate = f"accused    {told['wrongly_accused']:.4f}  [{low:.4f}, {high:.4f}]  of {told['images']} {kind}"
+        between = f"[{low:.4f}, {high:.4f}]" if told["accused"] else f"at most {told['wrongly_accused_at_most']:.4f}"
+        rate = f"accused    {told['wrongly_accused']:.4f}  {between}  of {told['images']} {kind}"
         lines.append(f"{rate}; worst source {worst['name']}  {worst['wrongly_accused']:.4f}")
     lines.append(f"worst      {report['worst_group']['name']}  {report['worst_group']['accuracy']:.4f}")
     lines += [

@@ -70,6 +70,31 @@ def test_shipped_bundles_are_listed_shown_and_whole(run: Run, shipped: Path) -> 
     assert verified.count("whole") == 2
 
 
+@pytest.mark.parametrize("name", ["cifake", "wild"])
+def test_the_held_out_figures_of_shipped_cards_come_again_from_what_lies_beside_them(run: Run, name: str) -> None:
+    again = json.loads(run("held-out", name, "--json").stdout)
+    card = json.loads(run("show", name, "--json").stdout)
+    assert again["bundle"] == card["bundle"]
+    assert again["images"] >= 3000
+    for measure in ("accuracy", "auroc", "ece_15", "coverage", "wrongly_accused"):
+        figures = again["figures"][measure]
+        assert figures["card"] == card["held_out"][measure]
+        # To the last digit where every held-out image is there.
+        assert figures["again"] == pytest.approx(figures["card"], abs=1e-9 if again["whole"] else 0.01), measure
+
+
+def test_held_out_figures_go_onto_a_card_only_from_all_of_its_images(run: Run, copy: Path) -> None:
+    card = json.loads((copy / "card.json").read_text("utf-8"))
+    card["calibration_data"]["fingerprint_sha256"] = "of others"
+    (copy / "card.json").write_text(json.dumps(card), "utf-8")
+    refused = run("held-out", copy, "--write-card")
+    assert refused.exit_code != 0
+    assert "not all that its card's figures are of" in str(refused.exception)
+    assert json.loads((copy / "card.json").read_text("utf-8")) == card
+    (copy / "replay.parquet").unlink()
+    assert "training.replay" in str(run("held-out", copy).exception)
+
+
 def test_a_bundle_goes_out_to_a_folder_and_a_bucket_and_comes_in_again(
     run: Run, copy: Path, copies: BundleCopies, database: Database, object_store: Any
 ) -> None:

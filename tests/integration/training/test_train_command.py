@@ -125,11 +125,17 @@ def test_classifiers_are_measured_beside_each_other(
     assert "resnet: 100%" in said
 
 
-def test_a_smoke_run_of_a_named_recipe_ends_in_a_bundle(plant: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_smoke_run_of_a_named_recipe_ends_in_a_bundle_that_claims_nothing(
+    plant: Callable[..., Path], tmp_path: Path
+) -> None:
     result, _ = assay_train(
         Path("cifake"), plant(240), tmp_path / "run", "--smoke", "--minutes", "0.03", "--set", "side=32"
     )
-    assert result["bundle"] == load_bundle(tmp_path / "run" / "bundle").version
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert result["bundle"] == bundle.version
+    assert (bundle.card["title"], bundle.card["smoke"], bundle.card.get("tried")) == ("cifake", True, None)
+    assert "CIFAKE" not in json.dumps([bundle.card["training_data"], bundle.card["scope"]])
+    assert "worth nothing" in bundle.card["known_weaknesses"][0]
 
 
 def test_a_detector_that_the_recipe_lacks_is_an_error(

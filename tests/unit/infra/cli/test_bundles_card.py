@@ -13,6 +13,7 @@ def kind(accused: int, images: int, worst: str) -> dict[str, Any]:
         "accused": accused,
         "wrongly_accused": accused / images,
         "rate": accused / images,
+        "wrongly_accused_at_most": 0.0721,
         "intervals_95": {"wrongly_accused": [0.0, 0.5]},
         "worst_source": {"name": worst, "images": 20, "accused": accused},
     }
@@ -66,6 +67,7 @@ def test_photographs_accused_do_not_count_drawings() -> None:
     lines = {line.split("  ")[1]: line for line in as_text(CARD).splitlines() if " accused  " in line}
     assert lines.keys() == {"photographs accused", "drawings accused"}
     assert "0.1000  [0.0000, 0.5000]  4 of 40; worst source odd, 4 of 20" in lines["photographs accused"]
+    assert "0.0000  at most 0.0721  0 of 40" in lines["drawings accused"]
     assert "unseen source photographs accused 0.2000, 8 of 40; worst source odd" in as_text(CARD)
 
 
