@@ -220,6 +220,7 @@ def chosen_pictures(
     seen: Sequence[Path] = (),
     part: str | None = None,
     limit: int | None = None,
+    fitted_without: Sequence[str] = (),
 ) -> Pictures:
     """Open data and keep what is asked for.
 
@@ -229,13 +230,14 @@ def chosen_pictures(
         seen: only what does not occur in these.
         part: only this part, where the data is split: `training`, `validation` or `test`.
         limit: this many, evenly out of every source and class.
+        fitted_without: sources that the bundle's card says were held out, for a recipe that chooses them by its data.
 
     Raises:
         AssayError: nothing is left; or the data or the recipe cannot be read.
     """
     pictures = open_pictures(data)
     if held_out:
-        pictures = held_out_of(pictures, load_recipe(held_out))
+        pictures = held_out_of(pictures, load_recipe(held_out), fitted_without)
     pictures = without(pictures, seen) if seen else pictures
     pictures = pictures.take(pictures.parts == part) if part else pictures
     pictures = some(pictures, limit) if limit else pictures
@@ -284,7 +286,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
         torch.set_num_threads(arguments.threads)
     bundle = load_bundle(find_bundle(arguments.bundle), arguments.device)
     pictures = chosen_pictures(
-        arguments.data, held_out=arguments.held_out_of, seen=arguments.without, limit=arguments.limit
+        arguments.data,
+        held_out=arguments.held_out_of,
+        seen=arguments.without,
+        limit=arguments.limit,
+        fitted_without=bundle.card.get("held_out_sources", ()),
     )
     report = evaluate(bundle, pictures, robustness_images=arguments.robustness)
     sys.stdout.write(json.dumps(report, indent=2) + "\n" if arguments.json else as_text(report))

@@ -108,12 +108,19 @@ def _files(place: Path) -> list[Path]:
     return sorted(place.glob("*.parquet")) or [place]
 
 
-def held_out_of(pictures: Pictures, recipe: Recipe) -> Pictures:
+def held_out_of(pictures: Pictures, recipe: Recipe, fitted_without: Sequence[str] = ()) -> Pictures:
     """Keep what a recipe holds out of training, as `training.data.split` parts it.
+
+    Args:
+        pictures: some or all of them trained on.
+        recipe: says what it holds out; where it chooses sources by its data, other data would give others.
+        fitted_without: these then, as the bundle's card names them.
 
     Raises:
         DataError: none of it is here.
     """
+    if recipe.disjoint == "source" and not recipe.held_out_sources:
+        recipe = replace(recipe, held_out_sources=tuple(fitted_without), disjoint="content")
     sources = np.intersect1d(recipe.held_out_sources, pictures.sources).tolist()  # made pictures are in no file
     if recipe.held_out_sources and not sources:
         raise DataError(f"none of the sources that recipe {recipe.name} holds out is in the data")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from training.data import Rows, recipe_rows, split
+from training.data import Rows, held_out_sources, recipe_rows, split
 from training.evaluate_scores import judge_images
 from training.export_card import code_version, data_facts, detector_facts, probe
 from training.export_words import in_own_words, selection, told_of
@@ -66,7 +66,9 @@ def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measu
 
 def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> str:
     """Calibrate a run on its held-out rows and write the bundle; gives its version."""
-    training, held_out = split(recipe_rows(recipe, data, out / "cache"), recipe)
+    rows = recipe_rows(recipe, data, out / "cache")
+    training, held_out = split(rows, recipe)
+    sources = held_out_sources(rows, recipe)
     recipe = in_own_words(recipe, data)
     parts = uncalibrated(recipe, out)
     measured, features = measure_held_out(parts, held_out, device)
@@ -88,9 +90,14 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         "features": features,  # drift is measured from here
         "certifies": (
             "The upper threshold's false-positive bound holds for images like the calibration sources' and for no "
-            "others; the rates by source below, each from a fit that never saw the source, show how far they differ."
+            "others; "
+            + (
+                "the rates by source below, each from a fit that never saw the source, show how far they differ."
+                if sources
+                else "images were held out by content, so nothing here tells of sources that the data lacks."
+            )
         ),
-        "held_out_sources": list(recipe.held_out_sources),
+        "held_out_sources": list(sources),
         **told.facts,
         "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],
         "code_version": code_version(),

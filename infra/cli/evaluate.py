@@ -65,6 +65,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
             seen=without or [],
             part=part,
             limit=limit,
+            fitted_without=loaded.card.get("held_out_sources", ()),
         )
         policy = evaluation.Policy(false_positive_budget, miss_budget, prior_shift)
         found = evaluation.evaluate(loaded, pictures, policy, robustness)

@@ -44,6 +44,15 @@ def test_only_what_a_recipe_holds_out_is_kept(three_sources: Path) -> None:
     assert set(held_out_of(open_pictures([three_sources]), recipe).sources.tolist()) == {"b", "c"}
 
 
+def test_where_a_recipe_chose_its_sources_by_the_data_the_card_s_are_kept(three_sources: Path) -> None:
+    recipe = load_recipe("convnext-base")
+    pictures = open_pictures([three_sources])
+    assert recipe.disjoint == "source"
+    assert set(held_out_of(pictures, recipe, ("c",)).sources.tolist()) == {"c"}
+    everything = replace(recipe, held_out_share=1.0)  # of a card that names none: by content, then
+    assert set(held_out_of(pictures, everything).sources.tolist()) == {"a", "b", "c"}
+
+
 def test_a_recipe_that_holds_out_nothing_of_the_data_is_refused(three_sources: Path) -> None:
     with pytest.raises(DataError, match="none of the sources"):
         held_out_of(open_pictures([three_sources]), load_recipe("wild"))
