@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.bundle_shelf import BundleMissingError
 from worker.errors import AssayError
-from worker.fetch import ObjectStoreDownError, RefusedError
+from worker.fetch import RefusedError, store_down
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -153,7 +153,7 @@ def _trouble(error: Exception, place: str) -> AssayError:
         return BundleMissingError(f"there is no {place}")
     if code in _REFUSED or "AccessDenied" in str(error):
         return RefusedError(f"the object store refuses {place}")
-    return ObjectStoreDownError(str(error))
+    return store_down(error)
 
 
 def _key(prefix: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """The edge to the object store: everything Assay reads from it or writes to it."""
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -11,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from urllib3.exceptions import HTTPError
 
 from worker.errors import AssayError, GoneError, TooLargeError, TransientError
@@ -43,6 +44,7 @@ _BAD_REQUEST, _TOO_MANY_REQUESTS, _SERVER_ERROR = 400, 429, 500
 # A whole fetch ends well within a worker's lease: answer and body by this time, or one read (8 s) later.
 _FETCH_SECONDS = 25.0
 _CHUNK = 1024 * 1024
+_USER_INFO = re.compile(r"://[^/\s\"']*@")
 
 
 class ObjectStoreDownError(TransientError):
@@ -112,7 +114,7 @@ class ObjectStore:
                 return None
             raise refused from error
         except BotoCoreError as error:
-            raise ObjectStoreDownError(str(error)) from error
+            raise store_down(error) from error
         # MinIO writes the names in capitals. Postgres holds no NUL, and no id of a platform has one.
         metadata = {name.lower(): unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
         return ObjectHead(_version(answer), answer["ContentLength"], metadata, _stored_at(answer))
@@ -128,7 +130,7 @@ class ObjectStore:
             except ClientError as named:
                 error = named
             except BotoCoreError as down:
-                return ObjectStoreDownError(str(down))
+                return store_down(down)
         return None if _code(error) in _GONE | {"KeyTooLongError"} else _trouble(error)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
@@ -161,7 +163,7 @@ class ObjectStore:
                 raise GoneError(f"{bucket}/{key} at {dict(pin) or 'any version'}: {_code(error)}") from error
             raise _trouble(error) from error
         except (BotoCoreError, HTTPError) as error:
-            raise ObjectStoreDownError(str(error)) from error
+            raise store_down(error) from error
 
     def _read(self, body: Any, size: int, deadline: float) -> bytes:
         read = io.BytesIO()
@@ -192,7 +194,7 @@ class ObjectStore:
         except ClientError as error:
             raise _trouble(error) from error
         except BotoCoreError as error:
-            raise ObjectStoreDownError(str(error)) from error
+            raise store_down(error) from error
         return _version(answer)
 
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:
@@ -214,7 +216,7 @@ class ObjectStore:
         try:
             return self._client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
         except (ClientError, BotoCoreError) as error:
-            raise ObjectStoreDownError(str(error)) from error
+            raise store_down(error) from error
 
     def pages(self, bucket: str) -> Iterator[list[ListedObject]]:
         """Yield the objects of a bucket, versions included where it keeps them, up to 1,000 at a time."""
@@ -226,7 +228,7 @@ class ObjectStore:
                 for listing in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
                     yield [_listed(found) for found in listing.get("Contents", [])]
         except (ClientError, BotoCoreError) as error:
-            raise ObjectStoreDownError(str(error)) from error
+            raise store_down(error) from error
 
 
 def object_store(settings: Settings) -> ObjectStore:
@@ -286,7 +288,15 @@ def _trouble(error: ClientError) -> AssayError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
     if _BAD_REQUEST <= status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS and _code(error) not in _OUTAGES:
         return RefusedError(str(error))
-    return ObjectStoreDownError(str(error))
+    return store_down(error)
+
+
+def store_down(error: Exception) -> ObjectStoreDownError:
+    """Say that the store does not answer as its library says it, without what an address holds of user and password."""
+    said = _USER_INFO.sub("://", str(error))
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        said += ": set ASSAY_S3_ACCESS_KEY_ID and ASSAY_S3_SECRET_ACCESS_KEY"
+    return ObjectStoreDownError(said)
 
 
 def _code(error: ClientError) -> str:

@@ -7,6 +7,7 @@ folder of secrets has the same name in small letters, and the environment wins.
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -212,6 +213,33 @@ class Settings(BaseSettings):
         if folder != _SECRETS and not folder.is_dir():
             raise ValueError(f"{folder} is no folder; make it with `assay init`, or leave this unset")
         return folder
+
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url")
+    @classmethod
+    def _must_be_an_address(cls, address: str | None) -> str | None:
+        # What is wrong is never shown: it may hold a password.
+        if not address:
+            return address
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://, such as http://127.0.0.1:9000")
+        if "@" in address:
+            raise ValueError("takes no user and password: ASSAY_S3_ACCESS_KEY_ID and ASSAY_S3_SECRET_ACCESS_KEY do")
+        parts = urlsplit(address)
+        try:
+            sound = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError("must name a host, and a port by its number, such as http://127.0.0.1:9000")
+        return address
+
+    @field_validator("log_level")
+    @classmethod
+    def _must_be_a_level(cls, level: str) -> str:
+        known = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        if level.upper() not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return level.upper()
 
     @classmethod
     def settings_customise_sources(

@@ -62,3 +62,32 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.Monke
     monkeypatch.setenv("ASSAY_SECRETS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(ValidationError, match="assay init"):
         Settings()
+
+
+@pytest.mark.parametrize("name", ["s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url"])
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("localhost:9000", "must begin with http:// or https://"),
+        ("http://:9000", "must name a host"),
+        ("http://store:port", "a port by its number"),
+        ("http://user:hush@store:9000", "ASSAY_S3_ACCESS_KEY_ID"),
+        ("http://user:hu/sh@store:9000", "ASSAY_S3_ACCESS_KEY_ID"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_refused_with_what_is_missing(name: str, address: str, told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({name: address})
+    assert told in refused.value.errors()[0]["msg"]
+    assert "hu" not in refused.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize("address", [None, "", "http://127.0.0.1:9000", "https://s3.example.org"])
+def test_an_endpoint_may_be_any_address_or_none(address: str | None) -> None:
+    assert Settings.model_validate({"s3_endpoint_url": address}).s3_endpoint_url == address
+
+
+def test_a_level_of_logs_may_be_spelt_small_but_must_be_one() -> None:
+    assert Settings.model_validate({"log_level": "debug"}).log_level == "DEBUG"
+    with pytest.raises(ValidationError, match="must be one of DEBUG, INFO"):
+        Settings.model_validate({"log_level": "loud"})
