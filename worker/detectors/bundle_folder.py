@@ -1,7 +1,8 @@
 """A bundle on disk: `bundle.json`, one safetensors file for each detector, `card.json`.
 
 The version is a hash of exactly what changes a logit or a probability. The figures, which only thresholds read, have
-a checksum of their own; the card may grow without making a new bundle.
+a checksum of their own; the card may grow without making a new bundle. It names its bundle and has a checksum too:
+against damage and mix-ups, not against forgers, who can write both anew.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class BundleParts:
 
     def version(self) -> str:
         """Name the bundle by its content: `wild-` and the first 12 hex digits of the digest."""
-        return f"{self.name}-{self.digest()[:12]}"
+        return _version(self.name, self.digest())
 
     def digest(self) -> str:
         """Hash everything that changes logits or probabilities: sha256, 64 hex digits."""
@@ -99,6 +100,10 @@ class BundleParts:
                 digest.update(_canonical([detector, name, str(tensor.dtype), list(tensor.shape)]))
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _version(name: str, digest: str) -> str:
+    return f"{name}-{digest[:12]}"
 
 
 def _canonical(value: Any) -> bytes:
@@ -133,21 +138,50 @@ def write_bundle(parts: BundleParts, folder: Path) -> str:
 
 
 def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
-    """Put an evaluation on the card; an earlier one on the same `data` is replaced. The version stays."""
-    card = _read_json(folder / "card.json")
-    others = [found for found in card.get("evaluations", []) if found.get("data") != evaluation["data"]]
+    """Put an evaluation on the card; an earlier one, told so, on the same images is replaced. The version stays.
+
+    Raises:
+        BundleError: the card was damaged or changed by hand.
+    """
+    card = _read_card(folder)
+    others = [found for found in card.get("evaluations", []) if _evaluated_on(found) != _evaluated_on(evaluation)]
     _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
 
 
 def update_card(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Put facts on the card in place of those of the same names. The version stays."""
-    _write_card(folder, {**_read_json(folder / "card.json"), **facts})
+    """Put facts on the card in place of those of the same names. The version stays. Raises as `add_to_card`."""
+    _write_card(folder, {**_read_card(folder), **facts})
+
+
+def _evaluated_on(evaluation: Mapping[str, Any]) -> tuple[Any, Any]:
+    # `data` holds names without their folders, which other images may have too; their fingerprint tells them apart.
+    return evaluation.get("data"), evaluation.get("data_facts", {}).get("fingerprint_sha256")
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     half = folder / "card.json.tmp"
-    half.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps({**card, "card_sha256": _card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
+    # Of a name that is no UTF-8 stay escapes, which JSON reads as they were.
+    half.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(half, folder / "card.json")  # noqa: PTH105 (one atomic move)
+
+
+def _card_sha256(card: Mapping[str, Any]) -> str:
+    """Hash everything else that is on a card, as it comes back from its file."""
+    read_back = json.loads(json.dumps({key: value for key, value in card.items() if key != "card_sha256"}))
+    return hashlib.sha256(json.dumps(read_back, sort_keys=True).encode()).hexdigest()
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    card = _read_json(folder / "card.json")
+    # Cards of earlier releases have none.
+    if card.get("card_sha256", "") not in {"", _card_sha256(card)}:
+        message = (
+            f"the card of bundle {folder} was damaged or changed: fetch or export the bundle again, or, if it was "
+            "changed on purpose, take its card_sha256 out"
+        )
+        raise BundleError(message)
+    return card
 
 
 def read_bundle(folder: Path) -> BundleParts:
@@ -195,7 +229,7 @@ def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
         fusion=Fusion.from_json(description["fusion"]),
         calibrations={name: Calibration.from_json(value) for name, value in description["calibrations"].items()},
         figures=CalibrationFigures.from_json(description["figures"]),
-        card=_read_json(folder / "card.json"),
+        card=_read_card(folder),
     )
 
 
@@ -203,9 +237,11 @@ def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) ->
     if description.get("preprocessing") != PREPROCESSING:
         message = f"bundle {folder} was made with another preprocessing: export it again with this release"
         raise BundleError(message)
-    if parts.version() != description.get("version"):
+    digest = parts.digest()
+    version = _version(parts.name, digest)
+    if version != description.get("version"):
         message = (
-            f"bundle {folder} says version {description.get('version')} but its content is {parts.version()}: "
+            f"bundle {folder} says version {description.get('version')} but its content is {version}: "
             "it was damaged or changed; fetch or export it again"
         )
         raise BundleError(message)
@@ -214,6 +250,13 @@ def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) ->
         raise BundleError(message)
     if set(parts.calibrations) != {FUSED, *parts.detectors} or set(parts.fusion.weights) != set(parts.detectors):
         message = f"bundle {folder} lacks a calibration or a fusion weight of one of its detectors: export it again"
+        raise BundleError(message)
+    named = (parts.card.get("bundle", version), parts.card.get("content_sha256", digest))
+    if named != (version, digest):
+        message = (
+            f"the card in {folder} is of another bundle ({named[0]}, sha256 {named[1]}), not of {version}: "
+            "fetch or export it again"
+        )
         raise BundleError(message)
 
 

@@ -1,6 +1,8 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ from PIL import Image
 
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle, BundleError, load_bundle, shipped_bundle
-from worker.detectors.bundle_folder import BundleParts, DetectorPart, read_bundle, write_bundle
+from worker.detectors.bundle_folder import (
+    BundleParts,
+    DetectorPart,
+    add_to_card,
+    read_bundle,
+    update_card,
+    write_bundle,
+)
 from worker.detectors.views import ViewPlan
 
 MakeParts = Callable[..., BundleParts]
@@ -129,6 +138,7 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
     "no description": (lambda folder: (folder / "bundle.json").unlink(), "does not exist"),
     "no JSON": (lambda folder: (folder / "bundle.json").write_text("{", encoding="utf-8"), "cannot be read"),
     "no object": (lambda folder: (folder / "bundle.json").write_text("[]", encoding="utf-8"), "no JSON object"),
+    "a figure of the card": (lambda folder: edit(folder / "card.json", "0.75", "0.999"), "the card of bundle"),
     "no fusion": (lambda folder: edit(folder / "bundle.json", '"fusion"', '"fission"'), "malformed"),
 }
 
@@ -137,11 +147,67 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_bundle_that_is_not_whole_is_refused(
     tamper: Callable[[Path], object], message: str, make_parts: MakeParts, tmp_path: Path
 ) -> None:
-    write_bundle(make_parts(), tmp_path)
+    write_bundle(replace(make_parts(), card={"accuracy": 0.75}), tmp_path)
     read_bundle(tmp_path)
     tamper(tmp_path)
     with pytest.raises(BundleError, match=message):
         load_bundle(tmp_path)
+
+
+def test_the_card_of_another_bundle_is_refused_and_never_made_its_own(make_parts: MakeParts, tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    write_bundle(make_parts(), mine)
+    version = write_bundle(make_parts(seed=4), other)
+    (mine / "card.json").write_bytes((other / "card.json").read_bytes())
+    with pytest.raises(BundleError, match=rf"is of another bundle \({version}, sha256 "):
+        read_bundle(mine)
+
+
+def test_a_card_of_an_earlier_release_has_no_checksum_and_is_read(make_parts: MakeParts, tmp_path: Path) -> None:
+    write_bundle(make_parts(), tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    del card["card_sha256"]
+    (tmp_path / "card.json").write_text(json.dumps({**card, "title": "by hand"}), "utf-8")
+    assert read_bundle(tmp_path).card["title"] == "by hand"
+
+
+def evaluation(data: str, fingerprint: str, accuracy: float) -> dict[str, Any]:
+    return {"data": data, "data_facts": {"fingerprint_sha256": fingerprint}, "accuracy": accuracy}
+
+
+def test_a_card_keeps_evaluations_of_other_images_whatever_their_file_is_called(
+    make_parts: MakeParts, tmp_path: Path
+) -> None:
+    version = write_bundle(make_parts(), tmp_path)
+    odd = "--data \udce9.parquet"
+    for entry in (("test", "a", 0.5), ("test", "b", 0.6), ("test", "a", 0.7), (odd, "a", 0.8)):
+        add_to_card(tmp_path, evaluation(*entry))
+    read = read_bundle(tmp_path)
+    assert read.version() == version
+    assert read.card["evaluations"] == [
+        evaluation("test", "b", 0.6),
+        evaluation("test", "a", 0.7),
+        evaluation(odd, "a", 0.8),
+    ]
+
+
+@pytest.mark.parametrize("key", ["bundle", "content_sha256"])
+def test_a_card_may_name_no_other_bundle(make_parts: MakeParts, tmp_path: Path, key: str) -> None:
+    write_bundle(make_parts(), tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    del card["card_sha256"]
+    (tmp_path / "card.json").write_text(json.dumps({**card, key: "another"}), "utf-8")
+    with pytest.raises(BundleError, match=r"the card in .* is of another bundle"):
+        read_bundle(tmp_path)
+
+
+def test_a_card_that_was_changed_by_hand_takes_nothing_more(make_parts: MakeParts, tmp_path: Path) -> None:
+    write_bundle(replace(make_parts(), card={"accuracy": 0.75}), tmp_path)
+    edit(tmp_path / "card.json", "0.75", "0.999")
+    with pytest.raises(BundleError, match="damaged or changed"):
+        add_to_card(tmp_path, evaluation("test", "a", 0.5))
+    with pytest.raises(BundleError, match="damaged or changed"):
+        update_card(tmp_path, {"title": "new"})
 
 
 def test_weights_that_do_not_fit_are_refused(make_parts: MakeParts) -> None:
