@@ -1,23 +1,35 @@
 """The device that detectors run on: which one, how many threads, and when it is out of memory."""
 
+import re
+
 import torch
 
 from worker.cores import cores
+from worker.errors import AssayError
 
+_DEVICE = re.compile(r"cpu|cuda(:(?P<number>[0-9]{1,3}))?")
 _CPU_OUT_OF_MEMORY = "can't allocate memory"
+
+
+class DeviceError(AssayError, ValueError):
+    """There is no such device here; set ASSAY_DEVICE or `--device` to `auto`, `cpu`, `cuda` or `cuda:N`."""
 
 
 def pick_device(name: str) -> str:
     """Return a torch device name; ``auto`` is the first CUDA device where there is one, else ``cpu``.
 
     Raises:
-        ValueError: the device was asked for by name and is not there.
+        DeviceError: the device was asked for by name and is not there, or the name is none.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"ASSAY_DEVICE is {name}, but torch finds no CUDA device here; set it to `auto` or `cpu`")
-    return str(torch.device(name))
+    known = _DEVICE.fullmatch(name)
+    if not known:
+        raise DeviceError(f"{name!r} is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`, `cuda` or `cuda:N`")
+    if name != "cpu" and int(known["number"] or 0) >= (found := torch.cuda.device_count()):
+        what = f"finds {found} CUDA devices here, counted from 0" if found else "finds no CUDA device here"
+        raise DeviceError(f"the device is to be {name}, but torch {what}: set ASSAY_DEVICE or --device to `auto`")
+    return name
 
 
 def set_threads(count: int) -> None:

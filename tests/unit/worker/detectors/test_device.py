@@ -6,11 +6,34 @@ from prometheus_client import REGISTRY
 
 from worker.bootstrap_worker import show_memory
 from worker.detectors import device
-from worker.detectors.device import memory, set_threads
+from worker.detectors.device import DeviceError, memory, pick_device, set_threads
 
 
 def test_a_cpu_has_no_memory_of_its_own_to_tell_of() -> None:
     assert memory("cpu") == {}
+
+
+@pytest.mark.parametrize("name", ["banana", "", "cpu:1", "meta", "cuda:", "cuda:-1", "cuda:x", "CUDA", "cuda:9999"])
+def test_what_is_no_device_is_refused_with_what_to_set(name: str) -> None:
+    with pytest.raises(DeviceError, match="is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize(("name", "devices", "given"), [("auto", 0, "cpu"), ("auto", 1, "cuda"), ("cpu", 0, "cpu")])
+def test_a_device_is_picked_by_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, name: str, devices: int, given: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    assert pick_device(name) == given
+
+
+@pytest.mark.parametrize(("name", "devices"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, devices: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    with pytest.raises(DeviceError, match=f"to be {name}, but torch finds"):
+        pick_device(name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert pick_device(name) == name
 
 
 @pytest.mark.parametrize(("asked", "cores", "given"), [(0, 2, 2), (0, 64, 6), (3, 2, 3)])
