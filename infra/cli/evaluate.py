@@ -1,6 +1,7 @@
 """`assay evaluate`: a bundle and labelled images → every measure, and a page for people."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,14 @@ import typer
 
 from infra.cli.bundles_open import folder_of, of_release
 from infra.cli.environment import adopt, load_settings
+from infra.cli.output import writable_file
 from worker.errors import AssayError
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
 
 
 def evaluate(  # noqa: PLR0917 (typer calls it by name)
@@ -27,9 +35,9 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     heatmaps: Annotated[
         int, typer.Option(min=0, help="AI pictures whose heatmaps are put to the test; 0 for none.")
     ] = 0,
-    false_positive_budget: Annotated[float, typer.Option(min=0, max=1, help="Of the policy.")] = 0.01,
-    miss_budget: Annotated[float, typer.Option(min=0, max=1, help="Of the policy.")] = 0.05,
-    prior_shift: Annotated[float, typer.Option(help="Of the policy: a logit offset.")] = 0.0,
+    false_positive_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = 0.01,
+    miss_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = 0.05,
+    prior_shift: Annotated[float, typer.Option(callback=_finite, help="Of the policy: a logit offset.")] = 0.0,
     write_card: Annotated[bool, typer.Option("--write-card", help="Add the measures to the bundle's card.")] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one on each core.")] = 0,
     device: Annotated[str | None, typer.Option(help="A torch device; default a GPU where there is one.")] = None,
@@ -39,6 +47,14 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     # Threads that spin while they wait take the cores from those that decode.
     adopt({"OMP_WAIT_POLICY": "PASSIVE"})
     # torch takes seconds to import; usage errors should not.
+    from worker.detectors.device import pick_device, set_threads
+
+    # Before anything is read: what is wrong with these would else be found out after the work.
+    settings = load_settings()
+    picked = pick_device(device or settings.device)
+    if report is not None:
+        writable_file(report)
+
     from training import evaluate as evaluation
     from training.export_card import evaluation_entry
     from training.heatmap_checks import heatmap_checks, in_words
@@ -46,9 +62,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     from training.report import render, wrong_images
     from worker.detectors.bundle import load_bundle
     from worker.detectors.bundle_folder import add_to_card
-    from worker.detectors.device import pick_device, set_threads
 
-    settings = load_settings()
     set_threads(threads or settings.torch_threads)
     cache = settings.data_dir / "cache"
     named = bundle or settings.bundle
@@ -56,8 +70,8 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
         if write_card and not Path(named).is_dir() and folder not in [shipped for shipped, _ in of_release()]:
             raise typer.BadParameter("a card is written into a folder: `assay bundles export` it first")
         try:
-            loaded = load_bundle(folder, pick_device(device or settings.device))
-        except ValueError as error:  # a device that is not there, or a damaged bundle
+            loaded = load_bundle(folder, picked)
+        except ValueError as error:  # a damaged bundle
             raise AssayError(str(error)) from error
         pictures = evaluation.chosen_pictures(
             [local_data(place, cache, settings) for place in data],
@@ -72,8 +86,8 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
         if heatmaps:
             found["heatmaps"] = heatmap_checks(loaded, pictures.take(pictures.labels == 1), heatmaps)
         if report is not None:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(render(found, wrong_images(found, pictures)), encoding="utf-8")
+            page = render(found, wrong_images(found, pictures))
+            report.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
             print(f"the report is {report}", file=sys.stderr)
         if write_card:
             # Places on this machine say nothing to anyone else; their last parts do.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.output import writable_folder
+
 
 def train(  # noqa: PLR0917 (typer calls it by name)
     recipe: Annotated[str, typer.Option(help="A name in training/recipes, such as `wild`, or a TOML file.")],
@@ -22,16 +24,20 @@ def train(  # noqa: PLR0917 (typer calls it by name)
 ) -> None:
     """Train; the same command again goes on where a killed run stopped."""
     # torch takes seconds to import; usage errors should not.
+    from worker.detectors.device import pick_device, set_threads
+
+    # Before anything is read: what is wrong with these would else be found out when the training is done.
+    picked = pick_device(device or "auto")
+    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    folder = writable_folder(out or Path(".assay/runs") / (f"{name}-smoke" if smoke else name))
+
     from training.judge import as_text
     from training.train import order_of
     from training.train import train as run
-    from worker.detectors.device import set_threads
 
     set_threads(threads)
-    name = Path(recipe).stem if recipe.endswith(".toml") else recipe
-    folder = out or Path(".assay/runs") / (f"{name}-smoke" if smoke else name)
     order = order_of(
-        recipe, data, folder, changes=set_ or [], smoke_run=smoke, minutes=minutes, device=device, only=detector
+        recipe, data, folder, changes=set_ or [], smoke_run=smoke, minutes=minutes, device=picked, only=detector
     )
     result = run(order)
     print(f"the run's folder is {folder}; curves: tensorboard --logdir {folder}", file=sys.stderr)

@@ -1,7 +1,24 @@
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
+import structlog
 
 from infra.cli import main as command_line
 from infra.embedded.errors import StackError
+from worker.log import get_logger
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()  # noqa: TID251 - what is configured is put back.
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
@@ -48,3 +65,94 @@ def test_expected_trouble_is_one_line_without_a_traceback(
     monkeypatch.setattr(command_line, "app", fail)
     assert run(monkeypatch, "up") == 1
     assert capsys.readouterr().err == "assay: port 5432 is taken\n"
+
+
+def test_what_a_command_logs_never_comes_between_its_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        get_logger().warning("pictures_without_class", left_out=1)
+        sys.stdout.write(json.dumps({"auroc": 1.0}))
+        sys.exit(0)
+
+    monkeypatch.setattr(command_line, "app", command)
+    assert run(monkeypatch, "evaluate") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"auroc": 1.0}
+    assert json.loads(printed.err)["event"] == "pictures_without_class"
+
+
+def test_a_list_that_is_no_json_is_one_line_that_shows_how_to_write_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_UPLOAD_BUCKETS", "secret-uploads")
+    assert run(monkeypatch, "doctor") == 1
+    wrong = 'assay: a setting is wrong: ASSAY_UPLOAD_BUCKETS: give a JSON list, such as ["uploads"]\n'
+    assert capsys.readouterr().err == wrong
+
+
+def _open_folder(folder: Path) -> None:
+    folder.write_text("")
+
+
+def _odd_name(folder: Path) -> None:
+    (folder / "a\x1b[31m\udce9").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [(_open_folder, ": Is a directory\n"), (_odd_name, "a\\x1b[31m\\udce9: No such file or directory\n")],
+)
+def test_a_file_that_cannot_be_used_is_one_line_with_its_path(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    act: Callable[[Path], None],
+    said: str,
+) -> None:
+    monkeypatch.setattr(command_line, "app", lambda: act(tmp_path))
+    assert run(monkeypatch, "scan") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"assay: {tmp_path}")
+    assert error.endswith(said)
+
+
+@pytest.mark.parametrize("option", ["--prior-shift", "--miss-budget", "--false-positive-budget"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_policy_of_no_number_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert run(monkeypatch, "evaluate", "--data", "x", option, value) == 2
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate", "--data", "none"], ["train", "--recipe", "none", "--data", "none", "--out", "out"]]
+)
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *command, "--device", "banana") == 1
+    said = "'banana' is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`, `cuda` or `cuda:N`"
+    assert capsys.readouterr().err == f"assay: {said}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "--data", "none", "--report", "."], "name a file in it"),
+        (["evaluate", "--data", "none", "--report", "/proc/x"], "/proc is no folder that can be written to"),
+        (["train", "--recipe", "none", "--data", "none", "--out", "file"], "file is no folder that can be written to"),
+    ],
+)
+def test_output_that_cannot_be_written_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert run(monkeypatch, *command, "--device", "cpu") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
