@@ -4,23 +4,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, create_engine, func, select
+from sqlalchemy import URL, Engine, Select, create_engine, func, make_url, select
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from worker.errors import TransientError
+from worker.errors import AssayError, TransientError
 
 # A server whose machine is lost says no word more. Linux alone would wait two hours for the answer to a query, and a
 # quarter of an hour for what was sent to arrive; so the connection is asked whether it lives: half a minute at most.
 _NOTICES_A_LOSS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
+
+_DRIVER = "postgresql+psycopg"
 
 _Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
 
 
 class DatabaseDownError(TransientError):
     """PostgreSQL does not answer; check ASSAY_DATABASE_URL and that the server runs."""
+
+
+class DatabaseUrlError(AssayError):
+    """ASSAY_DATABASE_URL must be an address such as postgresql+psycopg://user:password@host:5432/database."""
 
 
 class Database:
@@ -84,10 +90,14 @@ def compiled(statement: _Statement) -> _Statement:
 
 
 def connect(url: str, *, pool_size: int = 8) -> Database:
-    """Return a database for a SQLAlchemy URL; ``pool_size`` is the most connections held."""
+    """Return a database for a SQLAlchemy URL; ``pool_size`` is the most connections held.
+
+    Raises:
+        DatabaseUrlError: the URL is none, or of another database or driver.
+    """
     return Database(
         create_engine(
-            url,
+            _checked(url),
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=True,
@@ -95,3 +105,14 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
             connect_args={"connect_timeout": 5, "application_name": "assay", **_NOTICES_A_LOSS},
         )
     )
+
+
+def _checked(url: str) -> URL:
+    # What is wrong is never shown: it may hold a password.
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlError from None
+    if found.drivername != _DRIVER:
+        raise DatabaseUrlError
+    return found
