@@ -1,8 +1,9 @@
 """`assay scan`: judges files and folders right here, without any service."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,11 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
+from infra.cli.output import printable, writable_folder
 from worker.errors import AssayError
 from worker.settings import Settings
 
+_LONGEST_NAME = 255  # bytes
 # The policy that a new database starts with.
 _POLICY = {"false_positive_budget": 0.01, "miss_budget": 0.05, "prior_shift": 0.0}
 
@@ -26,30 +29,77 @@ def scan(
     heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays of flagged images.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Scan files and print their verdicts; exit code 2 if a path does not exist."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise typer.BadParameter(f"there is no {missing[0]}")
+    """Scan files and print their verdicts; exit code 2 if a path does not exist or there is nothing to scan."""
     settings = Settings()
-    found = list(files_of(paths))
+    found = _chosen(paths)
+    if heatmaps is not None:
+        writable_folder(heatmaps)
     results = _scan(found, bundle or settings.bundle, settings, heatmaps)
-    rows = (row for row in track(results, "scanning", len(found), console=Console(stderr=True), disable=not found))
-    if json_:
-        for row in rows:
-            print(json.dumps(row))
-    else:
-        Console(width=None if sys.stdout.isatty() else 190).print(result_table(list(rows)))
+    rows: list[Mapping[str, Any]] = []
+    try:
+        for row in track(results, "scanning", len(found), console=Console(stderr=True)):
+            if json_:
+                print(json.dumps(row))
+            else:
+                rows.append(row)
+    finally:  # what was found is told, whatever happened then
+        if rows:
+            Console(width=None if sys.stdout.isatty() else 190).print(result_table(rows))
+    if not json_:
         print(f"{len(found)} files", file=sys.stderr)
 
 
-def files_of(paths: list[Path]) -> Iterator[Path]:
-    """Yield every file in a stable order; folders are walked, hidden entries in them left out."""
+def _chosen(paths: list[Path]) -> list[Path]:
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise typer.BadParameter(f"there is no {printable(str(missing[0]))}")
+    found, skipped = files_of(paths)
+    for path, why in skipped:
+        print(f"assay: skipped {printable(str(path))}: {why}", file=sys.stderr)
+    if not found:
+        raise typer.BadParameter("there is nothing to scan")
+    return found
+
+
+def files_of(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """List every file in a stable order, and what is skipped and why.
+
+    Folders are walked; hidden entries in them are left out without a word, links to folders are not followed.
+    """
+    found: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
     for path in paths:
-        if path.is_file():
-            yield path
-            continue
-        below = (found for found in path.rglob("*") if found.is_file())
-        yield from sorted(found for found in below if not any(p.startswith(".") for p in found.relative_to(path).parts))
+        if path.is_dir():
+            files, others = _walked(path)
+            found += files
+            skipped += others if files or others else [(path, "it holds no files, or hidden ones alone")]
+        elif why := _no_file(path):
+            skipped.append((path, why))
+        else:
+            found.append(path)
+    return found, skipped
+
+
+def _walked(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    closed: list[OSError] = []
+    entries, links = [], []
+    for place, folders, files in os.walk(folder, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links += [below for name in folders if (below := Path(place, name)).is_symlink()]
+        entries += [Path(place, name) for name in files if not name.startswith(".")]
+    skipped = [(Path(error.filename), error.strerror or str(error)) for error in closed]
+    skipped += [(link, "it is a link to a folder") for link in links]
+    skipped += [(entry, why) for entry in entries if (why := _no_file(entry))]
+    unusable = {path for path, _ in skipped}
+    return sorted(entry for entry in entries if entry not in unusable), sorted(skipped)
+
+
+def _no_file(path: Path) -> str | None:
+    """Say why a path cannot be scanned, None if it can: reading a pipe or a device would not end."""
+    try:
+        return None if path.is_file() else "it is no regular file"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -58,9 +108,9 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         probability = row["probability"]
         shown = f"{probability:.3f}" if isinstance(probability, float) else ""
-        said = escape(origin_in_words(row.get("provenance") or {}))
+        said = escape(printable(origin_in_words(row.get("provenance") or {})))
         verdict, reason = str(row["verdict"] or row["state"]), str(row["reason"] or "")
-        table.add_row(escape(str(row["path"])), verdict, shown, reason, said)
+        table.add_row(escape(printable(str(row["path"]))), verdict, shown, reason, said)
     return table
 
 
@@ -91,8 +141,10 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     share_freed_memory()
     set_threads(settings.torch_threads)
     try:
-        folder = Path(name) if Path(name).is_dir() else shipped_bundle(name)
-        bundle = load_bundle(folder, pick_device(settings.device))
+        device = pick_device(settings.device)
+        # A folder of pictures may be called as a shipped bundle is.
+        own = "/" in name or (Path(name) / "bundle.json").is_file()
+        bundle = load_bundle(Path(name) if own else shipped_bundle(name), device)
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
@@ -109,9 +161,13 @@ def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:
 
     if result.image is None or result.decision is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     (maps,) = bundle.heatmaps([result.prepared])
     for detector, heatmap in maps.items():
         png = overlay_png(result.image, heatmap, result.decision.probability)
-        # The hash keeps files of the same name from different folders apart.
-        (folder / f"{result.path.stem}-{(result.sha256 or '')[:8]}-{detector}.png").write_bytes(png)
+        (folder / overlay_name(result.path, result.sha256 or "", detector)).write_bytes(png)
+
+
+def overlay_name(image: Path, sha256: str, detector: str) -> str:
+    """Name an image's overlay: as the image, cut to what file systems take; the hash keeps equal names apart."""
+    ending = f"-{sha256[:8]}-{detector}.png"
+    return os.fsencode(image.stem)[: _LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
