@@ -10,7 +10,7 @@ import typer
 
 from infra.cli.bundles_open import folder_of, of_release
 from infra.cli.environment import adopt, load_settings
-from infra.cli.output import writable_file
+from infra.cli.output import writable_file, writable_folder
 from worker.errors import AssayError
 
 
@@ -18,6 +18,12 @@ def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no finite number")
     return value
+
+
+def _must_take_a_card(named: str, folder: Path) -> None:
+    if not Path(named).is_dir() and folder not in [shipped for shipped, _ in of_release()]:
+        raise typer.BadParameter("a card is written into a folder: `assay bundles export` it first")
+    writable_folder(folder)
 
 
 def evaluate(  # noqa: PLR0917 (typer calls it by name)
@@ -67,8 +73,8 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     cache = settings.data_dir / "cache"
     named = bundle or settings.bundle
     with folder_of(named) as folder:
-        if write_card and not Path(named).is_dir() and folder not in [shipped for shipped, _ in of_release()]:
-            raise typer.BadParameter("a card is written into a folder: `assay bundles export` it first")
+        if write_card:
+            _must_take_a_card(named, folder)
         try:
             loaded = load_bundle(folder, picked)
         except ValueError as error:  # a damaged bundle
