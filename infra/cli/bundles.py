@@ -14,7 +14,7 @@ from rich.table import Table
 from infra.cli.bundles_build import build, refuse_if_there
 from infra.cli.bundles_card import as_text
 from infra.cli.bundles_held_out import held_out
-from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, of_release, refuse_foreign
+from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, of_release, refuse_foreign
 from infra.cli.environment import load_settings
 from worker.bundle_places import artifact_prefix, upload_bundle
 from worker.errors import AssayError
@@ -85,9 +85,10 @@ def verify(
 @app.command()
 def export(bundle: _Bundle, to: Annotated[str, typer.Argument(help="A new folder, or s3://bucket/prefix.")]) -> None:
     """Copy a bundle out, verified, with its card."""
+    remote = in_bucket(to)
     with folder_of(bundle) as folder:
         parts = _read(folder)
-        if to.startswith("s3://"):
+        if remote:
             upload_bundle(s3_client(load_settings()), folder, *bucket_and_prefix(to))
         else:
             _write(parts, Path(to))

@@ -34,7 +34,7 @@ def folder_of(bundle: str) -> Iterator[Path]:
         yield here
     elif (RELEASE / here.name / "bundle.json").is_file() and here.name == bundle:
         yield RELEASE / bundle
-    elif bundle.startswith("s3://"):
+    elif in_bucket(bundle):
         with _downloaded(settings, *bucket_and_prefix(bundle)) as folder:
             yield folder
     elif here.exists() or "/" in bundle:
@@ -98,9 +98,17 @@ def _downloaded(settings: Settings, bucket: str, prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
+def in_bucket(place: str) -> bool:
+    """Tell whether a place is `s3://…`, however that is spelt: usage error if it is another scheme's."""
+    scheme, found, _ = place.partition("://")
+    if found and scheme.lower() != "s3":
+        raise typer.BadParameter(f"{place}: of addresses only s3://bucket/prefix is known; or give a folder")
+    return bool(found)
+
+
 def bucket_and_prefix(place: str) -> tuple[str, str]:
     """Part `s3://bucket/prefix`: usage error if it is none."""
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    bucket, _, prefix = place.partition("://")[2].partition("/")
     if not bucket or not prefix.strip("/"):
         raise typer.BadParameter(f"{place}: give s3://bucket/prefix")
     return bucket, prefix
