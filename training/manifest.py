@@ -57,6 +57,13 @@ def describe(manifest: pa.Table, splits: NDArray[np.str_], leaks: list[Leak]) ->
     }
 
 
+def seen(manifest: pa.Table, splits: NDArray[np.str_]) -> str:
+    """Name what a run is fitted and measured on: every content, its label and where it went, whatever their order."""
+    columns = (manifest["sha256"].to_pylist(), manifest["label"].to_pylist(), splits.tolist())
+    lines = sorted(" ".join(map(str, values)) for values in zip(*columns, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def duplicates(facts: dict[str, list[Any]]) -> dict[str, Any]:
     """Find pictures of the same bytes: in all, across the collection's own parts, and with different labels."""
     groups: dict[str, list[int]] = {}

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from training.pretrained import give_weights
-from training.recipe import DetectorRecipe, RecipeError
+from training.recipe import DetectorRecipe
 from training.schedule import AveragedWeights, parameter_groups
 
 if TYPE_CHECKING:
@@ -104,24 +104,6 @@ class Run:
         """Keep the averaged weights as the best so far."""
         if self.leads:
             _write(self.averaged.values, self.folder / BEST, {})
-
-    def claim_folder(self, order: str) -> None:
-        """Note what the folder's run is of; a folder of another run is refused.
-
-        Args:
-            order: everything that decides the weights, as text.
-
-        Raises:
-            RecipeError: the folder holds another run.
-        """
-        note = self.folder / "order.json"
-        if (self.folder / CHECKPOINT).exists() and note.exists() and note.read_text(encoding="utf-8") != order:
-            raise RecipeError(
-                f"{self.folder} holds a run of another recipe or other data; give another --out, or delete it"
-            )
-        if self.leads:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            note.write_text(order, encoding="utf-8")
 
     def take_best(self) -> None:
         """Make the best weights seen the averaged ones, if any were kept."""

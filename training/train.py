@@ -13,6 +13,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from training.parts import Parts, parts_of
 from training.pixels import MixedSizesError, headers
 from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
 from training.run import Run
+from training.run_folder import alone_in, claim
 from training.warm_start import begin_from
 from worker.settings import Settings
 
@@ -52,7 +54,7 @@ class Order:
         only: fit this detector alone and stop before calibration.
         told: hears of the progress, for whoever shows it elsewhere.
         start_from: a bundle's folder whose weights the detectors begin with, instead of fresh ones.
-        named: what the data is called in the folder's note; a run that goes on elsewhere finds it at another path.
+        named: what the data is called in the folder's note in place of its fingerprint: for one that is gathered anew.
     """
 
     recipe: Recipe
@@ -78,15 +80,17 @@ def train(order: Order) -> dict[str, Any]:
     asked = _asked_for(order)
     # Of several processes the first decodes, the others find the cache.
     processes = PartialState(cpu=order.device == "cpu", timeout=_PATIENCE)
-    with processes.main_process_first():
-        parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process)
-    runs = [_fit(order, part, parts) for part in asked]
-    if order.only is not None or not runs[0].leads:
-        return {"out": str(out)}
-    if recipe.kind == "classifier":
-        return judge.judge(recipe, runs, parts, out)
-    version = export(recipe, order.data, out, out / "bundle", order.device)
-    return {"bundle": version, "folder": str(out / "bundle")}
+    with alone_in(out, locks=processes.is_main_process):
+        with processes.main_process_first():
+            claims = partial(_claim, order, asked)
+            parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process, claims=claims)
+        runs = [_fit(order, part, parts) for part in asked]
+        if order.only is not None or not runs[0].leads:
+            return {"out": str(out)}
+        if recipe.kind == "classifier":
+            return judge.judge(recipe, runs, parts, out)
+        version = export(recipe, order.data, out, out / "bundle", order.device)
+        return {"bundle": version, "folder": str(out / "bundle")}
 
 
 def _asked_for(order: Order) -> list[DetectorRecipe]:
@@ -104,7 +108,6 @@ def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:
     recipe = order.recipe
     torch.manual_seed(recipe.seed)
     run = Run(part, order.out / part.name, order.device)
-    run.claim_folder(_order_text(order, part))
     if not run.resume() and order.start_from is not None:
         begin_from(run, order.start_from)
     if part.fit.head == "logistic":
@@ -114,17 +117,32 @@ def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:
     return run
 
 
-def _order_text(order: Order, part: DetectorRecipe) -> str:
-    """Write down what decides a detector's weights; minutes may be raised to go on with a run."""
+def _claim(order: Order, asked: Sequence[DetectorRecipe], seen: str) -> None:
+    claim(order.out, {part.name: _order_text(order, part, seen) for part in asked})
+
+
+def _order_text(order: Order, part: DetectorRecipe, seen: str) -> str:
+    """Write down what decides a detector's weights; minutes may be raised to go on with a run.
+
+    The data is named by what is `seen` of it: the same at another place goes on, other labels at the same place do not.
+    """
     timeless = replace(part, fit=replace(part.fit, minutes=0.0))
     recipe = replace(order.recipe, detectors=(), card={}, scope="", claim="", checkpoint_seconds=0.0)
-    return json.dumps(
-        {"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or str(order.data)}, indent=1
-    )
+    return json.dumps({"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or seen}, indent=1)
 
 
-def look_at_data(recipe: Recipe, data: Path, out: Path, *, writes: bool = True) -> Parts:
-    """Load and part the data; write its manifest, print duplicates and the leak audit."""
+def look_at_data(
+    recipe: Recipe, data: Path, out: Path, *, writes: bool = True, claims: Callable[[str], None] = lambda _: None
+) -> Parts:
+    """Load and part the data; write its manifest, print duplicates and the leak audit.
+
+    Args:
+        recipe: what is to be trained.
+        data: as `Order.data`.
+        out: the run's folder.
+        writes: of several processes only the first does.
+        claims: told `training.manifest.seen` before anything but the cache is written; it may refuse the folder.
+    """
     cache = out / "cache"
     try:
         rows = all_rows(recipe, data, cache)
@@ -138,8 +156,9 @@ def look_at_data(recipe: Recipe, data: Path, out: Path, *, writes: bool = True) 
     if not writes:
         return parts
     table = load_manifest(recipe_places(recipe, data, cache), cache, recipe.shape)
-    found = leaks.audit(table)
     splits = manifest.splits_of(table, parts, "held_out" if recipe.kind == "bundle" else "test")
+    claims(manifest.seen(table, splits))
+    found = leaks.audit(table)
     description = manifest.describe(table, splits, found)
     told = ""
     if recipe.kind == "bundle":
