@@ -5,8 +5,8 @@ Parquet files and folders are opened here; an S3 prefix becomes a Parquet file f
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Entry:
         label: 1 = AI-generated.
         source: where it comes from; rows of one source are alike.
         generator: `real`, the generator's name, or `unknown`.
-        part: `training`, `validation` or `test` where the collection is split already, else empty.
+        part: `training`, `validation`, `test` or `held_out` where the collection is split already, else empty.
     """
 
     name: str
@@ -46,16 +46,26 @@ class Entry:
 
 @dataclass(frozen=True)
 class Collection:
-    """Entries in a stable order, the way to their bytes, and a stamp that changes when they do."""
+    """Entries in a stable order, the way to their bytes, and a stamp that changes when they do.
+
+    `left_out` names the files that are no entries, by the reason.
+    """
 
     entries: tuple[Entry, ...]
     read: Callable[[Sequence[int]], Iterator[bytes]]
     stamp: str
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def generator_or_default(generator: str | None, label: int) -> str:
     """Name the generator; a photograph's is `real`, one that nobody named is `unknown`."""
     return generator or ("unknown" if label else "real")
+
+
+def part_said(values: Sequence[Any], otherwise: str) -> str:
+    """Tell the part by what the columns `part` and `split` hold, in any spelling, or else by the file's name."""
+    said = next((str(value).strip() for value in values if value not in {None, ""}), otherwise)
+    return said if said == "held_out" else part_of(said) or ""
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -67,11 +77,11 @@ def _opened(file: Path) -> Any:
     try:
         return pq.ParquetFile(file)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file} is no Parquet file ({error})") from error
+        raise DataError(f"{file} is no Parquet file ({error}); fetch it anew, or delete it from a cache") from error
 
 
 def open_parquet(file: Path) -> Collection:
-    """Open a Parquet file with `image` and `label`, and perhaps `name`, `source`, `generator` and `part`.
+    """Open a Parquet file with `image` and `label`, and perhaps `name`, `source`, `generator`, `part` or `split`.
 
     Hugging Face's `datasets` writes `image` as a struct of bytes and path, and what its labels are called into the
     schema's metadata: a label stands for what it is called there (0 may be FAKE).
@@ -86,18 +96,23 @@ def open_parquet(file: Path) -> Collection:
             f"{file} needs the columns image (bytes) and label (1 = AI-generated); it has {sorted(columns)}"
         )
     _check_holds_bytes(file, opened.schema_arrow.field("image").type)
-    kept = [column for column in ("name", "label", "source", "generator", "part") if column in columns]
-    rows = opened.read(columns=kept).to_pylist()
+    if pa.types.is_nested(opened.schema_arrow.field("label").type):
+        raise DataError(f"{file}: its column label holds {opened.schema_arrow.field('label').type}, not one label each")
+    kept = [column for column in ("name", "label", "source", "generator", "part", "split") if column in columns]
+    try:
+        rows = opened.read(columns=kept).to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}); fetch it anew") from error
     names = _label_names(opened.schema_arrow.metadata or {})
     labels = {value: _label(file, value, names) for value in {row["label"] for row in rows}}
-    source, part = file.stem.split("-")[0], part_of(file.stem) or ""
+    source = file.stem.split("-")[0]
     entries = tuple(
         Entry(
-            name=row.get("name") or f"{file.name}#{index}",
+            name=_text(row.get("name")) or f"{file.name}#{index}",
             label=labels[row["label"]],
-            source=row.get("source") or source,
-            generator=generator_or_default(row.get("generator"), labels[row["label"]]),
-            part=row.get("part") or part,
+            source=_text(row.get("source")) or source,
+            generator=generator_or_default(_text(row.get("generator")), labels[row["label"]]),
+            part=part_said((row.get("part"), row.get("split")), file.stem),
         )
         for index, row in enumerate(rows)
     )
@@ -106,10 +121,17 @@ def open_parquet(file: Path) -> Collection:
     return Collection(entries, lambda chosen: _read_parquet(file, chosen), stamp(listing))
 
 
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 def _check_holds_bytes(file: Path, kind: Any) -> None:
     inside = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
     if not (pa.types.is_binary(inside) or pa.types.is_large_binary(inside)):
-        raise DataError(f"{file}: its column image holds {kind}, not the pictures' bytes")
+        raise DataError(
+            f"{file}: its column image holds {kind}, not the pictures' bytes; put the bytes in, or give a CSV with the "
+            "files' names"
+        )
 
 
 def _label_names(metadata: dict[bytes, bytes]) -> list[str]:
@@ -123,10 +145,17 @@ def _label_names(metadata: dict[bytes, bytes]) -> list[str]:
 
 def _label(file: Path, value: Any, names: Sequence[str]) -> int:
     called = names[value] if isinstance(value, int) and 0 <= value < len(names) else ""
-    label = label_of_value(called or str(value)) if called or not names else None
+    if called or isinstance(value, str):
+        label = label_of_value(called or value)
+    else:
+        # A number above 1 may be any of ten classes: nobody says that they are all AI-generated.
+        label = None if names or value not in {0, 1} else int(value)
     if label is None:
         hint = f", called {called!r}" if called else ""
-        raise DataError(f"{file}: cannot tell the class of label {value!r}{hint}; use 1 = AI-generated")
+        raise DataError(
+            f"{file}: cannot tell the class of label {value!r}{hint}; use 1 = AI-generated and 0 = not, or words such "
+            "as real and fake, and leave rows without a label out"
+        )
     return label
 
 
@@ -154,6 +183,13 @@ def sample(entries: Sequence[Entry], limit: int) -> list[int]:
         count = min(len(indices), max(8, round(limit * len(indices) / len(entries))))
         chosen += [indices[place] for place in np.linspace(0, len(indices) - 1, count).astype(int)]
     return sorted(chosen)
+
+
+def left_out_lines(collection: Collection) -> list[str]:
+    """Say what is no entry of a collection, a line for each reason."""
+    return [
+        f"left out {len(names)} files ({why}), such as {names[0]}" for why, names in sorted(collection.left_out.items())
+    ]
 
 
 def stamp(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from training.collection import DataError, parquet_files
 from training.drawings import KINDS, draw_picture
 from training.generator import generate
 from training.image_folder import open_collection
-from training.pixels import Shape, decoded
+from training.pixels import Shape, decoded, from_cache, write_whole
 from training.shares import content_places, whole_sources
 
 if TYPE_CHECKING:
@@ -124,7 +125,12 @@ def made_pictures(kind: str, count: int, cache: Path) -> Path:
         kind: `drawings` (not AI-generated) or `assay_generator` (our own diffusion model, seeds from 10,000).
         count: how many.
         cache: where the Parquet file is kept.
+
+    Raises:
+        DataError: there is no such kind.
     """
+    if kind not in {"drawings", "assay_generator"}:
+        raise DataError(f"nothing here makes {kind!r}; there are drawings and assay_generator")
     file = cache / f"{kind}-{count}.parquet"
     if file.exists():
         return file
@@ -142,7 +148,7 @@ def made_pictures(kind: str, count: int, cache: Path) -> Path:
         picture.save(buffer, format="JPEG", quality=int(np.random.default_rng((seed, 1)).integers(82, 96)))
         rows.append({"image": buffer.getvalue(), **facts})
     cache.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), file)
+    write_whole(pa.Table.from_pylist(rows), file)
     return file
 
 
@@ -158,9 +164,10 @@ def load_rows(files: Sequence[Path], cache: Path, shape: Shape | None = None) ->
         DataError: a collection cannot be read, or its pictures differ in size and no side is given.
     """
     pixels_file, manifest_file = decoded(files, cache, shape or Shape())
-    facts = pq.read_table(manifest_file, columns=["label", "source", "generator", "sha256", "part"]).to_pydict()
+    columns = ["label", "source", "generator", "sha256", "part"]
+    facts = from_cache(manifest_file, partial(pq.read_table, columns=columns)).to_pydict()
     return Rows(
-        pixels=np.load(pixels_file, mmap_mode="r")[: len(facts["label"])],
+        pixels=from_cache(pixels_file, partial(np.load, mmap_mode="r"))[: len(facts["label"])],
         labels=np.array(facts["label"], dtype=np.int8),
         sources=np.array(facts["source"], dtype=np.str_),
         generators=np.array(facts["generator"], dtype=np.str_),
@@ -171,7 +178,8 @@ def load_rows(files: Sequence[Path], cache: Path, shape: Shape | None = None) ->
 
 def load_manifest(files: Sequence[Path], cache: Path, shape: Shape | None = None) -> pa.Table:
     """Give what is known of each picture, in the order of `load_rows`: `Entry` and `training.picture_facts`."""
-    return pq.read_table(decoded(files, cache, shape or Shape())[1])
+    table: pa.Table = from_cache(decoded(files, cache, shape or Shape())[1], pq.read_table)
+    return table
 
 
 def content_hashes(images: Sequence[bytes]) -> list[str]:

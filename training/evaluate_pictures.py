@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.collection import Collection, DataError
+from training.collection import Collection, DataError, parquet_files
 from training.data import Rows, content_hashes, split
 from training.image_folder import open_collection
 
@@ -105,7 +105,7 @@ def open_pictures(places: Sequence[Path]) -> Pictures:
 
 
 def _files(place: Path) -> list[Path]:
-    return sorted(place.glob("*.parquet")) or [place]
+    return parquet_files(place) or [place]
 
 
 def held_out_of(pictures: Pictures, recipe: Recipe, fitted_without: Sequence[str] = ()) -> Pictures:

@@ -4,17 +4,27 @@ Read as they come from Kaggle and elsewhere: `train/REAL`, `test/FAKE`, `trainin
 below a generator's name; `train.csv` with `file_name` and `label`. Class folders go before tables.
 """
 
+import codecs
 import csv
-from collections.abc import Iterator, Sequence
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from training.class_words import AmbiguousNameError, class_folder, label_of, label_of_value, part_of
 from training.class_words import says_only_class_or_part as says_no_more
-from training.collection import Collection, DataError, Entry, generator_or_default, open_parquet, stamp
+from training.collection import Collection, DataError, Entry, generator_or_default, open_parquet, part_said, stamp
 from worker.log import get_logger
 
 log = get_logger()
-_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"])
+_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
+)
+# Beside pictures, and expected to be none.
+_TEXTS = frozenset(
+    [".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".py", ".parquet"]
+)
 _FILE_COLUMNS = ("file_name", "filename", "image_path", "path", "file", "image", "img")
 # Words before numbers: some sets count the photographs as 1 and say so in a second column only.
 _LABEL_COLUMNS = ("label_str", "class_name", "class", "label", "target", "is_ai", "ai_generated", "generated")
@@ -28,9 +38,9 @@ def open_collection(place: Path) -> Collection:
     """
     if not place.exists():
         raise DataError(f"there is no {place}; --data wants a folder, a Parquet file, a CSV or s3://bucket/prefix")
-    if place.suffix.lower() == ".csv":
-        return open_tables(place.parent, [place])
-    return open_folder(place) if place.is_dir() else open_parquet(place)
+    if place.is_dir():
+        return open_folder(place)
+    return open_tables(place.parent, [place]) if place.suffix.lower() == ".csv" else open_parquet(place)
 
 
 def open_folder(root: Path) -> Collection:
@@ -39,26 +49,46 @@ def open_folder(root: Path) -> Collection:
     Raises:
         DataError: neither tells the classes, or folders name both classes.
     """
-    pictures = [
-        file
-        for file in sorted(root.rglob("*"))
-        if file.suffix.lower() in _SUFFIXES and not any(p.startswith(".") for p in file.relative_to(root).parts)
-    ]
+    pictures, left_out = _listed(root)
     try:
-        entries = [(file, entry) for file in pictures if (entry := entry_of(root, file)) is not None]
+        entries = [(file, entry_of(root, file)) for file in pictures]
     except AmbiguousNameError as error:
         raise DataError(str(error)) from error
-    if entries:
-        if len(entries) < len(pictures):
-            log.warning("pictures_without_class", left_out=len(pictures) - len(entries), below=str(root))
-        return _of_files(entries)
-    tables = sorted(root.glob("*.csv"))
+    found = [(file, entry) for file, entry in entries if entry is not None]
+    if found:
+        left_out["no folder on the way names a class"] = [file for file, entry in entries if entry is None]
+        return _of_files(root, found, left_out)
+    tables = [file for file in sorted(root.glob("*.csv")) if file.is_file()]
     if tables:
         return open_tables(root, tables)
     raise DataError(
         f"{root} has no folders that name the classes (such as real/ and fake/) and no CSV with labels "
         f"({len(pictures)} pictures found)"
     )
+
+
+def _listed(root: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """List the pictures below a folder, and by the reason what else is there and might have been one."""
+    pictures: list[Path] = []
+    left_out: dict[str, list[Path]] = {}
+    for file in sorted(root.rglob("*")):
+        suffix = file.suffix.lower()
+        if any(part.startswith(".") for part in file.relative_to(root).parts):
+            continue
+        if suffix not in _SUFFIXES:
+            if suffix not in _TEXTS and file.is_file():
+                left_out.setdefault("not named as a picture", []).append(file)
+        elif reason := _why_unreadable(file):
+            left_out.setdefault(reason, []).append(file)
+        else:
+            pictures.append(file)
+    return pictures, left_out
+
+
+def _why_unreadable(file: Path) -> str:
+    if file.is_file():
+        return "" if os.access(file, os.R_OK) else "may not be read"
+    return "a folder, not a file" if file.is_dir() else "a link to nothing"
 
 
 def entry_of(root: Path, file: Path) -> Entry | None:
@@ -96,39 +126,77 @@ def open_tables(root: Path, tables: Sequence[Path]) -> Collection:
     missing = [file for file, _ in found if not file.is_file()]
     if missing:
         raise DataError(f"{len(missing)} of {len(found)} files that the CSV names are missing, such as {missing[0]}")
-    return _of_files(found)
+    locked = {file for file, _ in found if _why_unreadable(file)}
+    readable = [pair for pair in found if pair[0] not in locked]
+    return _of_files(root, readable, {"may not be read": sorted(locked)})
 
 
 def _rows_of(root: Path, table: Path) -> Iterator[tuple[Path, Entry]]:
-    with table.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.DictReader(opened)
+    reader = csv.DictReader(io.StringIO(_text_of(table), newline=""))
+    try:
         by_name = {name.strip().lower(): name for name in reader.fieldnames or ()}
         file_column = next((by_name[name] for name in _FILE_COLUMNS if name in by_name), None)
         label_column = next((by_name[name] for name in _LABEL_COLUMNS if name in by_name), None)
         if file_column is None or label_column is None:
             return
-        for row in reader:
-            label = label_of_value(row[label_column])
-            if label is None:
-                raise DataError(f"{table}: cannot tell the class of label {row[label_column]!r}; use 1 = AI-generated")
-            told = {name: row[by_name[name]] for name in ("source", "generator", "part", "split") if name in by_name}
-            yield (
-                root / row[file_column],
-                Entry(
-                    name=row[file_column],
-                    label=label,
-                    source=told.get("source") or root.name,
-                    generator=generator_or_default(told.get("generator"), label),
-                    part=part_of(told.get("part") or told.get("split") or table.stem) or "",
-                ),
-            )
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{table}: line {reader.line_num + 1} cannot be read ({error})") from error
+    for line, row in rows:
+        named, said = row[file_column], row[label_column]
+        if not named or said is None:
+            raise DataError(f"{table}: line {line} has fewer columns than the first, or names no file; mend or drop it")
+        label = label_of_value(said)
+        if label is None:
+            raise DataError(f"{table}: cannot tell the class of label {said!r} (line {line}); use 1 = AI-generated")
+        told = {name: row[by_name[name]] for name in ("source", "generator", "part", "split") if name in by_name}
+        yield (
+            root / named,
+            Entry(
+                name=named,
+                label=label,
+                source=told.get("source") or root.name,
+                generator=generator_or_default(told.get("generator"), label),
+                part=part_said((told.get("part"), told.get("split")), table.stem),
+            ),
+        )
 
 
-def _of_files(found: Sequence[tuple[Path, Entry]]) -> Collection:
+def _text_of(table: Path) -> str:
+    """Read a table as UTF-8, as UTF-16 where its first bytes say so, else as Latin-1, as spreadsheets write them."""
+    try:
+        data = table.read_bytes()
+    except OSError as error:
+        raise DataError(f"{table} cannot be read ({error.strerror})") from error
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    if "\0" in text:
+        raise DataError(f"{table} holds NUL characters, so it is no CSV or in another encoding: save it as UTF-8")
+    return text
+
+
+def _of_files(root: Path, found: Sequence[tuple[Path, Entry]], left_out: Mapping[str, Sequence[Path]]) -> Collection:
     files = [file for file, _ in found]
-    listing = [(entry.name, entry.label, (s := file.stat()).st_size, s.st_mtime_ns) for file, entry in found]
+    listing = [(*astuple(entry), (s := file.stat()).st_size, s.st_mtime_ns) for file, entry in found]
     return Collection(
         tuple(entry for _, entry in found),
-        lambda chosen: (files[index].read_bytes() for index in chosen),
+        lambda chosen: (_bytes_of(files[index]) for index in chosen),
         stamp(listing),
+        {why: tuple(_below(root, file) for file in names) for why, names in left_out.items() if names},
     )
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        # Without bytes it is no sound picture, and is counted among those.
+        log.warning("picture_unreadable", file=str(file), reason=error.strerror)
+        return b""
+
+
+def _below(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)

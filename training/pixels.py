@@ -7,6 +7,7 @@ so changed data is decoded anew.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from training.collection import Collection, DataError, sample, stamp
+from training.collection import Collection, DataError, left_out_lines, sample, stamp
 from training.image_folder import open_collection
 from training.picture_facts import picture_facts
 from worker.cores import cores
@@ -28,14 +29,14 @@ from worker.detectors.views import native_crop, reduced_whole
 from worker.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 _MAX_PIXELS = 200_000_000
 _PICTURES_AT_ONCE = 256
-_FORMAT = 2  # of the cache; older ones have no manifest
+_FORMAT = 3  # of the cache; older ones have parts as they were spelt
 
 
 class MixedSizesError(DataError):
@@ -76,8 +77,10 @@ def decoded(files: Sequence[Path], cache: Path, shape: Shape) -> tuple[Path, Pat
     listing = [_FORMAT, shape.side, shape.squeeze, shape.limit, [collection.stamp for collection in collections]]
     stem = cache / stamp(listing)[:16]
     pixels_file, manifest_file = stem.with_suffix(".npy"), stem.with_suffix(".parquet")
-    if not manifest_file.exists():  # written last
+    if not (manifest_file.exists() and pixels_file.exists()):  # the manifest comes last
         cache.mkdir(parents=True, exist_ok=True)
+        for line in (line for collection in collections for line in left_out_lines(collection)):
+            tqdm.write(line, sys.stderr)
         _decode(collections, shape, pixels_file, manifest_file)
     return pixels_file, manifest_file
 
@@ -100,7 +103,8 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
     chosen = [sample(collection.entries, math.ceil(share * len(collection.entries))) for collection in collections]
     facts: list[dict[str, Any]] = []
     pixels: Any = None  # uint8 (N, H, W, 3), a map of the file once the size is known
-    unreadable = []
+    unreadable: list[str] = []
+    half = pixels_file.with_suffix(".half")
     with (
         ThreadPoolExecutor(cores()) as pool,
         tqdm(total=sum(map(len, chosen)), desc="decode", mininterval=2, file=sys.stderr) as bar,
@@ -109,13 +113,13 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
             entries = [collection.entries[index] for index in indices]
             for entry, found in zip(entries, _mapped(pool, collection.read(indices), shape), strict=True):
                 bar.update()
-                if found is None:
-                    unreadable.append(entry.name)
+                if isinstance(found, str):
+                    unreadable.append(f"{entry.name} ({found})")
                     continue
                 picture, about = found
                 if pixels is None:
                     size = (bar.total, *picture.shape)
-                    pixels = np.lib.format.open_memmap(pixels_file, mode="w+", dtype=np.uint8, shape=size)
+                    pixels = np.lib.format.open_memmap(half, mode="w+", dtype=np.uint8, shape=size)
                 if picture.shape != pixels.shape[1:]:
                     raise MixedSizesError(
                         f"{entry.name} is {picture.shape[1]}x{picture.shape[0]}, those before it are "
@@ -124,11 +128,31 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
                 pixels[len(facts)] = picture
                 facts.append({**vars(entry), **about})
     if pixels is None:
-        raise DataError(f"none of {len(unreadable)} pictures could be read")
+        raise DataError(f"none of {len(unreadable)} pictures could be read" + "".join(f": {n}" for n in unreadable[:1]))
     if unreadable:
         tqdm.write(f"left out {len(unreadable)} files that are no sound pictures, such as {unreadable[0]}", sys.stderr)
     pixels.flush()
-    pq.write_table(pa.Table.from_pylist(facts), manifest_file)
+    os.replace(half, pixels_file)  # noqa: PTH105 (one atomic move)
+    write_whole(pa.Table.from_pylist(facts), manifest_file)
+
+
+def write_whole(table: pa.Table, file: Path) -> None:
+    """Write a Parquet file beside its place and move it there, so that none is ever found half written."""
+    half = file.with_suffix(".tmp")
+    pq.write_table(table, half)
+    os.replace(half, file)  # noqa: PTH105 (one atomic move)
+
+
+def from_cache(file: Path, read: Callable[[Path], Any]) -> Any:
+    """Read a file of the cache.
+
+    Raises:
+        DataError: it is damaged; which one to delete.
+    """
+    try:
+        return read(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file} is damaged ({error}); delete it, and it is made anew") from error
 
 
 def _mapped(pool: ThreadPoolExecutor, pictures: Any, shape: Shape) -> Any:
@@ -142,12 +166,13 @@ def _mapped(pool: ThreadPoolExecutor, pictures: Any, shape: Shape) -> Any:
     yield from pool.map(lambda data: _picture(data, shape), waiting)
 
 
-def _picture(data: bytes, shape: Shape) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
+def _picture(data: bytes, shape: Shape) -> tuple[NDArray[np.uint8], dict[str, Any]] | str:
+    """Give the picture's pixels and facts, or why there are none."""
     try:
-        about = picture_facts(data)
         image: Image.Image = decode(data, max_pixels=_MAX_PIXELS).image
-    except (PermanentError, OSError):
-        return None
+        about = picture_facts(data)
+    except (PermanentError, OSError) as error:
+        return str(error)
     if shape.side is None or image.size == (shape.side, shape.side):
         return np.asarray(image), about
     if shape.squeeze:

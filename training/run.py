@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from training.pretrained import give_weights
-from training.recipe import DetectorRecipe
+from training.recipe import DetectorRecipe, RecipeError
 from training.schedule import AveragedWeights, parameter_groups
 
 if TYPE_CHECKING:
@@ -109,14 +109,18 @@ class Run:
         """Make the best weights seen the averaged ones, if any were kept."""
         self.accelerator.wait_for_everyone()
         if (self.folder / BEST).exists():
-            self.averaged.values = load_file(self.folder / BEST, device=self.device)
+            self.averaged.values = _read(self.folder / BEST, self.device)[0]
 
     def resume(self) -> bool:
-        """Continue from the checkpoint, if there is one; tell whether there was."""
+        """Continue from the checkpoint, if there is one; tell whether there was.
+
+        Raises:
+            RecipeError: it is damaged.
+        """
         file = self.folder / CHECKPOINT
         if not file.exists():
             return False
-        tensors = load_file(file, device=self.device)
+        tensors, header = _read(file, self.device)
         self.detector.network.load_state_dict(_under("network.", tensors))
         self.averaged.values = _under("averaged.", tensors)
         state = self.optimizer.state_dict()
@@ -125,8 +129,6 @@ class Run:
             # AdamW counts on the CPU; a count on the GPU would be waited for in every step.
             state["state"].setdefault(int(index), {})[slot] = value.cpu() if slot == "step" else value
         self.optimizer.load_state_dict(state)
-        with safe_open(file, framework="pt") as opened:
-            header = opened.metadata()
         self.at = Counters(
             step=int(header["step"]),
             seconds=float(header["seconds"]),
@@ -143,6 +145,17 @@ def _write(tensors: dict[str, Tensor], file: Path, header: dict[str, str]) -> No
     half = file.with_suffix(".tmp")
     save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, half, metadata=header)
     os.replace(half, file)  # noqa: PTH105 (one atomic move)
+
+
+def _read(file: Path, device: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = opened.metadata() or {}
+        return load_file(file, device=device), header
+    except (OSError, SafetensorError) as error:
+        raise RecipeError(
+            f"{file} is damaged ({error}); delete {file.parent}, and its detector is fitted anew"
+        ) from error
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

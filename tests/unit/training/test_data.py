@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from training.collection import DataError, Entry, open_parquet, sample
-from training.data import all_rows, load_manifest, load_rows, recipe_places
+from training.data import all_rows, load_manifest, load_rows, made_pictures, recipe_places
 from training.pixels import Shape
 from training.recipe import Recipe
 
@@ -97,6 +97,53 @@ def test_labels_are_words_or_numbers_and_others_are_told(tmp_path: Path, picture
         open_parquet(hugging_face(file, images, [0, 1], ["real", "cat"]))
     with pytest.raises(DataError, match="cannot tell the class of label 2"):
         open_parquet(hugging_face(file, images, [0, 2], ["real", "fake"]))
+
+
+@pytest.mark.parametrize("value", [None, -1, 2, 0.4, float("nan"), "perhaps"])
+def test_a_label_that_is_no_class_is_told_and_never_taken_for_one(
+    tmp_path: Path, picture: Picture, value: object
+) -> None:
+    others = ["real", "fake"] if isinstance(value, str) else [0, 1]
+    table = pa.table({"image": [picture(0), picture(1), picture(2)], "label": [*others, value]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"cannot tell the class of label .*1 = AI-generated and 0 = not"):
+        open_parquet(tmp_path / "x.parquet")
+
+
+def test_numbers_are_names_too_and_parts_are_read_in_any_spelling(tmp_path: Path, picture: Picture) -> None:
+    images = [picture(seed) for seed in range(6)]
+    said = ["Test", "val", "TRAIN", "held_out", None, "fold 3"]
+    file = parquet(tmp_path / "x-test.parquet", images, name=range(6), source=[0, 1] * 3, split=said)
+    found = open_parquet(file).entries
+    assert [entry.part for entry in found] == ["test", "validation", "training", "held_out", "test", ""]
+    assert [(entry.name, entry.source) for entry in found[:2]] == [("0", "0"), ("1", "1")]
+    assert load_rows([file], tmp_path / "c").sources.tolist() == ["0", "1"] * 3
+    again = parquet(tmp_path / "y.parquet", images[:2], part=["Testing", ""], split=["train", "train"])
+    assert [entry.part for entry in open_parquet(again).entries] == ["test", "training"]
+
+
+@pytest.mark.parametrize("which", ["*.npy", "*.parquet"])
+def test_a_damaged_cache_names_the_file_to_delete_and_is_made_anew_without_it(
+    tmp_path: Path, picture: Picture, which: str
+) -> None:
+    file = parquet(tmp_path / "x.parquet", [picture(0), picture(1)])
+    before = load_rows([file], tmp_path / "c").pixels.copy()
+    (cut,) = (tmp_path / "c").glob(which)
+    cut.write_bytes(cut.read_bytes()[:200])
+    with pytest.raises(DataError, match=rf"{cut.name} is damaged .*; delete it"):
+        load_rows([file], tmp_path / "c")
+    cut.unlink()
+    assert np.array_equal(load_rows([file], tmp_path / "c").pixels, before)
+
+
+def test_nothing_is_made_of_a_kind_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing here makes 'drawing'; there are drawings"):
+        made_pictures("drawing", 1, tmp_path)
+
+
+def test_data_in_which_nothing_decodes_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none of 2 pictures could be read: x.parquet#0 \(not a JPEG"):
+        load_rows([parquet(tmp_path / "x.parquet", [b"text", b"more"])], tmp_path / "c")
 
 
 def test_pictures_that_are_not_in_the_file_are_told_or_left_out(

@@ -1,11 +1,12 @@
 """Trees and tables as people download them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from training.collection import DataError
+from training.collection import DataError, left_out_lines
 from training.image_folder import open_collection
 
 Tree = Callable[..., Path]
@@ -72,6 +73,63 @@ def test_the_stamp_changes_with_a_file(tree: Tree) -> None:
     assert before == open_collection(root).stamp
     (root / "real/a.jpg").write_bytes(b"other")
     assert before != open_collection(root).stamp
+
+
+@pytest.mark.parametrize("row", ["x/a.jpg,1,test,s", "x/a.jpg,1,train,t"])
+def test_the_stamp_changes_with_what_a_table_says_of_a_file(tree: Tree, row: str) -> None:
+    root = tree("x/a.jpg")
+    (root / "all.csv").write_text("path,label,split,source\nx/a.jpg,1,train,s\n")
+    before = open_collection(root).stamp
+    (root / "all.csv").write_text(f"path,label,split,source\n{row}\n")
+    assert before != open_collection(root).stamp
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_table_is_read_as_spreadsheets_write_it(tree: Tree, encoding: str) -> None:
+    root = tree("x/a.jpg")
+    (root / "all.csv").write_bytes("path,label,source\r\nx/a.jpg,1,Müller\r\n".encode(encoding))
+    assert seen(root) == {"x/a.jpg": (1, "Müller", "unknown", "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path,label\nx/a.jpg\n", "line 2 has fewer columns"),
+        ("path,label\n,1\n", "line 2 has fewer columns than the first, or names no file"),
+        ("path,label\nx/a.jpg,1\0\n", "NUL"),
+        (f"path,label,caption\nx/a.jpg,1,{'c' * 140_000}\n", "line 2 cannot be read.*field larger"),
+    ],
+)
+def test_a_table_that_is_damaged_is_told_by_line(tree: Tree, text: str, told: str) -> None:
+    root = tree("x/a.jpg")
+    (root / "all.csv").write_text(text)
+    with pytest.raises(DataError, match=told):
+        open_collection(root)
+
+
+def test_what_might_have_been_a_picture_and_is_none_is_counted_with_the_reason(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("real/a.jpg", "fake/b.jfif", "fake/locked.jpg", "fake/c.jp2", "loose.png", "real/.hidden", "notes.txt")
+    (root / "real" / "album.png").mkdir()
+    (root / "fake" / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    monkeypatch.setattr(os, "access", lambda file, _: "locked" not in str(file))
+    found = open_collection(root)
+    assert [entry.name for entry in found.entries] == ["fake/b.jfif", "real/a.jpg"]
+    assert found.left_out == {
+        "not named as a picture": ("fake/c.jp2",),
+        "a folder, not a file": ("real/album.png",),
+        "a link to nothing": ("fake/gone.jpg",),
+        "may not be read": ("fake/locked.jpg",),
+        "no folder on the way names a class": ("loose.png",),
+    }
+    assert "left out 1 files (a link to nothing), such as fake/gone.jpg" in left_out_lines(found)
+
+
+def test_a_file_that_is_gone_or_locked_by_the_time_it_is_read_has_no_bytes(tree: Tree) -> None:
+    found = open_collection(root := tree("real/a.jpg", "fake/b.jpg"))
+    (root / "fake/b.jpg").unlink()
+    assert [len(data) > 0 for data in found.read([0, 1])] == [False, True]
 
 
 def test_hidden_files_are_no_pictures(tree: Tree) -> None:

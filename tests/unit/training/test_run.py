@@ -26,3 +26,15 @@ def test_a_detector_that_cannot_be_built_is_told_before_any_data_is_read(tmp_pat
     with pytest.raises(RecipeError, match="detector clip cannot be built"):
         train(Order(recipe, tmp_path / "nowhere", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "best.safetensors"])
+def test_a_cut_off_checkpoint_says_what_to_delete(tmp_path: Path, name: str) -> None:
+    small = ["architecture.tower.width=32", "architecture.tower.layers=1", "architecture.taps=[0]"]
+    (part, *_) = [part for part in load_recipe("cifake", small).detectors if part.name == "clip"]
+    run = Run(part, tmp_path, "cpu")
+    run.save()
+    run.save_best()
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:500])
+    with pytest.raises(RecipeError, match=rf"{name} is damaged .*delete .* is fitted anew"):
+        run.take_best() if run.resume() else None
