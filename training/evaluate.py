@@ -20,7 +20,17 @@ import torch
 from training.collection import DataError
 from training.evaluate_changes import robustness
 from training.evaluate_curves import curves
-from training.evaluate_pictures import Pictures, fingerprint, held_out_of, open_pictures, some, without
+from training.evaluate_pictures import (
+    Pictures,
+    fingerprint,
+    held_out_of,
+    in_words,
+    most_wrong,
+    not_read,
+    open_pictures,
+    some,
+    without,
+)
 from training.evaluate_scores import judge_pictures
 from training.metrics import add_ranking_against_negatives, by_group, intervals, measure, worst_of
 from training.negatives import by_kind
@@ -39,7 +49,6 @@ if TYPE_CHECKING:
     from worker.calibration import CalibrationFigures, Thresholds
 
 ROBUSTNESS_IMAGES = 1000
-_WRONG = 24
 _TOLD = (
     ("accuracy", "accuracy"),
     ("auroc", "auroc"),
@@ -91,9 +100,16 @@ def evaluate(
 
     Returns:
         The report, plain JSON values: `summarise`, and `data`, `robustness`, `curves` and `most_wrong`.
+
+    Raises:
+        DataError: none of them is a sound picture.
     """
     policy = policy or Policy()
     judged = judge_pictures(bundle, pictures)
+    if not len(judged.rows):
+        raise DataError(
+            f"none of {len(pictures)} pictures can be decoded, such as {pictures.names[0]}; are they pictures?"
+        )
     sound = pictures.take(judged.rows)
     probabilities = shifted(judged.probabilities, policy)
     report = summarise(bundle, sound, probabilities, policy, judged=judged)
@@ -106,7 +122,11 @@ def evaluate(
         "parts": {
             str(part): int(count) for part, count in zip(*np.unique(sound.parts, return_counts=True), strict=True)
         },
-        "left_out": {"undecodable": len(unsound), "examples": pictures.names[unsound][:5].tolist()},
+        "left_out": {
+            "undecodable": len(unsound),
+            "examples": pictures.names[unsound][:5].tolist(),
+            "not_read": not_read(pictures.collections),
+        },
     }
     if robustness_images:
         report["robustness"] = robustness(
@@ -187,26 +207,6 @@ def _accused_here(
     return {"negatives": negatives, "accused": errors, "rate_at_most": bound}
 
 
-def most_wrong(pictures: Pictures, probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Name the pictures on the wrong side of one half, the farthest first, half of them of each class."""
-    off = np.abs(probabilities - pictures.labels)
-    worst = []
-    for label in (0, 1):
-        of_class = np.flatnonzero((pictures.labels == label) & (off > 0.5))  # noqa: PLR2004 (one half)
-        worst += of_class[np.argsort(-off[of_class], kind="stable")][: _WRONG // 2].tolist()
-    return [
-        {
-            "name": str(pictures.names[index]),
-            "sha256": str(pictures.hashes[index]),
-            "label": int(pictures.labels[index]),
-            "probability": float(probabilities[index]),
-            "source": str(pictures.sources[index]),
-            "generator": str(pictures.generators[index]),
-        }
-        for index in worst
-    ]
-
-
 def find_bundle(name_or_path: str) -> Path:
     """Take a shipped bundle's name, or a folder."""
     path = Path(name_or_path)
@@ -249,7 +249,9 @@ def chosen_pictures(
 def as_text(report: dict[str, Any]) -> str:
     """Lay the report out for people, in a few lines."""
     overall, found = report["overall"], report["intervals_95"]
-    lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}"]
+    lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}", *in_words(report["data"]["left_out"])]
+    if overall["auroc"] is None:
+        lines.append("auroc      none: the images are all of one class; it needs both")
     for name, key in _TOLD:
         if overall[key] is not None:
             low, high = found.get(key, (overall[key], overall[key]))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from training.recipe import Recipe
 
+_WRONG = 24
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -104,6 +106,25 @@ def open_pictures(places: Sequence[Path]) -> Pictures:
     )
 
 
+def not_read(collections: Sequence[Collection]) -> dict[str, dict[str, Any]]:
+    """Tell what beside the pictures was not read: by the reason, how many `files` and an `example`."""
+    found: dict[str, dict[str, Any]] = {}
+    for why, names in (item for collection in collections for item in sorted(collection.left_out.items())):
+        found.setdefault(why, {"files": 0, "example": names[0]})["files"] += len(names)
+    return found
+
+
+def in_words(left_out: dict[str, Any]) -> list[str]:
+    """Say what a report's `data.left_out` counts, a line for each reason."""
+    lines = []
+    if left_out["undecodable"]:
+        example = left_out["examples"][0]
+        lines.append(f"left out   {left_out['undecodable']} that are no sound pictures, such as {example}")
+    for why, found in left_out.get("not_read", {}).items():
+        lines.append(f"left out   {found['files']} files ({why}), such as {found['example']}")
+    return lines
+
+
 def _files(place: Path) -> list[Path]:
     return parquet_files(place) or [place]
 
@@ -150,3 +171,23 @@ def some(pictures: Pictures, count: int) -> Pictures:
     order = np.lexsort((np.arange(len(pictures)), pictures.labels, pictures.sources))
     steps = np.linspace(0, len(pictures) - 1, count).round().astype(np.int64)
     return pictures.take(np.sort(order[np.unique(steps)]))
+
+
+def most_wrong(pictures: Pictures, probabilities: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Name the pictures on the wrong side of one half, the farthest first, half of them of each class."""
+    off = np.abs(probabilities - pictures.labels)
+    worst = []
+    for label in (0, 1):
+        of_class = np.flatnonzero((pictures.labels == label) & (off > 0.5))  # noqa: PLR2004 (one half)
+        worst += of_class[np.argsort(-off[of_class], kind="stable")][: _WRONG // 2].tolist()
+    return [
+        {
+            "name": str(pictures.names[index]),
+            "sha256": str(pictures.hashes[index]),
+            "label": int(pictures.labels[index]),
+            "probability": float(probabilities[index]),
+            "source": str(pictures.sources[index]),
+            "generator": str(pictures.generators[index]),
+        }
+        for index in worst
+    ]

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from training.collection import DataError
 from training.evaluate import as_text, evaluate
 from training.evaluate_pictures import Pictures, open_pictures
 from training.export import SHIPPED
@@ -63,6 +65,21 @@ def test_what_is_cut_at_one_half_is_not_called_as_verdicts_are(evaluated: tuple[
     matrix = page[page.index("Confusion, cut at one half") : page.index("Verdicts, which are more careful")]
     assert not re.search(r"accused|found|cleared|verdict", matrix)
     assert "found at 1" not in page
+
+
+def test_what_was_left_out_and_what_cannot_be_given_is_told_in_text(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "real"
+    folder.mkdir(parents=True)
+    (folder / "cut.png").write_bytes(b"text")
+    (folder / "odd.jp2").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"none of 1 pictures can be decoded, such as real/cut\.png"):
+        evaluate(load_bundle(SHIPPED / "cifake"), open_pictures([folder.parent]), robustness_images=0)
+    Image.new("RGB", (32, 32)).save(folder / "a.png")
+    report = evaluate(load_bundle(SHIPPED / "cifake"), open_pictures([folder.parent]), robustness_images=0)
+    said = as_text(report)
+    assert "left out   1 that are no sound pictures, such as real/cut.png\n" in said
+    assert "left out   1 files (not named as a picture), such as real/odd.jp2\n" in said
+    assert "auroc      none: the images are all of one class" in said
 
 
 def test_the_pixels_of_tiny_pictures_are_shown_as_they_are(evaluated: tuple[dict[str, Any], str]) -> None:
