@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 _TIMM_WEIGHTS = "model.safetensors"
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 _LOGITS = (1, 2)
+# What the libraries, and we ourselves, raise on configurations and weights that are odd or damaged.
+_CANNOT_OPEN = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    SafetensorError,
+)
 
 
 class NetworkError(AssayError):
@@ -51,12 +62,16 @@ def open_convnext(place: str, *, crops: int, head: Path | None) -> DetectorPart:
         NetworkError: it cannot be loaded without pickle, or is none that timm knows.
     """
     try:
-        body = _timm(place)
-    except (RuntimeError, OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        return _convnext(place, crops, head)
+    except _CANNOT_OPEN as error:
         raise NetworkError(
             f"timm cannot load {place} ({error}); give a folder with config.json and {_TIMM_WEIGHTS}, a timm name, or "
             "be online for a hub id"
         ) from error
+
+
+def _convnext(place: str, crops: int, head: Path | None) -> DetectorPart:
+    body = _timm(place)
     own = head is None and getattr(body, "num_classes", 0) in _LOGITS
     data = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     _, height, width = data["input_size"]
@@ -119,12 +134,16 @@ def open_clip_tower(place: str, *, head: Path | None) -> DetectorPart:
         NetworkError: it cannot be loaded without pickle, or is none that open_clip knows.
     """
     try:
-        config, both = _open_clip(place)
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return _clip_tower(place, head)
+    except _CANNOT_OPEN as error:
         raise NetworkError(
             f"open_clip cannot load {place} ({error}); give a folder with open_clip_config.json and "
             f"{_OPEN_CLIP_WEIGHTS[0]}, MODEL/TAG, or be online for a hub id"
         ) from error
+
+
+def _clip_tower(place: str, head: Path | None) -> DetectorPart:
+    config, both = _open_clip(place)
     pixels = open_clip.get_model_preprocess_cfg(both)
     size = pixels["size"] if isinstance(pixels["size"], int) else pixels["size"][0]
     architecture = WrappedArchitecture(

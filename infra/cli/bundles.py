@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.bundles_build import build, refuse_if_there
-from infra.cli.bundles_card import as_text
+from infra.cli.bundles_card import as_text, probe_told, read_card
 from infra.cli.bundles_held_out import held_out
 from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, of_release, refuse_foreign
 from infra.cli.environment import load_settings
@@ -56,7 +56,7 @@ def list_(json_: _Json = False) -> None:
 def show(bundle: _Bundle, json_: _Json = False) -> None:
     """Show a bundle's card: what it was made of, how it measures, what is certified, where it is weak."""
     with folder_of(bundle) as folder:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        card = read_card(folder)
     print(json.dumps(card) if json_ else as_text(card), end="\n" if json_ else "")
 
 
@@ -73,13 +73,14 @@ def verify(
             parts = _read(folder)
             loaded = Loaded(parts)
         loaded.warm_up(1)
-        told, now = parts.card.get("probe"), probe(loaded)
-        if told and abs(float(told["probability"]) - now["probability"]) > _PROBE_TOLERANCE:
+        told, now = probe_told(parts.card), probe(loaded)["probability"]
+        if told is not None and abs(told - now) > _PROBE_TOLERANCE:
             raise AssayError(
-                f"{loaded.version} gives the probe {now['probability']:.4f}, its card says {told['probability']:.4f}: "
-                "this release prepares or scores images differently"
+                f"{loaded.version} gives the probe {now:.4f}, its card says {told:.4f}: this release prepares or "
+                "scores images differently"
             )
-        print(f"{loaded.version}  whole  sha256 {parts.digest()}" + ("" if told else "  (its card has no probe)"))
+        note = "  (its card has no probe)" if told is None else ""
+        print(f"{loaded.version}  whole  sha256 {parts.digest()}{note}")
 
 
 @app.command()

@@ -1,7 +1,11 @@
 """A bundle's card as lines for people: all that it says in words, and the figures that decide."""
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from worker.errors import AssayError
 
 _LEADING = (
     "images",
@@ -15,11 +19,53 @@ _LEADING = (
 )
 _WORST_SHOWN, _LEAST_SHOWN, _SOURCES_SHOWN = 5, 20, 40
 _LABEL = 14
+_MEND = "fetch or export the bundle again"
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read a bundle's card.
+
+    Raises:
+        AssayError: there is none, or it is damaged.
+    """
+    file = folder / "card.json"
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise AssayError(f"{file} does not exist; {_MEND}") from error
+    except (OSError, ValueError) as error:
+        raise AssayError(f"{file} cannot be read ({error}); {_MEND}") from error
+    if not isinstance(card, dict):
+        raise AssayError(f"{file} holds no JSON object; {_MEND}")
+    return card
+
+
+def probe_told(card: Mapping[str, Any]) -> float | None:
+    """Give the probability that a card tells for the probe; None where it tells nothing of one.
+
+    Raises:
+        AssayError: what it tells is no probability.
+    """
+    told = card.get("probe")
+    if told is None:
+        return None
+    found = told.get("probability") if isinstance(told, dict) else told
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0.0 <= found <= 1.0:
+        raise AssayError(f"the card's probe tells no probability ({found!r}); {_MEND}")
+    return float(found)
 
 
 def as_text(card: Mapping[str, Any]) -> str:
-    """Lay a card out for people: its words, what it was made of, the leading measures, certificate and weaknesses."""
-    return "\n".join([*_words(card), *_made_of(card), *_held_out(card), *_weak(card), *_evaluations(card)]) + "\n"
+    """Lay a card out for people: its words, what it was made of, the leading measures, certificate and weaknesses.
+
+    Raises:
+        AssayError: the card lacks figures that belong together, or holds something else in their place.
+    """
+    try:
+        lines = [*_words(card), *_made_of(card), *_held_out(card), *_weak(card), *_evaluations(card)]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise AssayError(f"the card is damaged ({error!r}); {_MEND}") from error
+    return "\n".join(lines) + "\n"
 
 
 def _line(label: str, said: object) -> str:

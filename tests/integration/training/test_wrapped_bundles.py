@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from infra.cli.bundles import app
+from training.export_networks import NetworkError, open_clip_tower, open_convnext
 from worker.detectors.bundle import load_bundle
 from worker.errors import AssayError
 
@@ -104,6 +105,34 @@ def test_a_folder_with_pickles_alone_is_refused(timm_folder: Path, labelled: Pat
     assert isinstance(result.exception, AssayError)
     assert "pickles may run code" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"model_args": {"no_such_argument": 1}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "mean": 0.5, "std": [0.5] * 3}},
+        {"pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5], "std": [0.5]}},
+        {"pretrained_cfg": {"input_size": 64}},
+        {"architecture": "no_such_network"},
+        {"num_classes": "two"},
+    ],
+)
+def test_an_odd_configuration_is_told_in_one_line(timm_folder: Path, tmp_path: Path, odd: dict[str, object]) -> None:
+    folder = Path(shutil.copytree(timm_folder, tmp_path / "odd"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **odd}))
+    with pytest.raises(NetworkError, match=r"timm cannot load .*odd .*give a folder with config\.json"):
+        open_convnext(str(folder), crops=0, head=None)
+
+
+@pytest.mark.parametrize("pixels", [{"mean": "grey"}, {"mean": [0.5], "std": [0.5]}])
+def test_an_odd_tower_is_told_in_one_line(clip_folder: Path, tmp_path: Path, pixels: dict[str, object]) -> None:
+    folder = Path(shutil.copytree(clip_folder, tmp_path / "odd"))
+    config = {"model_cfg": _TOWER, "preprocess_cfg": {"std": [0.5] * 3, **pixels}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(NetworkError, match=r"open_clip cannot load .*odd .*give a folder with open_clip_config\.json"):
+        open_clip_tower(str(folder), head=None)
 
 
 def test_a_name_whose_weights_are_a_pickle_alone_is_refused_before_anything_is_fetched(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.cli.bundles_card import as_text
+from infra.cli.bundles_card import as_text, probe_told, read_card
+from worker.errors import AssayError
 
 
 def kind(accused: int, images: int, worst: str) -> dict[str, Any]:
@@ -92,3 +93,44 @@ def test_cards_that_ship_are_told_with_the_weaknesses_of_their_evaluations(repos
 
 def test_a_card_that_says_next_to_nothing_is_told() -> None:
     assert as_text({"bundle": "tiny"}) == "bundle        tiny\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "does not exist"), ("{", "cannot be read"), ("[1]", "no JSON object"), ("\xff", "read")]
+)
+def test_a_card_that_is_missing_or_damaged_says_what_to_do(tmp_path: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        (tmp_path / "card.json").write_text(text, encoding="latin-1")
+    with pytest.raises(AssayError, match=f"{told}.*; fetch or export the bundle again"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"detectors": {"clip": {"weights": 3}}},
+        {"detectors": ["clip"]},
+        {"held_out": {"images": 3}, "intervals_95": {"images": 3}},
+        {"negatives": {"photographs": {}}},
+        {"certificate": {"holds": True}},
+        {"evaluations": [{"data": "x"}]},
+        {"known_weaknesses": None},
+    ],
+)
+def test_a_card_that_lacks_figures_is_told_in_one_line(changes: dict[str, Any]) -> None:
+    with pytest.raises(AssayError, match=r"the card is damaged .*; fetch or export the bundle again"):
+        as_text({**CARD, **changes})
+
+
+@pytest.mark.parametrize("probe", ["0.5", "text", {}, {"probability": None}, {"probability": float("nan")}, [0.5]])
+def test_a_probe_that_tells_no_probability_is_refused(probe: object) -> None:
+    with pytest.raises(AssayError, match="probe tells no probability"):
+        probe_told({"probe": probe})
+
+
+def test_a_card_without_a_probe_has_none_to_compare() -> None:
+    assert (probe_told({}), probe_told({"probe": None}), probe_told({"probe": {"probability": 0.25}})) == (
+        None,
+        None,
+        0.25,
+    )
