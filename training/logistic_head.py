@@ -19,6 +19,7 @@ from tqdm import tqdm
 from training.augment import AUGMENTATIONS
 from training.recipe import RecipeError
 from training.schedule import AveragedWeights, sampling_weights
+from training.shares import HEAD_FOLDS
 from worker.detectors.clip import ClipNetwork
 from worker.detectors.detector import normalise
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from training.run import Run
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_FOLDS = 5
 
 
 def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
@@ -58,12 +58,12 @@ def _fit(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> None:
     features = cached_features(run, network, recipe, rows)  # (draws·N, F)
     draws = run.fit.draws
     labels, weights = np.tile(rows.labels, draws), np.tile(sampling_weights(rows, recipe.emphasis), draws)
-    groups = np.tile(rows.sources if len(np.unique(rows.sources)) > _FOLDS else rows.hashes, draws)
+    groups = np.tile(rows.sources if len(np.unique(rows.sources)) > HEAD_FOLDS else rows.hashes, draws)
     search = GridSearchCV(
         LogisticRegression(max_iter=2000),
         {"C": [strength * len(labels) for strength in _STRENGTHS]},
         scoring="roc_auc",
-        cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=recipe.seed),
+        cv=StratifiedGroupKFold(HEAD_FOLDS, shuffle=True, random_state=recipe.seed),
     ).fit(features, labels, groups=groups, sample_weight=weights * len(weights))
     found = search.best_estimator_
     linear = {"weight": torch.from_numpy(found.coef_), "bias": torch.from_numpy(found.intercept_)}

@@ -14,7 +14,7 @@ import numpy as np
 from training.collection import DataError
 from training.data import Rows, gate_rows, split
 from training.fusion import by_source_or_content, parted
-from training.shares import SOURCES_NEEDED, content_places, whole_sources
+from training.shares import HEAD_FOLDS, SOURCES_NEEDED, content_places, whole_sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,8 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
     """Part all rows as the recipe says.
 
     Raises:
-        DataError: a side would lack a class, there are too few sources to part by, or too few rows to calibrate on.
+        DataError: a side would lack a class, there are too few sources to part by, or too few rows to calibrate on, to
+            measure on or to fit on.
     """
     if recipe.kind == "bundle":
         looked_at = rows.take(np.flatnonzero(rows.parts != "test"))
@@ -91,9 +92,18 @@ def _check(parts: Parts, recipe: Recipe) -> None:
     for name, rows in vars(parts).items():
         if name == "gate":
             continue  # it says itself what it lacks
+        if name == "test" and recipe.kind == "classifier" and not len(rows):
+            raise DataError("nothing is left to measure the classifiers on: --set test_share=0.1, or a part `test`")
         if len(np.unique(rows.labels)) < 2 and (len(rows) or name == "training"):  # noqa: PLR2004 (two classes)
             found = "nothing" if not len(rows) else f"only label {rows.labels[0]}"
             called = "held-out" if name == "test" and recipe.kind == "bundle" else name
             raise DataError(
                 f"the {called} rows hold {found}; both classes are needed: check the folders' names and the split"
+            )
+    if any(part.fit.head == "logistic" for part in recipe.detectors):
+        fewest = min(len(np.unique(parts.training.hashes[parts.training.labels == label])) for label in (0, 1))
+        if fewest < HEAD_FOLDS:
+            raise DataError(
+                f"of one class there are only {fewest} different pictures to train on; head = logistic wants at least "
+                f"{HEAD_FOLDS}: give more pictures, or hold out less"
             )

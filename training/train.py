@@ -31,6 +31,7 @@ from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, sm
 from training.run import Run
 from training.run_folder import alone_in, claim
 from training.warm_start import begin_from
+from worker.errors import AssayError
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -207,17 +208,20 @@ def main() -> None:
     parser.add_argument("--device", help="a torch device; a GPU where there is one")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    order = order_of(
-        arguments.recipe,
-        arguments.data,
-        arguments.out,
-        changes=arguments.set,
-        smoke_run=arguments.smoke,
-        minutes=arguments.minutes,
-        device=arguments.device,
-        only=arguments.detector,
-    )
-    result = train(order)
+    try:
+        order = order_of(
+            arguments.recipe,
+            arguments.data,
+            arguments.out,
+            changes=arguments.set,
+            smoke_run=arguments.smoke,
+            minutes=arguments.minutes,
+            device=arguments.device,
+            only=arguments.detector,
+        )
+        result = train(order)
+    except AssayError as error:
+        sys.exit(f"training: {error}")
     print(result.get("bundle") or (judge.as_text(result) if "networks" in result else result["out"]))  # noqa: T201
 
 

@@ -12,7 +12,7 @@ from training import manifest
 from training.collection import DataError
 from training.data import Rows, held_out_note, held_out_sources
 from training.parts import Parts, parts_of
-from training.recipe import Recipe
+from training.recipe import Recipe, load_recipe
 
 BUNDLE = Recipe(name="x", seed=0, augmentation="light", files=(), detectors=(), held_out_share=0.3)
 CLASSIFIER = replace(BUNDLE, kind="classifier", held_out_share=0.0, validation_share=0.2, test_share=0.1)
@@ -108,6 +108,21 @@ def test_a_source_with_a_held_out_part_of_its_own_is_not_held_out_whole() -> Non
 def test_held_out_rows_that_no_fusion_can_be_fitted_on_are_told_before_training(share: float) -> None:
     with pytest.raises(DataError, match=r"held-out images cannot be parted.*larger held_out_share"):
         parts_of(rows(), replace(BUNDLE, held_out_share=share))
+
+
+def test_classifiers_without_a_picture_to_measure_on_are_told_before_training() -> None:
+    with pytest.raises(DataError, match="nothing is left to measure the classifiers on: --set test_share"):
+        parts_of(rows(), replace(CLASSIFIER, test_share=0.0))
+
+
+def test_too_few_pictures_for_a_logistic_head_are_told_before_training() -> None:
+    recipe = load_recipe("clip-pe-l14")
+    assert any(part.fit.head == "logistic" for part in recipe.detectors)
+    shared = replace(BUNDLE, held_out_share=0.5, detectors=recipe.detectors)
+    few = rows().take(np.arange(12))
+    assert parts_of(few, replace(shared, detectors=()))
+    with pytest.raises(DataError, match="only 2 different pictures to train on; head = logistic wants at least 5"):
+        parts_of(few, shared)
 
 
 def test_a_bundles_run_never_sees_a_test_part() -> None:
