@@ -54,8 +54,9 @@ class Calibrated:
         left_out: each image once, judged without its group: honest measures.
         threshold_probabilities: (N,), from a fusion fitted without the image's group and the calibration that ships, so
             that thresholds lie on the scale that verdicts are given on.
-        auroc_by_inputs: what each choice of inputs to the fusion gave on groups left out, the best first; the first was
-            taken.
+        auroc_by_inputs: how well each choice of inputs to the fusion ordered groups left out, the best first; the first
+            was taken. Over pairs of images that the same fit judged: fits differ in their intercepts, which would
+            count as disorder, more so for the richer choice.
     """
 
     fusion: Fusion
@@ -94,7 +95,7 @@ def calibrate(measured: Measured) -> Calibrated:
         name: tuple(_judge_left_out(chosen, *part, inner) for part, inner in zip(parts, within, strict=True))
         for name, chosen in choices.items()
     }
-    aurocs = {name: float(roc_auc_score(measured.labels, _in_order(judged))) for name, judged in left_out.items()}
+    aurocs = {name: order_within(measured.labels, judged) for name, judged in left_out.items()}
     best = max(aurocs, key=lambda name: aurocs[name])
     fused = out_of_fold(choices[best], parts)
     calibrations = {
@@ -133,6 +134,13 @@ def figures_of(measured: Measured, probabilities: Floats, scope: str) -> Calibra
     negatives, positives = measured.labels == 0, measured.labels == 1
     sources = measured.groups[negatives].tolist() if measured.by_source else ()
     return CalibrationFigures.of(probabilities[negatives].tolist(), probabilities[positives].tolist(), scope, sources)
+
+
+def order_within(labels: Labels, parts: Sequence[LeftOut]) -> float:
+    """Give the share of pairs, of both classes and judged by the same fit, that are in the right order."""
+    aurocs = [float(roc_auc_score(labels[part.rows], part.probabilities)) for part in parts]
+    pairs = [int((labels[part.rows] == 1).sum()) * int((labels[part.rows] == 0).sum()) for part in parts]
+    return float(np.average(aurocs, weights=pairs))
 
 
 def _in_order(parts: Sequence[LeftOut]) -> Floats:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.calibrate import accused_when_left_out, calibrate, fit_calibration
+from training.calibrate import LeftOut, accused_when_left_out, calibrate, fit_calibration, order_within
 from training.fusion import Measured, fit_fusion, folds
 from worker.calibration import CalibrationFigures, Thresholds
 
@@ -112,11 +112,21 @@ def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
     assert found.auroc_by_inputs.keys() >= {"clip", "convnext", "clip + quality", "convnext + quality"}
 
 
+def test_fits_that_differ_in_their_intercept_alone_order_images_as_well_as_one_fit() -> None:
+    labels = np.array([0, 1, 0, 1, 0, 0, 1], dtype=np.int8)
+    nothing = CalibrationFigures.of([], [], "")
+    low = LeftOut(np.array([0, 1]), np.array([0.1, 0.2]), nothing)
+    high = LeftOut(np.array([2, 3]), np.array([0.8, 0.9]), nothing)  # above the other fit's, right within itself
+    assert order_within(labels, [low, high]) == 1.0
+    mixed = LeftOut(np.array([4, 5, 6]), np.array([0.4, 0.6, 0.5]), nothing)  # one pair of two is right
+    assert order_within(labels, [low, high, mixed]) == 0.75  # of four pairs three
+
+
 def test_a_detector_that_only_misleads_is_left_out() -> None:
     data = measured()
     data.logits[:, 0] = np.where(np.isin(data.groups, ["source 2", "source 6"]), 9.0, -9.0) * (data.labels * 2.0 - 1.0)
     found = calibrate(data)
-    assert next(iter(found.auroc_by_inputs)) == "convnext"
+    assert found.auroc_by_inputs["convnext"] == max(found.auroc_by_inputs.values())
     assert found.fusion.weights["clip"] == 0.0 < found.fusion.weights["convnext"]
 
 
