@@ -59,6 +59,8 @@ def _facts(
             name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
             for column, name in enumerate(measured.names)
         },
+        # Nothing is fitted for it, so nothing of the judged sources is in it, nor a fold's own intercept.
+        "auroc_of_added_logits": float(roc_auc_score(measured.labels, measured.logits.sum(axis=1))),
         "auroc_by_inputs": found.auroc_by_inputs,
         **told,
         "certificate": report["certificate"],
