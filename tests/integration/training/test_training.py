@@ -24,6 +24,7 @@ from training.refit_data import keep_for_replay
 from training.run import Run
 from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
+from worker.detectors.bundle_folder import update_card
 from worker.detectors.views import ViewPlan
 
 pytestmark = pytest.mark.integration
@@ -110,7 +111,7 @@ def test_the_held_out_figures_of_a_card_come_again_from_the_replay_beside_the_bu
     assert again.images == len(held_out) == card["held_out"]["images"]
     assert {key: card[key] for key in again.told.facts} == json.loads(json.dumps(again.told.facts))
     assert all(before == now for before, now in again.figures.values())
-    (folder / "card.json").write_text(json.dumps({**card, "held_out": {"accuracy": 0.0}, "selection": "none"}), "utf-8")
+    update_card(folder, {"held_out": {"accuracy": 0.0}, "selection": "none"})
     write_again(folder, tell_again(folder))
     assert load_bundle(folder).card == card
     keep_for_replay(load_bundle(folder), held_out.take(np.arange(60)), folder / REPLAY)
