@@ -260,9 +260,10 @@ def test_a_long_queue_is_no_wedged_device(pool: ThreadPoolExecutor) -> None:
             waited.set()
         return ticks * 0
 
-    batcher = make_batcher(max_batch=1, timeout=0.01, clock=tick)
-    batcher.start()  # first: whoever waits that long for a thread that is not there is told so
+    # Long enough for the thread to be there: whoever waits longer for one that is not is told so.
+    batcher = make_batcher(max_batch=1, timeout=0.25, clock=tick)
     futures = submit(pool, batcher, answer_when_others_have_waited, 1, 2)
+    batcher.start()
     clock.advance(1)
     assert results(futures) == [1, 2]
     batcher.stop()
