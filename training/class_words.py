@@ -18,6 +18,7 @@ _REAL = _words(
 )
 _NOT = frozenset({"not", "non", "no"})
 _NONE_OF = "no"  # `no-ai` is a photograph, but `no-photos` says only what is not there
+_BETWEEN = _words("a an the by with from of using made created")  # and the fillers: a negation reaches over these
 # What stands beside the class in a folder's name without meaning anything more, as in `training_fake` or `0_real`.
 _FILLERS = _words("0 1 image images img imgs picture pictures data dataset set face faces art class made vs and")
 _PARTS = {
@@ -39,15 +40,17 @@ def tokens(name: str) -> list[str]:
 
 def label_of(name: str) -> int | None:
     """Tell the class a name stands for: 1 = AI-generated, 0 = not, None where it says both or neither."""
-    said: set[int] = set()
-    before, negated = "", ""  # the word before, and the negation that reaches up to here
+    said: set[int | None] = set()
+    negated, lost = "", False  # the negation that reaches up to here; whether one has reached nothing
     for word in tokens(name):
         label = 1 if word in _AI else 0 if word in _REAL else None
-        # A negation means the class words right after it alone: `not_ai_generated`, but `photos_no_flash`.
-        negated = before if before in _NOT else negated if before in _AI | _REAL else ""
-        if label is not None and not (label == 0 and negated == _NONE_OF):
-            said.add(1 - label if negated else label)
-        before = word
+        if word in _NOT:
+            negated, lost = word, False
+        elif label is not None:
+            refused = lost or (label == 0 and negated == _NONE_OF)  # who knows what `not_edited_real` means
+            said.add(None if refused else 1 - label if negated else label)
+        elif negated and word not in _FILLERS | _BETWEEN:
+            negated, lost = "", negated != _NONE_OF  # `photos_no_flash` is no negation of photographs
     return said.pop() if len(said) == 1 else None
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from training.data import Rows, held_out_sources, recipe_rows, split
 from training.evaluate_scores import judge_images
 from training.export_card import code_version, data_facts, detector_facts, probe
-from training.export_words import in_own_words, selection, told_of
+from training.export_words import certifies, in_own_words, selection, told_of
 from training.fusion import Measured, grouped
 from training.held_out import tell_held_out
 from training.recipe import Recipe, load_recipe
@@ -88,15 +88,7 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         "training_data": data_facts(training, licences),
         "calibration_data": data_facts(held_out, licences),
         "features": features,  # drift is measured from here
-        "certifies": (
-            "The upper threshold's false-positive bound holds for images like the calibration sources' and for no "
-            "others; "
-            + (
-                "the rates by source below, each from a fit that never saw the source, show how far they differ."
-                if sources
-                else "images were held out by content, so nothing here tells of sources that the data lacks."
-            )
-        ),
+        "certifies": certifies(sources, by_source=told.by_source),
         "held_out_sources": list(sources),
         **told.facts,
         "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],

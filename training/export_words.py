@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from training.recipe import RecipeError, load_recipe, smoke, with_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -46,6 +46,20 @@ def in_own_words(recipe: Recipe, data: Path) -> Recipe:
 def is_smoke(recipe: Recipe) -> bool:
     """Tell whether `training.recipe.smoke` has shrunk it, whatever the minutes: shrinking it again changes nothing."""
     return with_minutes(smoke(recipe), 0.0) == with_minutes(recipe, 0.0)
+
+
+def certifies(held_out_sources: Sequence[str], *, by_source: bool) -> str:
+    """Say what the certificate is of, and what else the card has for images from elsewhere."""
+    if by_source and held_out_sources:
+        elsewhere = "the rates by source, each from a fit that never saw the source, show how far they differ"
+    elif held_out_sources:
+        elsewhere = "detectors never saw the held-out sources, fusion and thresholds saw other images of them"
+    else:
+        elsewhere = "images were held out by content or as the data says: nothing here tells of sources that it lacks"
+    return (
+        "The upper threshold's false-positive bound holds for images like the calibration sources' and for no others; "
+        f"{elsewhere}."
+    )
 
 
 def selection(card: Mapping[str, Any]) -> str:

@@ -69,7 +69,12 @@ def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
     nothing = np.zeros((len(rows), 1))
     parts = folds(Measured((), nothing, nothing, rows.labels, rows.sources))
     return [
-        replace(recipe, held_out_sources=tuple(np.unique(rows.sources[judged]).tolist()), held_out_share=0.0)
+        replace(
+            recipe,
+            held_out_sources=tuple(np.unique(rows.sources[judged]).tolist()),
+            held_out_share=0.0,
+            gate_share=0.0,
+        )
         for _, judged in parts
     ]
 
@@ -82,6 +87,8 @@ def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) 
     for part in recipe.detectors:
         train(Order(recipe, data, folder, device, only=part.name))
     held_out = split(recipe_rows(recipe, data, folder / "cache"), recipe)[1]
+    # What the data itself holds out is so in every fold, and is judged in its source's alone.
+    held_out = held_out.take(np.flatnonzero(np.isin(held_out.sources, recipe.held_out_sources)))
     measured, _ = measure_held_out(uncalibrated(recipe, folder), held_out, device)
     facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), "auroc_by_detector": _aurocs(measured)}
     return replace(measured, groups=held_out.sources, by_source=True), facts

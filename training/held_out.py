@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 class Told(NamedTuple):
-    """A calibrated bundle's parts, and what a card tells of its held-out images, weaknesses apart."""
+    """A calibrated bundle's parts, and what a card tells of its held-out images, weaknesses apart.
+
+    `by_source` says whether fusion and thresholds were measured source by source, or by content.
+    """
 
     parts: BundleParts
     facts: dict[str, Any]
     weaknesses: list[str]
+    by_source: bool
 
 
 def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: str = "cpu") -> Told:
@@ -45,7 +49,7 @@ def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: 
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
     cuts = found.held_out_cuts(thresholds_under(Policy()))
     report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
-    return Told(parts, _facts(parts, report, measured, found, known), weaknesses(report))
+    return Told(parts, _facts(parts, report, measured, found, known), weaknesses(report), measured.by_source)
 
 
 def _facts(

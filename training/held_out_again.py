@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.collection import DataError
 from training.evaluate_pictures import fingerprint
-from training.export_words import selection
+from training.export_words import certifies, selection
 from training.fusion import Measured, grouped
 from training.held_out import tell_held_out
 from training.refit_data import replayed
@@ -80,14 +80,22 @@ def write_again(folder: Path, again: Again) -> None:
     """Put the held-out facts on the card in place of those there; its other words stay.
 
     Raises:
-        DataError: the replay does not hold all that the card's figures are of.
+        DataError: the replay does not hold all that the card's figures are of, or fusion and calibrations do not come
+            out of it as the bundle has them: the figures would be another bundle's.
     """
     if not again.whole:
         raise DataError(
             f"the replay beside {again.version} holds {again.images} images, not all that its card's figures are of: "
             "`python -m training.replay --most N` makes one that does"
         )
-    update_card(folder, {**again.told.facts, "selection": selection(again.card)})
+    if not again.same_bundle:
+        raise DataError(
+            f"fusion and calibrations of {again.version} do not come out as it has them, so these figures would be "
+            "another bundle's: export it again with this release"
+        )
+    sources = again.card.get("held_out_sources", ())
+    words = {"certifies": certifies(sources, by_source=again.told.by_source), "selection": selection(again.card)}
+    update_card(folder, {**again.told.facts, **words})
 
 
 def as_text(again: Again) -> str:

@@ -126,7 +126,7 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
                         f"{pixels.shape[2]}x{pixels.shape[1]}: give the recipe a side (--set side=224)"
                     )
                 pixels[len(facts)] = picture
-                facts.append({**vars(entry), **about})
+                facts.append({**_writable(vars(entry)), **about})
     if pixels is None:
         raise DataError(f"none of {len(unreadable)} pictures could be read" + "".join(f": {n}" for n in unreadable[:1]))
     if unreadable:
@@ -153,6 +153,14 @@ def from_cache(file: Path, read: Callable[[Path], Any]) -> Any:
         return read(file)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{file} is damaged ({error}); delete it, and it is made anew") from error
+
+
+def _writable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Escape what no text is in names of files and folders: a name in Latin-1 on a file system of UTF-8."""
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in facts.items()
+    }
 
 
 def _mapped(pool: ThreadPoolExecutor, pictures: Any, shape: Shape) -> Any:

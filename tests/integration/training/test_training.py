@@ -114,6 +114,9 @@ def test_the_held_out_figures_of_a_card_come_again_from_the_replay_beside_the_bu
     update_card(folder, {"held_out": {"accuracy": 0.0}, "selection": "none"})
     write_again(folder, tell_again(folder))
     assert load_bundle(folder).card == card
+    assert "by content" in card["certifies"]
+    with pytest.raises(DataError, match="do not come out as it has them"):
+        write_again(folder, again._replace(version="another-bundle"))
     keep_for_replay(load_bundle(folder), held_out.take(np.arange(60)), folder / REPLAY)
     assert "60, not all" in as_text(tell_again(folder))
     with pytest.raises(DataError, match="holds 60 images"):

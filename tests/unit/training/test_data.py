@@ -170,6 +170,14 @@ def test_rows_and_manifest_agree_and_come_from_the_cache_the_second_time(tmp_pat
     assert made == {f: f.stat().st_mtime_ns for f in (tmp_path / "c").iterdir()}
 
 
+def test_names_that_are_no_text_are_escaped_in_the_manifest(tmp_path: Path, picture: Picture) -> None:
+    for label, folder in enumerate(("real", "fake")):
+        (tmp_path / "p" / folder).mkdir(parents=True)
+        (tmp_path / "p" / folder / os.fsdecode(b"b\xe9.png")).write_bytes(picture(label, 16, "PNG"))
+    names = load_manifest([tmp_path / "p"], tmp_path / "c")["name"].to_pylist()
+    assert sorted(Path(name).name for name in names) == ["b\\udce9.png"] * 2
+
+
 def test_pictures_of_several_sizes_want_a_side(tmp_path: Path, picture: Picture) -> None:
     file = parquet(tmp_path / "x.parquet", [picture(0, 16, "PNG"), picture(1, 40, "PNG")])
     with pytest.raises(DataError, match="side=224"):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from training.export_words import in_own_words, is_smoke, selection, told_of
+from training.export_words import certifies, in_own_words, is_smoke, selection, told_of
 from training.recipe import Fit, load_recipe, smoke, with_minutes
 
 WILD = load_recipe("wild")
@@ -78,3 +78,16 @@ def test_the_card_says_that_one_split_chose_and_measured() -> None:
     assert "flatter" in selection(wild)
     assert "by content" in selection({"held_out_sources": [], "tried": ["this"]})
     assert "`tried`" not in selection({"held_out_sources": []})
+
+
+@pytest.mark.parametrize(
+    ("sources", "by_source", "told"),
+    [
+        (["a", "b"], True, "each from a fit that never saw the source"),
+        (["a"], False, "fusion and thresholds saw other images of them"),
+        ([], False, "held out by content"),
+        ([], True, "held out by content"),
+    ],
+)
+def test_a_certificate_is_told_with_what_the_fits_had_seen(sources: list[str], told: str, *, by_source: bool) -> None:
+    assert told in certifies(sources, by_source=by_source)
