@@ -1,21 +1,15 @@
 """Evaluation: a bundle and labelled images → every measure, overall, by source and by generator, and again degraded.
 
-`assay evaluate`, or `python -m training.evaluate --bundle cifake --data FILE.parquet --json`, measures what is shipped:
-it loads the bundle's safetensors and runs them exactly as the worker does.
+`assay evaluate` measures what is shipped: the bundle's safetensors are run exactly as the worker runs them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from training.collection import DataError
 from training.evaluate_changes import robustness
@@ -37,10 +31,11 @@ from training.negatives import by_kind
 from training.recipe import load_recipe
 from worker.calibration import clopper_pearson_upper, derive_thresholds, shift
 from worker.certificate import certify
-from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
+from worker.detectors.bundle import Bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -207,12 +202,6 @@ def _accused_here(
     return {"negatives": negatives, "accused": errors, "rate_at_most": bound}
 
 
-def find_bundle(name_or_path: str) -> Path:
-    """Take a shipped bundle's name, or a folder."""
-    path = Path(name_or_path)
-    return path if (path / "bundle.json").is_file() else shipped_bundle(name_or_path)
-
-
 def chosen_pictures(
     data: Sequence[Path],
     *,
@@ -269,34 +258,3 @@ def as_text(report: dict[str, Any]) -> str:
         auroc = "" if change["auroc"] is None else f"  auroc {change['auroc']:.4f}"
         lines.append(f"  {name:<24}{change['images']:>6}  {change['accuracy']:.4f}{auroc}")
     return "\n".join(lines) + "\n"
-
-
-def main(command_line: Sequence[str] | None = None) -> None:
-    """Read the command line, evaluate and print."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("--bundle", default="wild", help="a shipped bundle's name, or a bundle's folder")
-    parser.add_argument("--data", required=True, type=Path, nargs="+", help="Parquet files, CSV files or folders")
-    parser.add_argument("--held-out-of", help="only the images that this recipe holds out of training")
-    parser.add_argument("--without", type=Path, nargs="+", default=[], help="leave out images that occur in these")
-    parser.add_argument("--limit", type=int, help="this many images, evenly out of every source and class")
-    parser.add_argument("--robustness", type=int, default=ROBUSTNESS_IMAGES, help="images judged again under changes")
-    parser.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", action="store_true", help="everything as JSON instead of a summary")
-    arguments = parser.parse_args(command_line)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    bundle = load_bundle(find_bundle(arguments.bundle), arguments.device)
-    pictures = chosen_pictures(
-        arguments.data,
-        held_out=arguments.held_out_of,
-        seen=arguments.without,
-        limit=arguments.limit,
-        fitted_without=bundle.card.get("held_out_sources", ()),
-    )
-    report = evaluate(bundle, pictures, robustness_images=arguments.robustness)
-    sys.stdout.write(json.dumps(report, indent=2) + "\n" if arguments.json else as_text(report))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ SMOKE = "a smoke run, on few pictures and for a few steps, to show that everythi
 # Of a run on the recipe's own files, all of them; everything else on its card is of any run.
 _OF_ITS_OWN_RUN = ("title", "data", "licences", "tried", "known_weaknesses")
 # What decides which images a run is of.
-_OF_DATA = ("files", "limit", "made", "held_out_sources", "held_out_share", "gate_share")
+_OF_DATA = ("files", "limit", "made", "held_out_sources", "held_out_share", "disjoint", "gate_share")
 _UNDESCRIBED = "images like those held out of its own data, which nobody has described"
 
 
@@ -64,7 +64,7 @@ def certifies(held_out_sources: Sequence[str], *, by_source: bool) -> str:
 
 def selection(card: Mapping[str, Any]) -> str:
     """Say what a card's held-out figures cannot: that the split was one, and that choices were made on it."""
-    by = "of sources, picked by hand" if card.get("held_out_sources") else "by content, at random"
+    by = "of whole sources" if card.get("held_out_sources") else "by content, at random"
     tried = (
         "The trials under `tried` were chosen between on the same held-out images, so the figures flatter what was "
         "kept; no further images decide."

@@ -186,11 +186,9 @@ class ObjectStore:
             RefusedError: the store refuses to keep it.
             ObjectStoreDownError: the store does not answer.
         """
-        encoded = {name: quote(value) for name, value in (metadata or {}).items()}
+        sent = {name: quote(value) for name, value in (metadata or {}).items()}
         try:
-            answer = self._client.put_object(
-                Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=encoded
-            )
+            answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=sent)
         except ClientError as error:
             raise _trouble(error) from error
         except BotoCoreError as error:
@@ -238,11 +236,9 @@ def object_store(settings: Settings) -> ObjectStore:
 
 
 def s3_client(settings: Settings, endpoint_url: str | None = None) -> "S3Client":
-    """Return an S3 client for the settings, with time-outs short enough for a worker's lease.
+    """Return an S3 client for the settings, or for another address of the same store.
 
-    Args:
-        settings: address, credentials, region.
-        endpoint_url: another address of the same store.
+    Its time-outs are short enough for a worker's lease.
     """
     arguments = client_arguments(settings, endpoint_url or settings.s3_endpoint_url)
     # boto3 would presign with version 2 in us-east-1, which newer buckets refuse.

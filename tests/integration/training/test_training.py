@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from training import augment, data, drawings, fit, schedule
 from training.collection import DataError
-from training.evaluate import evaluate, main
+from training.evaluate import evaluate
 from training.evaluate_pictures import open_pictures
 from training.export import export
 from training.held_out_again import as_text, tell_again, write_again
@@ -255,9 +255,3 @@ def test_a_pretrained_convnext_brings_everything_but_its_head(tmp_path: Path) ->
     loaded = run.detector.network.state_dict()
     assert tuple(loaded["head.fc.weight"].shape) == (1, 8)
     assert all(torch.equal(value, loaded[name]) for name, value in published.items() if "head.fc" not in name)
-
-
-def test_evaluate_prints_json_on_stdout_alone(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = str(data_folder / "tiny-train.parquet")
-    main(["--bundle", "cifake", "--json", "--limit", "8", "--robustness", "4", "--data", file])
-    assert json.loads(capsys.readouterr().out)["overall"]["images"] == 8

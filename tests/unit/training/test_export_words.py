@@ -74,7 +74,7 @@ def test_a_smoke_run_is_told_from_others_whatever_its_minutes(own_files: Path) -
 
 def test_the_card_says_that_one_split_chose_and_measured() -> None:
     wild = {"held_out_sources": list(WILD.held_out_sources), **WILD.card}
-    assert "picked by hand" in selection(wild)
+    assert "one split of whole sources" in selection(wild)
     assert "flatter" in selection(wild)
     assert "by content" in selection({"held_out_sources": [], "tried": ["this"]})
     assert "`tried`" not in selection({"held_out_sources": []})
