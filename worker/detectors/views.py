@@ -67,7 +67,7 @@ def cut_views(image: Image.Image, plan: ViewPlan) -> Tensor:
     Returns:
         uint8 tensor of shape (V, 3, size, size), the reduced whole first, mirrored ones last.
     """
-    views = [reduced_whole(image, plan.size)] * plan.wholes
+    views = [reduced_whole(image, plan.size)] if plan.wholes else []
     views += [native_crop(image, plan.size, across, down) for across, down in CROP_POSITIONS[: plan.crops]]
     views += [view[:, ::-1] for view in views] if plan.mirrored else []
     stacked = np.stack(views)  # (V, H, W, 3)

@@ -2,25 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 from celery import Celery
 
 from worker.celery_app import SCAN_TASK
 from worker.log import configure_logging, get_logger
 from worker.tasks import register_tasks
 
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()  # noqa: TID251 - what is configured is looked at.
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

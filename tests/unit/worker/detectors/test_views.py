@@ -39,6 +39,14 @@ def test_the_whole_comes_before_the_crops() -> None:
     assert torch.equal(views[1:], cut_views(image, ViewPlan(32, 0, 1)))
 
 
+def test_a_plan_of_crops_alone_does_not_pay_for_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(image: Image.Image, size: int) -> None:
+        pytest.fail(f"reduced {image.size} to {size}")
+
+    monkeypatch.setattr("worker.detectors.views.reduced_whole", refused)
+    assert cut_views(Image.new("RGB", (64, 64)), ViewPlan(size=8, wholes=0, crops=2)).shape == (2, 3, 8, 8)
+
+
 def test_mirrored_views_come_last_and_name_the_boxes_they_were_cut_from() -> None:
     image, plan = ramp(90, 70), ViewPlan(32, 1, 2, mirrored=True)
     plain = cut_views(image, ViewPlan(32, 1, 2))
