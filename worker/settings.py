@@ -24,7 +24,7 @@ _SECRETS = Path("/run/secrets")
 class Settings(BaseSettings):
     """Everything a platform engineer can set, with defaults for one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="ASSAY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # --- Where the parts are -------------------------------------------------
     database_url: SecretStr = Field(
@@ -214,7 +214,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{folder} is no folder; make it with `assay init`, or leave this unset")
         return folder
 
-    @field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url")
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url", "sqs_queue_url")
     @classmethod
     def _must_be_an_address(cls, address: str | None) -> str | None:
         # What is wrong is never shown: it may hold a password.

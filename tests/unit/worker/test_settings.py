@@ -64,7 +64,7 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.Monke
         Settings()
 
 
-@pytest.mark.parametrize("name", ["s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url"])
+@pytest.mark.parametrize("name", ["s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url", "sqs_queue_url"])
 @pytest.mark.parametrize(
     ("address", "told"),
     [
@@ -80,6 +80,7 @@ def test_an_endpoint_that_is_no_address_is_refused_with_what_is_missing(name: st
         Settings.model_validate({name: address})
     assert told in refused.value.errors()[0]["msg"]
     assert "hu" not in refused.value.errors()[0]["msg"]
+    assert "hush" not in str(refused.value)  # a traceback shows it whole
 
 
 @pytest.mark.parametrize("address", [None, "", "http://127.0.0.1:9000", "https://s3.example.org"])
