@@ -24,6 +24,8 @@ from worker.detectors.clip import ClipNetwork
 from worker.detectors.detector import normalise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from training.data import Rows
@@ -82,8 +84,7 @@ def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) 
     run.folder.mkdir(parents=True, exist_ok=True)
     file, mark = run.folder / "features.npy", run.folder / "features.done"
     total, width = run.fit.draws * len(rows), network.get_parameter("head.0.weight").numel()
-    done = int(mark.read_text(encoding="utf-8")) if mark.exists() else 0
-    stored: Any = np.lib.format.open_memmap(file, mode="r+" if done else "w+", dtype=np.float32, shape=(total, width))
+    stored, done = _opened(file, mark, (total, width))
     starts = range(done, total, run.fit.batch_size)
     for start in tqdm(starts, desc=f"{run.recipe.name} features", mininterval=2, file=sys.stderr):
         which = np.arange(start, min(start + run.fit.batch_size, total))
@@ -96,3 +97,16 @@ def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) 
         stored.flush()
         mark.write_text(str(which[-1] + 1), encoding="utf-8")
     return np.asarray(stored)
+
+
+def _opened(file: Path, mark: Path, shape: tuple[int, int]) -> tuple[Any, int]:
+    """Give the cache and how many rows of it are done; one that is cut off, or of another shape, begins anew."""
+    try:
+        # To be read only, at first: opened for writing, what is cut off would be filled up with zeros.
+        sound = np.lib.format.open_memmap(file, mode="r").shape == shape
+        done = int(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        sound, done = False, 0
+    if not sound:
+        return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape), 0
+    return np.lib.format.open_memmap(file, mode="r+"), done

@@ -63,6 +63,17 @@ def test_a_killed_extraction_goes_on_where_it_was(recipe: Recipe, parts: Parts, 
     assert np.array_equal(resumed[16:], whole[16:])
 
 
+@pytest.mark.parametrize(("file", "left"), [("features.npy", 200), ("features.npy", 5), ("features.done", 0)])
+def test_a_cache_that_is_cut_off_begins_anew(
+    recipe: Recipe, parts: Parts, tmp_path: Path, file: str, left: int
+) -> None:
+    run, network = fresh(recipe, tmp_path / "clip")
+    whole = cached_features(run, network, recipe, parts.training).copy()
+    with (tmp_path / "clip" / file).open("r+b") as cut_off:
+        cut_off.truncate(left)
+    assert np.array_equal(cached_features(run, network, recipe, parts.training), whole)
+
+
 def test_only_a_frozen_tower_has_features_to_cache(bundle_recipe: Path, parts: Parts, tmp_path: Path) -> None:
     recipe = load_recipe(str(bundle_recipe), ["detectors.clip.fit.head=logistic"])
     run, _ = fresh(recipe, tmp_path / "clip")
