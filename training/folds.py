@@ -1,15 +1,17 @@
 """Folds: how a recipe's detectors do on sources that none of them has seen, every source in its turn.
 
 `python -m training.folds --recipe wild --data DIR --out DIR [--minutes 10]`: the sources are parted into folds with
-both classes in each; for each fold every detector is fitted on the others, and judges it. Nothing here ships; it says
-what the recipe is worth, where a bundle's own figures rest on one choice of held-out sources. The same command goes on
-where it was stopped.
+both classes in each; for each fold every detector is fitted on the others, and judges it. Nothing of it ships but the
+figures, on the card of the recipe's bundle (`--write-card`): they say what the recipe is worth, where a bundle's own
+rest on one choice of held-out sources. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,27 +21,31 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from training.calibrate import calibrate
-from training.data import recipe_rows, split
+from training.collection import DataError
+from training.data import Rows, recipe_rows, split
 from training.evaluate import Policy, thresholds_under
 from training.export import measure_held_out, uncalibrated
 from training.fusion import Measured, folds
 from training.metrics import by_group, intervals, measure
+from training.negatives import by_kind
 from training.recipe import Recipe, load_recipe, with_minutes
 from training.train import Order, train
+from worker.detectors.bundle_folder import read_bundle, update_card
+from worker.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.data import Rows
+    from numpy.typing import NDArray
 
 
 def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> dict[str, Any]:
     """Fit and judge fold by fold; writes `folds.json` into `out`.
 
     Returns:
-        `folds` (each its sources, images and AUROC by detector), `auroc_by_detector` over all images, and every
-        measure of the fused and calibrated probabilities, `overall`, with `intervals_95`, and `by_source`. Fusion,
-        calibration and thresholds of an image come from other sources as well.
+        `folds` (each its sources, images and AUROC by detector and of their added logits), the same over all images,
+        and every measure of the fused and calibrated probabilities, `overall`, with `intervals_95`, `negatives` and
+        `by_source`. Fusion, calibration and thresholds of an image come from other sources as well.
 
     Raises:
         AssayError: the data cannot be used.
@@ -47,17 +53,18 @@ def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") ->
     """
     rows = recipe_rows(recipe, data, out / "cache")
     judged = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
-    together = _together([measured for measured, _ in judged])
+    together, known = _together([measured for measured, _, _ in judged]), _known([rows for _, rows, _ in judged])
     found = calibrate(together)
     cuts = found.held_out_cuts(thresholds_under(Policy()))
     told = (together.labels, found.held_out_probabilities)
     report = {
         "recipe": recipe.name,
         "minutes": {part.name: part.fit.minutes for part in recipe.detectors},
-        "folds": [facts for _, facts in judged],
-        "auroc_by_detector": _aurocs(together),
+        "folds": [facts for _, _, facts in judged],
+        **_aurocs(together),
         "overall": measure(*told, cuts),
         "intervals_95": intervals(*told, together.groups, cuts),
+        "negatives": by_kind(known, found.held_out_probabilities, cuts),
         "by_source": by_group(*told, together.groups, cuts),
     }
     (out / "folds.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -79,7 +86,9 @@ def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
     ]
 
 
-def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) -> tuple[Measured, dict[str, Any]]:
+def _judge_fold(
+    recipe: Recipe, data: Path, out: Path, place: int, device: str
+) -> tuple[Measured, Rows, dict[str, Any]]:
     folder = out / f"fold-{place}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "cache").exists():  # decoded once for all folds
@@ -90,8 +99,9 @@ def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) 
     # What the data itself holds out is so in every fold, and is judged in its source's alone.
     held_out = held_out.take(np.flatnonzero(np.isin(held_out.sources, recipe.held_out_sources)))
     measured, _ = measure_held_out(uncalibrated(recipe, folder), held_out, device)
-    facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), "auroc_by_detector": _aurocs(measured)}
-    return replace(measured, groups=held_out.sources, by_source=True), facts
+    facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), **_aurocs(measured)}
+    known = replace(held_out, pixels=held_out.pixels[:, :0, :0])  # of all folds together they would be gigabytes
+    return replace(measured, groups=held_out.sources, by_source=True), known, facts
 
 
 def _together(measured: Sequence[Measured]) -> Measured:
@@ -100,11 +110,37 @@ def _together(measured: Sequence[Measured]) -> Measured:
     return Measured(measured[0].names, logits, covariates, labels, sources)
 
 
-def _aurocs(measured: Measured) -> dict[str, float]:
+def _known(parts: Sequence[Rows]) -> Rows:
+    names = ("pixels", "labels", "sources", "generators", "hashes", "parts")
+    return Rows(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
+
+
+def _aurocs(measured: Measured) -> dict[str, Any]:
+    def of(logits: NDArray[np.float64]) -> float:
+        return float(roc_auc_score(measured.labels, logits))
+
     return {
-        name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
-        for column, name in enumerate(measured.names)
+        "auroc_by_detector": {name: of(measured.logits[:, column]) for column, name in enumerate(measured.names)},
+        "auroc_of_added_logits": of(measured.logits.sum(axis=1)),
     }
+
+
+def put_on_card(report: dict[str, Any], folder: Path, command: str) -> None:
+    """Put what a recipe's folds gave on a card, all but each source's figures; raises as `made_by`."""
+    made_by(report["recipe"], folder)
+    told = {key: value for key, value in report.items() if key not in {"recipe", "by_source"}}
+    update_card(folder, {"folds": {"command": command, **told}})
+
+
+def made_by(recipe: str, folder: Path) -> None:
+    """See that the bundle in a folder was made by a recipe.
+
+    Raises:
+        DataError: it was made by another.
+        BundleError: there is no bundle.
+    """
+    if (name := read_bundle(folder).name) != recipe:
+        raise DataError(f"{folder} holds a bundle of {name}, and its card no place for figures of {recipe}")
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -112,7 +148,7 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"fold {place}: {fold['images']:5d} images, AUROC "
         + ", ".join(f"{name} {value:.3f}" for name, value in fold["auroc_by_detector"].items())
-        + f"  ({', '.join(fold['sources'])})"
+        + f", added {fold['auroc_of_added_logits']:.3f}  ({', '.join(fold['sources'])})"
         for place, fold in enumerate(report["folds"], start=1)
     ]
     overall, ranges = report["overall"], report["intervals_95"]
@@ -120,7 +156,12 @@ def as_text(report: dict[str, Any]) -> str:
     lines.append(
         f"all: {overall['images']} images, AUROC {overall['auroc']:.3f} [{low:.3f}, {high:.3f}] fused, "
         + ", ".join(f"{name} {value:.3f}" for name, value in report["auroc_by_detector"].items())
+        + f", added {report['auroc_of_added_logits']:.3f}"
     )
+    lines += [
+        f"{kind}: {found['accused']} of {found['images']} accused, {found['wrongly_accused']:.4f}"
+        for kind, found in report["negatives"].items()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -133,12 +174,34 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="wall clock for each detector of each fold")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    parser.add_argument(
+        "--write-card", type=Path, metavar="BUNDLE", help="the folder of the bundle whose card takes them"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    try:
+        _run(arguments)
+    except AssayError as error:
+        sys.exit(f"folds: {error}")
+
+
+def _run(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe, arguments.set)
     recipe = recipe if arguments.minutes is None else with_minutes(recipe, arguments.minutes)
-    print(as_text(measure_folds(recipe, arguments.data, arguments.out, arguments.device)), end="")  # noqa: T201
+    if arguments.write_card:
+        made_by(recipe.name, arguments.write_card)  # not after hours
+    report = measure_folds(recipe, arguments.data, arguments.out, arguments.device)
+    print(as_text(report), end="")  # noqa: T201
+    if arguments.write_card:
+        put_on_card(report, arguments.write_card, _command(arguments))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Say the command without the paths of this machine."""
+    minutes = "" if arguments.minutes is None else f" --minutes {arguments.minutes:g}"
+    changes = "".join(f" --set {shlex.quote(change)}" for change in arguments.set)
+    return f"python -m training.folds --recipe {arguments.recipe} --data DATA --out OUT{minutes}{changes}"
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def as_text(card: Mapping[str, Any]) -> str:
         AssayError: the card lacks figures that belong together, or holds something else in their place.
     """
     try:
-        lines = [*_words(card), *_made_of(card), *_held_out(card), *_weak(card), *_evaluations(card)]
+        lines = [*_words(card), *_made_of(card), *_held_out(card), *_folds(card), *_weak(card), *_evaluations(card)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise AssayError(f"the card is damaged ({error!r}); {_MEND}") from error
     return "\n".join(lines) + "\n"
@@ -167,6 +167,21 @@ def _groups(card: Mapping[str, Any]) -> Iterator[str]:
             for rate, word in (("wrongly_accused", "accused"), ("found", "found")):
                 rates += [f"{word} {one[rate]:.3f}"] if one.get(rate) is not None else []
             yield _line("worst", f"{label} {name}: {one['images']:,} images, {', '.join(rates)}")
+
+
+def _folds(card: Mapping[str, Any]) -> Iterator[str]:
+    if "folds" not in card:
+        return
+    told = card["folds"]
+    overall, sources = told["overall"], sum(len(fold["sources"]) for fold in told["folds"])
+    minutes = " and ".join(f"{name} {value:g}" for name, value in told["minutes"].items())
+    yield _line(
+        "folds",
+        f"AUROC {overall['auroc']:.4f}{_between(told['intervals_95'].get('auroc'))} of {overall['images']:,} images of "
+        f"{sources} sources, each in its turn judged by detectors fitted without it ({minutes} minutes)",
+    )
+    for kind, found in told["negatives"].items():
+        yield _line("", f"{kind} accused {found['wrongly_accused']:.4f}, {_of(found)}")
 
 
 def _weak(card: Mapping[str, Any]) -> Iterator[str]:

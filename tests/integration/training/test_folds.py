@@ -1,14 +1,19 @@
 """Every source in its turn judged by detectors that have not seen it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.folds import as_text, measure_folds
+from infra.cli.bundles_card import as_text as card_as_text
+from training.collection import DataError
+from training.folds import as_text, measure_folds, put_on_card
 from training.recipe import load_recipe
+from worker.detectors.bundle import shipped_bundle
+from worker.detectors.bundle_folder import read_bundle
 
 pytestmark = pytest.mark.integration
 
@@ -31,3 +36,18 @@ def test_each_source_is_judged_once_by_detectors_that_never_saw_it(
     assert json.loads((tmp_path / "run" / "folds.json").read_text()) == report
     assert f"all: 160 images, AUROC {report['overall']['auroc']:.3f}" in as_text(report)
     assert np.isfinite(report["intervals_95"]["auroc"]).all()
+    assert report["negatives"]["photographs"]["images"] == 80
+    assert 0.8 < report["auroc_of_added_logits"] <= 1.0
+
+    bundle = tmp_path / "bundle"
+    shutil.copytree(shipped_bundle("wild"), bundle)
+    report["recipe"] = "wild"
+    put_on_card(report, bundle, "the command")
+    card = read_bundle(bundle).card
+    assert card["folds"]["overall"] == report["overall"]
+    assert card["folds"]["command"] == "the command"
+    assert f"AUROC {report['overall']['auroc']:.4f}" in next(
+        line for line in card_as_text(card).splitlines() if line.startswith("folds ")
+    )
+    with pytest.raises(DataError, match="holds a bundle of wild"):
+        put_on_card({**report, "recipe": "cifake"}, bundle, "the command")
