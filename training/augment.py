@@ -45,7 +45,7 @@ class History:
 
 _STRONG = History(resized=0.25, blurred=0.1, noisy=0.1, jpeg=0.4, jpeg_again=0.25, webp=0.2)
 # For a network that starts from nothing and has an hour: it must see traces before it can learn to see them weakened.
-_MILD = History(resized=0.1, blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
+_MILD = History(resized=0.3, blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -102,7 +102,7 @@ def _with_history(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator, his
 def _view(image: Image.Image, plan: ViewPlan, rng: Generator, history: History) -> NDArray[np.uint8]:
     whole = rng.random() < plan.wholes / plan.cut
     if rng.random() < history.resized:
-        image = _resized(image, rng.uniform(0.5, 1.3), rng)
+        image = _resized(image, rng.uniform(0.4, 1.3), rng)
     side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)
     left, top = (int(rng.integers(0, room - side + 1)) for room in image.size)
     image = image.crop((left, top, left + side, top + side))

@@ -1,12 +1,13 @@
 """Calibration of a run: held-out logits → fusion, calibrations and figures, all fitted out of fold.
 
-Every measure on the card comes from a fusion and a calibration that never saw the image's source.
+Every held-out measure on the card comes from a fusion and a calibration that never saw the image's source; nor did the
+choice of the fusion's inputs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -15,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from training.fusion import Measured, fit_fusion, folds, fuse_all, inputs, out_of_fold
 from training.metrics import Cuts
-from worker.calibration import Calibration, CalibrationFigures, Fusion, derive_thresholds
+from worker.calibration import Calibration, CalibrationFigures, Fusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ PLATT_FROM = 300
 BETA_FROM = 2000
 _NO_PENALTY = 1e6
 _LEAST_SLOPE = 0.1
+_LEAST_SLOPE_OF_PLATT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -89,26 +91,45 @@ def calibrate(measured: Measured) -> Calibrated:
         ValueError: the groups cannot be parted; see `folds`.
     """
     parts = folds(measured)
-    within = [_folds_within(measured.take(fitted)) for fitted, _ in parts]
-    choices = inputs(measured)
-    left_out = {
-        name: tuple(_judge_left_out(chosen, *part, inner) for part, inner in zip(parts, within, strict=True))
-        for name, chosen in choices.items()
-    }
-    aurocs = {name: order_within(measured.labels, judged) for name, judged in left_out.items()}
-    best = max(aurocs, key=lambda name: aurocs[name])
-    fused = out_of_fold(choices[best], parts)
+    aurocs = orders(measured, parts)
+    chosen = inputs(measured)[_best(aurocs)]
+    fused = out_of_fold(chosen, parts)
     calibrations = {
         name: fit_calibration(measured.logits[:, column], measured.labels) for column, name in enumerate(measured.names)
     }
     calibrations["fused"] = fit_calibration(fused, measured.labels)
     return Calibrated(
-        fusion=fit_fusion(choices[best], np.arange(len(fused))),
+        fusion=fit_fusion(chosen, np.arange(len(fused))),
         calibrations=calibrations,
-        left_out=left_out[best],
+        left_out=tuple(_judge_left_out(measured, *part) for part in parts),
         threshold_probabilities=_probabilities(calibrations["fused"], fused),
         auroc_by_inputs=dict(sorted(aurocs.items(), key=lambda item: -item[1])),
     )
+
+
+def orders(measured: Measured, parts: Folds) -> dict[str, float]:
+    """Tell how well each choice of inputs orders groups left out: AUROC over pairs that one fit judged, by name."""
+    return {
+        name: order_within(measured.labels, out_of_fold(chosen, parts), [judged for _, judged in parts])
+        for name, chosen in inputs(measured).items()
+    }
+
+
+def _best(aurocs: dict[str, float]) -> str:
+    return max(aurocs, key=lambda name: aurocs[name])
+
+
+def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> LeftOut:
+    """Make of some groups all that a bundle has, the choice of inputs too, and judge the others by it."""
+    seen = measured.take(fitted)
+    within = _folds_within(seen)
+    name = _best(orders(seen, within))
+    fused = out_of_fold(inputs(seen)[name], within)
+    calibration = fit_calibration(fused, seen.labels)
+    figures = figures_of(seen, _probabilities(calibration, fused), "")
+    chosen = inputs(measured)[name]
+    logits = fuse_all(fit_fusion(chosen, fitted), chosen, judged)
+    return LeftOut(judged, _probabilities(calibration, logits), figures)
 
 
 def _folds_within(seen: Measured) -> Folds:
@@ -119,16 +140,6 @@ def _folds_within(seen: Measured) -> Folds:
         return [(everything, everything)]
 
 
-def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices, within: Folds) -> LeftOut:
-    """Make of some groups all that a bundle has, and judge the others by it."""
-    seen = measured.take(fitted)
-    fused = out_of_fold(seen, within)
-    calibration = fit_calibration(fused, seen.labels)
-    figures = figures_of(seen, _probabilities(calibration, fused), "")
-    fusion = fit_fusion(measured, fitted)
-    return LeftOut(judged, _probabilities(calibration, fuse_all(fusion, measured, judged)), figures)
-
-
 def figures_of(measured: Measured, probabilities: Floats, scope: str) -> CalibrationFigures:
     """Gather what thresholds stand on: probabilities (N,) by class, the negatives by source where there are several."""
     negatives, positives = measured.labels == 0, measured.labels == 1
@@ -136,10 +147,10 @@ def figures_of(measured: Measured, probabilities: Floats, scope: str) -> Calibra
     return CalibrationFigures.of(probabilities[negatives].tolist(), probabilities[positives].tolist(), scope, sources)
 
 
-def order_within(labels: Labels, parts: Sequence[LeftOut]) -> float:
+def order_within(labels: Labels, logits: Floats, judged: Sequence[Indices]) -> float:
     """Give the share of pairs, of both classes and judged by the same fit, that are in the right order."""
-    aurocs = [float(roc_auc_score(labels[part.rows], part.probabilities)) for part in parts]
-    pairs = [int((labels[part.rows] == 1).sum()) * int((labels[part.rows] == 0).sum()) for part in parts]
+    aurocs = [float(roc_auc_score(labels[rows], logits[rows])) for rows in judged]
+    pairs = [int((labels[rows] == 1).sum()) * int((labels[rows] == 0).sum()) for rows in judged]
     return float(np.average(aurocs, weights=pairs))
 
 
@@ -152,27 +163,6 @@ def _in_order(parts: Sequence[LeftOut]) -> Floats:
 
 def _probabilities(calibration: Calibration, logits: Floats) -> Floats:
     return np.array([calibration.probability(logit) for logit in logits.tolist()])
-
-
-def accused_when_left_out(figures: CalibrationFigures, budget: float = 0.01) -> dict[str, Any] | None:
-    """Tell how many negatives of each source a threshold accuses that was made without that source.
-
-    Returns:
-        `budget`, `images`, `accused`, `rate`, `by_source` (source to `images` and `rate`); None for one source alone.
-    """
-    if len(figures.by_source) < 2:  # noqa: PLR2004 (nothing would be left)
-        return None
-    counts: dict[str, tuple[int, int]] = {}
-    for source, own in figures.by_source.items():
-        others = {name: of_source for name, of_source in figures.by_source.items() if name != source}
-        rest = [probability for of_source in others.values() for probability in of_source]
-        named = [name for name, of_source in others.items() for _ in of_source]
-        without = CalibrationFigures.of(rest, figures.positives, figures.scope, named)
-        upper = derive_thresholds(without, false_positive_budget=budget, miss_budget=0.05).upper
-        counts[source] = (len(own), sum(probability > upper for probability in own))
-    images, accused = (sum(column) for column in zip(*counts.values(), strict=True))
-    by_source = {source: {"images": n, "rate": wrong / n} for source, (n, wrong) in counts.items()}
-    return {"budget": budget, "images": images, "accused": accused, "rate": accused / images, "by_source": by_source}
 
 
 def fit_calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -200,8 +190,10 @@ def _temperature(logits: Floats, labels: Labels) -> Calibration:
 
 
 def _platt(logits: Floats, labels: Labels) -> Calibration:
-    slope, intercept = _logistic([logits], labels)
-    return Calibration("platt", (max(slope[0], 1e-6), intercept))
+    (slope,), intercept = _logistic([logits], labels)
+    if slope < _LEAST_SLOPE_OF_PLATT:  # it tells nothing, and the intercept belongs to the slope that is cut off
+        return Calibration("platt", (_LEAST_SLOPE_OF_PLATT, 0.0))
+    return Calibration("platt", (slope, intercept))
 
 
 def _beta(logits: Floats, labels: Labels) -> Calibration:

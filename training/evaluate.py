@@ -26,7 +26,9 @@ from training.evaluate_pictures import (
     without,
 )
 from training.evaluate_scores import judge_pictures
-from training.metrics import add_ranking_against_negatives, by_group, intervals, measure, worst_of
+from training.groups import add_ranking_against_negatives, by_group, worst_of
+from training.intervals import METHOD, intervals
+from training.metrics import measure
 from training.negatives import by_kind
 from training.recipe import load_recipe
 from worker.calibration import clopper_pearson_upper, derive_thresholds, shift
@@ -168,7 +170,7 @@ def summarise(
         "overall": overall,
         "intervals_95": intervals(labels, probabilities, clusters, ours, prior_shift=policy.prior_shift),
         "intervals_are": {
-            "method": "percentile bootstrap, 200 draws (100 for a group); of calibration errors the basic bootstrap",
+            "method": METHOD,
             "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",
             "clusters": len(np.unique(clusters)),
         },

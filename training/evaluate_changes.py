@@ -8,7 +8,8 @@ from PIL import Image, ImageFilter
 
 from training.augment import compressed
 from training.evaluate_scores import judge_pictures
-from training.metrics import intervals, measure
+from training.intervals import intervals
+from training.metrics import measure
 from worker.calibration import Thresholds
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from training.data import MADE_SIDE
 from training.drawings import draw_picture
 from training.evaluate_pictures import fingerprint
-from training.metrics import LEAST_GROUP
+from training.groups import LEAST_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # A gradient: drawn by numpy alone, so no font or drawing library can change it.
 PROBE_SEED = 2
 HELD_OUT_IS = (
-    "what a bundle gives whose fusion, calibration and thresholds were fitted without the image's source (or content, "
-    "where there is one source), in up to five folds; what `assay evaluate` gives is under `evaluations`"
+    "what a bundle gives whose fusion (its inputs too), calibration and thresholds were fitted without the image's "
+    "source (or content, where there is one source), in up to five folds; what `assay evaluate` gives is under "
+    "`evaluations`"
 )
 _WEAK_ACCURACY = 0.7
 _WEAK_SHOWN = 5

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from training.calibrate import accused_when_left_out, calibrate, figures_of
+from training.calibrate import calibrate, figures_of
 from training.evaluate import Policy, summarise, thresholds_under
 from training.evaluate_changes import robustness
 from training.evaluate_pictures import some
@@ -25,7 +25,6 @@ from training.export import shipped_precision
 from training.export_card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
 from training.export_networks import NetworkError, lacks_head, with_head
 from training.fusion import Measured, folds
-from training.negatives import left_out_by_kind
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import FUSED, BundleParts, DetectorPart, write_bundle
@@ -100,7 +99,6 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
         chosen = some(sound, wrapping.robustness_images)
         report["robustness"] = robustness(bundle, chosen, len(sound), report["thresholds"], lambda p: p)
     report["auroc_by_inputs"] = found.auroc_by_inputs
-    report["accused_when_left_out"] = left_out_by_kind(accused_when_left_out(figures), sound)
     card = _card(wrapping, parts, report, by_source=measured.by_source, fitted_heads=headless, turned=turned)
     card |= {"calibration_data": data_facts(sound, wrapping.licences), "probe": probe(bundle)}
     if headless:
@@ -248,7 +246,6 @@ def _card(
         "auroc_by_inputs": report["auroc_by_inputs"],
         **told,
         "certificate": report["certificate"],
-        "accused_when_left_out": report["accused_when_left_out"],
         "known_weaknesses": [*notes, *weaknesses(report)],
         "code_version": code_version(),
     }

@@ -26,7 +26,9 @@ from training.data import Rows, recipe_rows, split
 from training.evaluate import Policy, thresholds_under
 from training.export import measure_held_out, uncalibrated
 from training.fusion import Measured, folds
-from training.metrics import by_group, intervals, measure
+from training.groups import by_group
+from training.intervals import intervals
+from training.metrics import measure
 from training.negatives import by_kind
 from training.recipe import Recipe, load_recipe, with_minutes
 from training.train import Order, train

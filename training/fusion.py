@@ -129,18 +129,22 @@ def fit_fusion(measured: Measured, rows: Indices) -> Fusion:
     standard = np.clip((measured.covariates[rows] - means) / spreads, -3.0, 3.0)
     used = np.arange(len(names))
     while True:
-        logits = measured.logits[rows][:, used]
-        model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
-        model.fit(np.hstack([logits, standard]), labels)
-        weights = model.coef_[0]
+        weights, bias = _balanced_logistic(np.hstack([measured.logits[rows][:, used], standard]), labels)
         counts_for = weights[: len(used)] >= 0
-        if counts_for.all() or len(used) == 1:
+        if counts_for.all():
             break
-        used = used[counts_for] if counts_for.any() else used[:1]
-    by_name = dict.fromkeys(names, 0.0) | {names[c]: max(0.0, float(w)) for c, w in zip(used, weights, strict=False)}
+        used = used[counts_for]  # and fit again: the bias belongs to the weights it was fitted with
+    by_name = dict.fromkeys(names, 0.0) | {names[c]: float(w) for c, w in zip(used, weights, strict=False)}
     tail = weights[len(used) :]
     covariates = tuple((float(w), float(m), float(s)) for w, m, s in zip(tail, means, spreads, strict=True))
-    return Fusion(by_name, covariates, float(model.intercept_[0]))
+    return Fusion(by_name, covariates, bias)
+
+
+def _balanced_logistic(columns: Floats, labels: Labels) -> tuple[Floats, float]:
+    if not columns.any():
+        return np.zeros(columns.shape[1]), 0.0
+    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000).fit(columns, labels)
+    return model.coef_[0], float(model.intercept_[0])
 
 
 def fuse_all(fusion: Fusion, measured: Measured, rows: Indices) -> Floats:

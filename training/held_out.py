@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sklearn.metrics import roc_auc_score
 
-from training.calibrate import accused_when_left_out, calibrate, figures_of
+from training.calibrate import calibrate, figures_of
 from training.evaluate import Policy, summarise, thresholds_under
 from training.export_card import HELD_OUT_IS, measures, weaknesses
-from training.negatives import left_out_by_kind
 from worker.detectors.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -49,12 +48,10 @@ def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: 
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
     cuts = found.held_out_cuts(thresholds_under(Policy()))
     report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
-    return Told(parts, _facts(parts, report, measured, found, known), weaknesses(report), measured.by_source)
+    return Told(parts, _facts(report, measured, found), weaknesses(report), measured.by_source)
 
 
-def _facts(
-    parts: BundleParts, report: dict[str, Any], measured: Measured, found: Calibrated, known: Known
-) -> dict[str, Any]:
+def _facts(report: dict[str, Any], measured: Measured, found: Calibrated) -> dict[str, Any]:
     told = measures(report)
     return {
         "held_out": told.pop("overall"),
@@ -68,5 +65,4 @@ def _facts(
         "auroc_by_inputs": found.auroc_by_inputs,
         **told,
         "certificate": report["certificate"],
-        "accused_when_left_out": left_out_by_kind(accused_when_left_out(parts.figures), known),
     }

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import layer_norm
 from tqdm import tqdm
 
 from training.augment import AUGMENTATIONS
+from training.fusion import by_source_or_content, parted
 from training.recipe import RecipeError
 from training.schedule import AveragedWeights, sampling_weights
-from training.shares import HEAD_FOLDS
 from worker.detectors.clip import ClipNetwork
 from worker.detectors.detector import normalise
 
@@ -59,20 +59,37 @@ def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
 def _fit(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> None:
     features = cached_features(run, network, recipe, rows)  # (draws·N, F)
     draws = run.fit.draws
-    labels, weights = np.tile(rows.labels, draws), np.tile(sampling_weights(rows, recipe.emphasis), draws)
-    groups = np.tile(rows.sources if len(np.unique(rows.sources)) > HEAD_FOLDS else rows.hashes, draws)
-    search = GridSearchCV(
-        LogisticRegression(max_iter=2000),
-        {"C": [strength * len(labels) for strength in _STRENGTHS]},
-        scoring="roc_auc",
-        cv=StratifiedGroupKFold(HEAD_FOLDS, shuffle=True, random_state=recipe.seed),
-    ).fit(features, labels, groups=groups, sample_weight=weights * len(weights))
-    found = search.best_estimator_
+    groups = np.tile(by_source_or_content(rows.labels, rows.sources, rows.hashes), draws)
+    weights = np.tile(sampling_weights(rows, recipe.emphasis), draws) * len(rows)  # one each, on average
+    found = logistic_of(features, np.tile(rows.labels, draws), weights, groups)
     linear = {"weight": torch.from_numpy(found.coef_), "bias": torch.from_numpy(found.intercept_)}
     network.get_submodule("head.1").load_state_dict(linear)
     run.averaged = AveragedWeights(network)
     run.at.step, run.at.stopped = len(features), True
     run.save()
+
+
+def logistic_of(
+    features: NDArray[np.floating], labels: NDArray[np.int8], weights: NDArray[np.float64], groups: NDArray[np.str_]
+) -> LogisticRegression:
+    """Fit a logistic regression, as strongly regularised as orders groups best that it was not fitted on.
+
+    Args:
+        features: (N, F).
+        labels: (N,).
+        weights: (N,), one on average.
+        groups: (N,), sources or contents. In every fold there are both classes: where one had one class alone, no
+            strength had a score, and the first would be taken.
+    """
+    search = GridSearchCV(
+        LogisticRegression(max_iter=2000),
+        {"C": [strength * len(labels) for strength in _STRENGTHS]},
+        scoring="roc_auc",
+        cv=parted(labels, groups),
+        error_score="raise",
+    ).fit(features, labels, sample_weight=weights)
+    best: LogisticRegression = search.best_estimator_
+    return best
 
 
 def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> NDArray[np.float32]:

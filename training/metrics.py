@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sklearn
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 
@@ -21,14 +20,7 @@ if TYPE_CHECKING:
 HALF = 0.5
 LOW_FPR = 0.01
 ECE_BINS = 15
-BOOTSTRAPS = 200
-GROUP_BOOTSTRAPS = 100
-# Below this many images a group's accuracy says more of chance than of the group.
-LEAST_GROUP = 20
 _SURE = 1e-9  # as near to 0 and 1 as an offset can reach
-# Chance alone makes them larger, so a draw's lies above the figure that it was drawn from.
-_CALIBRATION_ERRORS = ("ece_15", "ece_15_at_own_prior")
-_OF_A_GROUP = ("accuracy", "auroc", "recall", "false_positive_rate", "coverage", "wrongly_accused", "found")
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,8 @@ class Cuts:
         return Cuts(self.lower[rows], self.upper[rows])
 
 
-def _of(rows: NDArray[Any], thresholds: Thresholds | Cuts | None) -> Thresholds | Cuts | None:
+def of_rows(rows: NDArray[Any], thresholds: Thresholds | Cuts | None) -> Thresholds | Cuts | None:
+    """Give the thresholds of some rows: those of all, or their own."""
     return thresholds.take(rows) if isinstance(thresholds, Cuts) else thresholds
 
 
@@ -179,110 +172,3 @@ def at_own_prior(labels: Labels, probabilities: Floats, prior_shift: float = 0.0
     inside, share = np.clip(probabilities, _SURE, 1.0 - _SURE), float(labels.mean())
     moved: Floats = expit(logit(inside) - prior_shift + logit(share))
     return moved
-
-
-def intervals(
-    labels: Labels,
-    probabilities: Floats,
-    clusters: NDArray[np.str_],
-    thresholds: Thresholds | Cuts | None = None,
-    draws: int = BOOTSTRAPS,
-    *,
-    prior_shift: float | None = None,
-) -> dict[str, list[float]]:
-    """Give a 95 % bootstrap interval of every measure, drawing whole clusters: percentiles, but for calibration errors.
-
-    A calibration error is biased upwards, the more the fewer images (Kumar, Liang & Ma 2019; Roelofs et al. 2022), and
-    a draw's once more: percentiles lie above the figure. Its interval is the basic one, percentiles turned round the
-    figure, which takes the draws' bias off (Davison & Hinkley 1997, section 5.2), bounded at 0; only its upper end is
-    let off that, so that the figure, which is biased itself, lies inside. Right odds need not give an interval from 0.
-
-    Args:
-        labels: (N,), 1 = AI-generated.
-        probabilities: (N,), calibrated.
-        clusters: (N,), what is drawn together: rows of one source are alike. With a single cluster rows are drawn.
-        thresholds: as for `measure`.
-        draws: how often.
-        prior_shift: as for `measure`.
-
-    Returns:
-        [low, high] by measure; a measure that most draws cannot give (one class alone) is left out.
-    """
-    rng = np.random.default_rng(0)
-    names, members = np.unique(clusters, return_inverse=True)
-    rows_of = (
-        np.split(np.argsort(members, kind="stable"), np.cumsum(np.bincount(members))[:-1])
-        if len(names) > 1
-        else list(np.arange(len(labels))[:, None])
-    )
-    drawn: dict[str, list[float]] = {}
-    # What a draw holds was checked before the first one.
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        for _ in range(draws):
-            rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(rows_of), len(rows_of))])
-            found = measure(labels[rows], probabilities[rows], _of(rows, thresholds), prior_shift)
-            for name, value in found.items():
-                if isinstance(value, float):
-                    drawn.setdefault(name, []).append(value)
-    whole = measure(labels, probabilities, thresholds, prior_shift)
-    return {
-        name: _basic(whole[name], values) if name in _CALIBRATION_ERRORS else _percentiles(values)
-        for name, values in drawn.items()
-        if len(values) >= draws / 2
-    }
-
-
-def _percentiles(values: list[float]) -> list[float]:
-    return [float(q) for q in np.quantile(values, [0.025, 0.975])]
-
-
-def _basic(figure: float, values: list[float]) -> list[float]:
-    low, high = _percentiles(values)
-    bias = max(0.0, float(np.mean(values)) - figure)
-    return [max(0.0, 2.0 * figure - high), 2.0 * figure - low + bias]
-
-
-def by_group(
-    labels: Labels,
-    probabilities: Floats,
-    groups: NDArray[np.str_],
-    thresholds: Thresholds | Cuts | None,
-    clusters: NDArray[np.str_] | None = None,
-) -> dict[str, Any]:
-    """Measure each group by itself, worst accuracy first; where clusters are given, with `intervals_95`."""
-    measured = {}
-    for name in np.unique(groups).tolist():
-        inside = groups == name
-        found = measure(labels[inside], probabilities[inside], _of(inside, thresholds))
-        if clusters is not None:
-            drawn = intervals(
-                labels[inside], probabilities[inside], clusters[inside], _of(inside, thresholds), GROUP_BOOTSTRAPS
-            )
-            found["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
-        measured[name] = found
-    return dict(sorted(measured.items(), key=lambda item: float(item[1]["accuracy"])))
-
-
-def add_ranking_against_negatives(
-    by_generator: dict[str, Any], labels: Labels, probabilities: Floats, generators: NDArray[np.str_]
-) -> None:
-    """Give each generator the AUROC of its images against every image that is not AI-generated.
-
-    A generator's own images are of one class, so by themselves they have none.
-    """
-    negatives = probabilities[labels == 0]
-    for name, found in by_generator.items():
-        own = probabilities[(labels == 1) & (generators == name)]
-        if len(own) and len(negatives):
-            both = np.concatenate([negatives, own])
-            truth = np.repeat([0, 1], [len(negatives), len(own)])
-            found["auroc_against_negatives"] = float(sk.roc_auc_score(truth, both))
-
-
-def worst_of(groups: dict[str, Any]) -> dict[str, Any] | None:
-    """Name the group of least accuracy; groups too small to say anything stand back behind larger ones."""
-    told = {name: found for name, found in groups.items() if found["images"] >= LEAST_GROUP} or groups
-    if not told:
-        return None
-    name = min(told, key=lambda name: float(told[name]["accuracy"]))
-    return {"name": name, "images": told[name]["images"], "accuracy": told[name]["accuracy"]}

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.metrics import GROUP_BOOTSTRAPS, LEAST_GROUP, Cuts, by_group, intervals, measure
+from training.groups import GROUP_BOOTSTRAPS, LEAST_GROUP, by_group
+from training.intervals import intervals
+from training.metrics import Cuts, measure
 from worker.calibration import clopper_pearson_upper
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def by_kind(known: Known, probabilities: NDArray[np.float64], cuts: Thresholds |
     Returns:
         By kind that is there: `images`, `accused` (verdict `ai_generated`), `wrongly_accused` (their share) with
         `wrongly_accused_at_most` (Clopper-Pearson, one-sided, 95 %), `false_positive_rate` (at a cut of one half),
-        `coverage`, `intervals_95` (bootstrap, whole sources drawn together where there are several), `sources`, and
+        `coverage`, `intervals_95` (of whole sources where there are several), `sources`, and
         `worst_source`, the one accused most.
     """
     kinds, found = kinds_of(known), {}
@@ -82,35 +84,3 @@ def _worst(by_source: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     told = {name: one for name, one in by_source.items() if one["images"] >= LEAST_GROUP} or by_source
     name = max(told, key=lambda n: (told[n]["wrongly_accused"], told[n].get("false_positive_rate") or 0.0))
     return {"name": name, **told[name]}
-
-
-def left_out_by_kind(left_out: Mapping[str, Any] | None, known: Known) -> dict[str, Any] | None:
-    """Add `photographs` and `drawings` to what `training.calibrate.accused_when_left_out` gives, source by source.
-
-    Args:
-        left_out: as it gave it; None stays None.
-        known: the images that it speaks of; a source is of drawings where all its negatives are.
-
-    Returns:
-        The same with, for either kind that is there, `images`, `accused`, `rate`, `rate_at_most` (Clopper-Pearson,
-        one-sided, 95 %) and `worst_source`.
-    """
-    if left_out is None:
-        return None
-    photographed = set(known.sources[kinds_of(known) == PHOTOGRAPHS].tolist())
-    told: dict[str, Any] = dict(left_out)
-    for kind in (PHOTOGRAPHS, DRAWINGS):
-        own = {
-            name: {
-                "images": found["images"],
-                "accused": round(found["rate"] * found["images"]),
-                "wrongly_accused": found["rate"],
-            }
-            for name, found in left_out["by_source"].items()
-            if (name in photographed) == (kind == PHOTOGRAPHS)
-        }
-        images, accused = (sum(one[key] for one in own.values()) for key in ("images", "accused"))
-        if images:
-            rates = {"rate": accused / images, "rate_at_most": clopper_pearson_upper(accused, images)}
-            told[kind] = {"images": images, "accused": accused, **rates, "worst_source": _worst(own)}
-    return told

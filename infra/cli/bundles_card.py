@@ -143,11 +143,6 @@ def _accused(card: Mapping[str, Any]) -> Iterator[str]:
         if not found["accused"]:  # draws of nothing are nothing
             between = f"  at most {found['wrongly_accused_at_most']:.4f}"
         yield f"  {kind + ' accused':<28}{found['wrongly_accused']:.4f}{between}  {_of(found)}"
-    left_out = card.get("accused_when_left_out") or {}
-    for kind in ("photographs", "drawings"):
-        if kind in left_out:
-            found = left_out[kind]
-            yield _line("unseen source", f"{kind} accused {found['rate']:.4f}, {_of(found)}")
 
 
 def _of(found: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from training.calibrate import LeftOut, accused_when_left_out, calibrate, fit_calibration, order_within
-from training.fusion import Measured, fit_fusion, folds
-from worker.calibration import CalibrationFigures, Thresholds
+from training.calibrate import calibrate, fit_calibration, order_within, orders
+from training.fusion import Measured, fit_fusion, folds, fuse_all, inputs
+from worker.calibration import Thresholds
 
 
 def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
@@ -89,16 +89,6 @@ def test_no_calibration_is_flat_at_an_end() -> None:
     assert calibration.probability(60.0) > 0.99
 
 
-def test_a_source_that_is_left_out_is_judged_by_the_others_threshold() -> None:
-    negatives = [0.1] * 99 + [0.5] + [0.6] * 100
-    figures = CalibrationFigures.of(negatives, [0.9] * 50, "tests", ["calm"] * 100 + ["wild"] * 100)
-    told = accused_when_left_out(figures)
-    assert told is not None
-    assert told["by_source"] == {"calm": {"images": 100, "rate": 0.0}, "wild": {"images": 100, "rate": 1.0}}
-    assert (told["accused"], told["rate"]) == (100, 0.5)
-    assert accused_when_left_out(CalibrationFigures.of([0.1], [0.9], "tests", ["one"])) is None
-
-
 def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
     """A covariate that tells the classes of some sources, and tells them wrong in others, is left out."""
     data = measured()
@@ -114,12 +104,40 @@ def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
 
 def test_fits_that_differ_in_their_intercept_alone_order_images_as_well_as_one_fit() -> None:
     labels = np.array([0, 1, 0, 1, 0, 0, 1], dtype=np.int8)
-    nothing = CalibrationFigures.of([], [], "")
-    low = LeftOut(np.array([0, 1]), np.array([0.1, 0.2]), nothing)
-    high = LeftOut(np.array([2, 3]), np.array([0.8, 0.9]), nothing)  # above the other fit's, right within itself
-    assert order_within(labels, [low, high]) == 1.0
-    mixed = LeftOut(np.array([4, 5, 6]), np.array([0.4, 0.6, 0.5]), nothing)  # one pair of two is right
-    assert order_within(labels, [low, high, mixed]) == 0.75  # of four pairs three
+    logits = np.array([-2.0, -1.0, 1.0, 2.0, -0.5, 0.5, 0.0])
+    low, high, mixed = np.array([0, 1]), np.array([2, 3]), np.array([4, 5, 6])
+    assert order_within(labels, logits, [low, high]) == 1.0  # the second above the first's, each right within itself
+    assert order_within(labels, logits, [low, high, mixed]) == 0.75  # one pair of two is right there: of four, three
+
+
+def test_left_out_images_have_no_say_in_the_choice_of_inputs() -> None:
+    """The first detector tells the truth of two sources and lies of the others: of the fits without these two only."""
+    data = measured(2000)
+    odd = np.isin(data.groups, ["source 2", "source 6"])
+    data.logits[:, 0] = np.where(odd, 40.0, -1.0) * (data.labels * 2.0 - 1.0)
+    part = next(part for part in calibrate(data).left_out if set(data.groups[part.rows]) & {"source 2", "source 6"})
+    others = data.take(np.setdiff1d(np.arange(2000), part.rows))
+    name = max(found := orders(others, folds(others)), key=lambda name: found[name])
+    chosen = inputs(data)[name]
+    logits = fuse_all(fit_fusion(chosen, np.setdiff1d(np.arange(2000), part.rows)), chosen, part.rows)
+    assert np.array_equal(np.argsort(logits, kind="stable"), np.argsort(part.probabilities, kind="stable"))
+
+
+def test_a_logit_that_tells_nothing_gives_even_odds_whatever_its_size() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 600).astype(np.int8)
+    logits = 8.0 - 0.5 * labels + rng.normal(0, 1.0, 600)  # a little lower for AI-generated images
+    calibration = fit_calibration(logits, labels)
+    assert calibration.method == "platt"
+    assert calibration.probability(8.0) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_fusion_of_detectors_that_only_mislead_says_nothing() -> None:
+    data = measured()
+    data.logits[:] = 8.0 - data.logits
+    fusion = fit_fusion(data, np.arange(400))
+    assert set(fusion.weights.values()) == {0.0}
+    assert abs(fusion.bias) < 0.2
 
 
 def test_a_detector_that_only_misleads_is_left_out() -> None:

@@ -44,3 +44,21 @@ def test_each_kind_of_fact_is_looked_at_alone(picture: Picture) -> None:
 def test_a_handful_of_pictures_is_not_audited(picture: Picture) -> None:
     assert not audited([picture(i) for i in range(6)])
     assert "not done" in as_text([])
+
+
+def test_copies_are_looked_at_once(picture: Picture) -> None:
+    """By its size in bytes a copy would be known again, and so would its class."""
+    files = [picture(i, quality=90) for i in range(40)]
+    copied = [files[place // 20 * 2 + place % 2] for place in range(400)]
+    assert audited(copied)["file size"] == audited(files)["file size"]
+
+
+def test_what_few_pictures_give_by_chance_does_not_warn() -> None:
+    assert Leak("size", 0.72, 0.05).warns is False
+    assert Leak("size", 0.72, 0.001).warns is True
+    assert Leak("size", 0.6, 0.001).warns is False
+
+
+def test_a_format_that_tells_twenty_pictures_apart_warns(picture: Picture) -> None:
+    found = audited([picture(i, kind="PNG" if i % 2 else "JPEG") for i in range(20)])
+    assert found["format"].warns

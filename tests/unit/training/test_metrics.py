@@ -3,15 +3,8 @@ import pytest
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 
-from training.metrics import (
-    Cuts,
-    add_ranking_against_negatives,
-    by_group,
-    expected_calibration_error,
-    intervals,
-    measure,
-    worst_of,
-)
+from training.groups import by_group
+from training.metrics import Cuts, expected_calibration_error, measure
 from worker.calibration import Thresholds
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], dtype=np.int8)
@@ -72,25 +65,6 @@ def test_calibration_error_is_zero_when_told_truly_and_large_when_not() -> None:
     assert expected_calibration_error(labels, np.full(100, 0.95)) == pytest.approx(0.70)
 
 
-def test_the_worst_group_comes_first() -> None:
-    sources = np.array(["good", "good", "good", "bad", "bad", "good", "good", "good"])
-    groups = by_group(LABELS, PROBABILITIES, sources, None)
-    assert list(groups) == ["bad", "good"]
-    assert (groups["bad"]["accuracy"], groups["good"]["accuracy"]) == (0.0, 1.0)
-
-
-def test_intervals_enclose_the_figure_and_widen_when_sources_differ() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 400).astype(np.int8)
-    probabilities = np.clip(labels * 0.5 + rng.uniform(0, 0.5, 400) + rng.normal(0, 0.2, 400), 0, 1)
-    mixed = intervals(labels, probabilities, np.array(["one"] * 400))["accuracy"]
-    assert mixed[0] < np.mean((probabilities >= 0.5) == labels) < mixed[1]
-    order = np.argsort((probabilities >= 0.5) == labels)
-    unlike = np.repeat(["a", "b", "c", "d"], 100)
-    apart = intervals(labels[order], probabilities[order], unlike)["accuracy"]
-    assert apart[1] - apart[0] > mixed[1] - mixed[0]
-
-
 def even_odds(count: int, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Right probabilities where both classes come equally often, and the labels they speak of."""
     rng = np.random.default_rng(seed)
@@ -121,69 +95,3 @@ def test_calibration_at_the_own_prior_is_told_where_both_classes_and_the_shift_a
     assert certain["ece_15_at_own_prior"] == pytest.approx(0.5)
     assert measure(LABELS[:4], PROBABILITIES[:4], prior_shift=0.0)["ece_15_at_own_prior"] is None
     assert "ece_15_at_own_prior" not in measure(LABELS, PROBABILITIES)
-
-
-def test_every_measure_has_an_interval_that_encloses_it() -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 600).astype(np.int8)
-    probabilities = np.clip(labels * 0.4 + rng.uniform(0, 0.6, 600), 0, 1)
-    cuts = Thresholds(0.3, 0.7)
-    figures = measure(labels, probabilities, cuts, prior_shift=0.0)
-    found = intervals(labels, probabilities, np.array([f"{i}" for i in range(600)]), cuts, prior_shift=0.0)
-    assert {name for name, value in figures.items() if isinstance(value, float)} == set(found)
-    # A rank at one false positive in a hundred hangs on three images; the rest must be inside.
-    for name in set(found) - {"tpr_at_fpr_1pct", "tpr_at_fpr_0.1pct"}:
-        low, high = found[name]
-        assert low <= figures[name] <= high, name
-
-
-@pytest.mark.parametrize("seed", [0, 3])
-@pytest.mark.parametrize("alike", [1, 100])
-def test_the_interval_of_a_small_calibration_error_holds_it(seed: int, alike: int) -> None:
-    labels, even = even_odds(1500, seed)
-    clusters = np.array([f"{index // alike}" for index in range(1500)])
-    figures = measure(labels, even, prior_shift=0.0)
-    found = intervals(labels, even, clusters, prior_shift=0.0)
-    for name in ("ece_15", "ece_15_at_own_prior"):
-        low, high = found[name]
-        assert 0.0 <= low < figures[name] < high < 0.08, name
-
-
-def test_the_interval_of_a_large_calibration_error_stays_off_none() -> None:
-    labels, even = even_odds(1500)
-    said = expit(logit(even) + 1.5)
-    low, high = intervals(labels, said, np.array([f"{index}" for index in range(1500)]))["ece_15"]
-    assert 0.1 < low < measure(labels, said)["ece_15"] < high
-
-
-def test_rows_of_a_cluster_are_drawn_together() -> None:
-    """Ten copies of each image say no more than the image."""
-    rng = np.random.default_rng(2)
-    labels = rng.integers(0, 2, 80).astype(np.int8)
-    probabilities = np.clip(labels * 0.3 + rng.uniform(0, 0.7, 80), 0, 1)
-    names = np.array([f"{i}" for i in range(80)])
-    once = intervals(labels, probabilities, names)["accuracy"]
-    copied = intervals(np.tile(labels, 10), np.tile(probabilities, 10), np.tile(names, 10))["accuracy"]
-    alone = intervals(np.tile(labels, 10), np.tile(probabilities, 10), np.array([f"{i}" for i in range(800)]))
-    assert copied == pytest.approx(once)
-    assert copied[1] - copied[0] > 2 * (alone["accuracy"][1] - alone["accuracy"][0])
-
-
-def test_a_generator_is_ranked_against_everything_that_is_not_ai() -> None:
-    generators = np.array(["real"] * 4 + ["sd", "sd", "mj", "mj"])
-    groups = by_group(LABELS, PROBABILITIES, generators, None)
-    add_ranking_against_negatives(groups, LABELS, PROBABILITIES, generators)
-    assert (groups["sd"]["auroc"], groups["sd"]["auroc_against_negatives"]) == (None, 6 / 8)
-    assert groups["mj"]["auroc_against_negatives"] == 7 / 8
-    assert "auroc_against_negatives" not in groups["real"]
-
-
-def test_the_worst_group_is_one_large_enough_to_say_so() -> None:
-    groups = {
-        "chance": {"images": 2, "accuracy": 0.0},
-        "bad": {"images": 50, "accuracy": 0.4},
-        "good": {"images": 90, "accuracy": 0.9},
-    }
-    assert worst_of(groups) == {"name": "bad", "images": 50, "accuracy": 0.4}
-    assert worst_of({"chance": groups["chance"]}) == {"name": "chance", "images": 2, "accuracy": 0.0}
-    assert worst_of({}) is None

@@ -3,10 +3,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibrate import accused_when_left_out
 from training.metrics import Cuts
-from training.negatives import by_kind, left_out_by_kind
-from worker.calibration import CalibrationFigures, Thresholds, clopper_pearson_upper
+from training.negatives import by_kind
+from worker.calibration import Thresholds, clopper_pearson_upper
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def test_photographs_and_drawings_are_counted_apart_and_the_worst_source_is_name
     assert photographs["false_positive_rate"] == 0.25
     assert photographs["wrongly_accused_at_most"] == clopper_pearson_upper(5, 40)
     low, high = photographs["intervals_95"]["wrongly_accused"]
-    assert (low, high) == (0.0, 0.25)  # whole sources are drawn, and there are two
+    assert (low, high) == (0.0, 1.0)  # two sources, of which one is accused, say nothing of a third
     assert photographs["worst_source"] == {
         "name": "odd",
         "images": 20,
@@ -60,29 +59,3 @@ def test_a_kind_that_is_not_there_is_not_told() -> None:
     assert set(by_kind(some, PROBABILITIES[rows], Thresholds(0.3, 0.9))) == {"photographs"}
     ai = Images(*(values[100:] for values in vars(IMAGES).values()))
     assert by_kind(ai, PROBABILITIES[100:], Thresholds(0.3, 0.9)) == {}
-
-
-def test_what_left_out_sources_are_accused_of_is_told_for_photographs_alone() -> None:
-    negatives = IMAGES.labels == 0
-    figures = CalibrationFigures.of(
-        PROBABILITIES[negatives].tolist(),
-        PROBABILITIES[~negatives].tolist(),
-        "tests",
-        SOURCES[negatives].tolist(),
-    )
-    told = left_out_by_kind(accused_when_left_out(figures), IMAGES)
-    assert told is not None
-    assert told["images"] == 100
-    assert told["photographs"]["images"] == 40
-    assert told["photographs"]["accused"] == 10
-    assert (told["photographs"]["rate"], told["rate"]) == (0.25, 0.1)
-    assert told["photographs"]["rate_at_most"] == clopper_pearson_upper(10, 40)
-    assert told["photographs"]["worst_source"]["name"] == "odd"
-    assert told["drawings"] == {
-        "images": 60,
-        "accused": 0,
-        "rate": 0.0,
-        "rate_at_most": clopper_pearson_upper(0, 60),
-        "worst_source": {"name": "charts", "images": 60, "accused": 0, "wrongly_accused": 0.0},
-    }
-    assert left_out_by_kind(None, IMAGES) is None

@@ -32,7 +32,6 @@ CARD = {
     "tried": ["Twice the steps: nothing."],
     "held_out": {"images": 80, "auroc": 0.9, "wrongly_accused": 0.05},
     "negatives": {"photographs": kind(4, 40, "odd"), "drawings": kind(0, 40, "drawn_text")},
-    "accused_when_left_out": {"photographs": kind(8, 40, "odd")},
     "by_source": {
         "calm": {"images": 40, "accuracy": 0.9, "wrongly_accused": 0.0, "found": None},
         "odd": {"images": 40, "accuracy": 0.4, "wrongly_accused": 0.1, "found": None},
@@ -69,7 +68,6 @@ def test_photographs_accused_do_not_count_drawings() -> None:
     assert lines.keys() == {"photographs accused", "drawings accused"}
     assert "0.1000  [0.0000, 0.5000]  4 of 40; worst source odd, 4 of 20" in lines["photographs accused"]
     assert "0.0000  at most 0.0721  0 of 40" in lines["drawings accused"]
-    assert "unseen source photographs accused 0.2000, 8 of 40; worst source odd" in as_text(CARD)
 
 
 def test_the_largest_evaluation_comes_first_and_a_subset_is_called_one() -> None:
