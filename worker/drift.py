@@ -12,6 +12,7 @@ _BINS = 10
 _HALF = 0.5
 # Fewer images say little: an index over them is noise.
 LEAST_IMAGES = 100
+_UNCHANGED = 0.1  # up to it an index is read as no change
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ def measures(today: Seen, before: Seen) -> dict[str, Any]:
 
     Returns:
         `images`, `reference_images`; `uncertain`, `flagged` and `disagreement`, shares of the day, and the same with
-        `_before`; `psi`, the population stability index of the probabilities, None where either side has fewer than
-        LEAST_IMAGES. Up to 0.1 nothing has changed, from 0.25 something has (the usual reading; Siddiqi 2006).
+        `_before`; `psi`, the population stability index of the probabilities. Up to 0.1 nothing has changed, from 0.25
+        something has (the usual reading; Siddiqi 2006). None where either side has fewer than LEAST_IMAGES, or where
+        so few images of one kind give more than 0.1 on average: (tenths - 1) * (1/before + 1/today).
     """
     told: dict[str, Any] = {"images": today.images, "reference_images": before.images}
     for name, seen in (("", today), ("_before", before)):
@@ -49,8 +51,12 @@ def measures(today: Seen, before: Seen) -> dict[str, Any]:
             f"flagged{name}": _share(seen.verdicts.get("ai_generated", 0), seen.images),
             f"disagreement{name}": _share(seen.disagreed, seen.images),
         }
-    enough = min(today.images, before.images) >= LEAST_IMAGES
+    enough = min(today.images, before.images) >= LEAST_IMAGES and _by_chance(today.images, before.images) <= _UNCHANGED
     return {**told, "psi": psi(before.percents, today.percents) if enough else None}
+
+
+def _by_chance(today: int, before: int) -> float:
+    return (_BINS - 1) * (1 / before + 1 / today)
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def feature_shift(before: Moments | None, today: Moments | None) -> float | None
     """Tell how far the mean of what the CLIP detector saw has moved, in standard deviations, averaged over features.
 
     Returns:
-        0 for no change; samples of one kind give about sqrt(1/before + 1/today). None for fewer than LEAST_IMAGES, or
-        for features of two detectors.
+        0 for no change; samples of one kind give about 0.8 * sqrt(1/before + 1/today). None for fewer than
+        LEAST_IMAGES, or for features of two detectors.
     """
     if before is None or today is None or min(before.images, today.images) < LEAST_IMAGES:
         return None

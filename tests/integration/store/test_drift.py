@@ -36,14 +36,15 @@ def judged(rows: Rows, count: int, days_ago: int, **columns: Any) -> None:
 
 @pytest.mark.usefixtures("champion")
 def test_a_source_that_changed_shows_and_one_that_did_not_does_not(rows: Rows, database: Database) -> None:
-    judged(rows, 120, days_ago=3, probability=0.2, detectors=AGREE)
-    judged(rows, 110, days_ago=0, probability=0.8, detectors=DISAGREE)
-    judged(rows, 100, days_ago=3, probability=0.5, detectors=AGREE, source="avatars")
-    judged(rows, 100, days_ago=0, probability=0.5, detectors=AGREE, source="avatars")
+    judged(rows, 220, days_ago=3, probability=0.2, detectors=AGREE)
+    judged(rows, 210, days_ago=0, probability=0.8, detectors=DISAGREE)
+    judged(rows, 200, days_ago=3, probability=0.5, detectors=AGREE, source="avatars")
+    judged(rows, 200, days_ago=0, probability=0.5, detectors=AGREE, source="avatars")
     drift = DriftMeasures(database)
     found = drift.measure()
-    assert (found["posts"]["images"], found["posts"]["reference_images"]) == (110, 120)
+    assert (found["posts"]["images"], found["posts"]["reference_images"]) == (210, 220)
     assert found["avatars"]["psi"] == pytest.approx(0.0)
+    assert found["posts"]["psi"] > 0.25
     assert (found["posts"]["disagreement"], found["posts"]["disagreement_before"]) == (1.0, 0.0)
     drift.measure()
     rows_kept = drift.page(days=7)

@@ -57,6 +57,13 @@ def test_few_images_have_no_index() -> None:
     assert measures(Seen({}, {}, 0), many)["uncertain"] is None
 
 
+@pytest.mark.parametrize(("before", "told"), [(100, False), (899, False), (901, True), (5000, True)])
+def test_an_index_that_chance_alone_makes_large_is_not_told(before: int, told: bool) -> None:  # noqa: FBT001
+    """A hundred images of a kind against a hundred more of it: 0.18 on average, above 0.25 in one case of seven."""
+    today = Seen({1: 100}, {"uncertain": 100}, 0)
+    assert (measures(today, Seen({1: before}, {"uncertain": before}, 0))["psi"] is not None) is told
+
+
 def packed(rows: list[list[float]]) -> list[bytes]:
     return [struct.pack(f"<{len(row)}e", *row) for row in rows]
 
