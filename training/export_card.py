@@ -95,7 +95,7 @@ def weaknesses(report: Mapping[str, Any]) -> list[str]:
             if found["accuracy"] < _WEAK_ACCURACY and found["images"] >= LEAST_GROUP
         }
         told = ", ".join(
-            f"{name} ({100 * found['accuracy']:.0f} %)" for name, found in list(weak.items())[:_WEAK_SHOWN]
+            f"{name} ({100 * found['accuracy']:.1f} %)" for name, found in list(weak.items())[:_WEAK_SHOWN]
         )
         more = len(weak) - _WEAK_SHOWN
         if weak:
@@ -109,7 +109,7 @@ def weaknesses(report: Mapping[str, Any]) -> list[str]:
     over = [
         f"{name} ({100 * found['wrongly_accused']:.1f} %)"
         for name, found in report["by_source"].items()
-        if (found.get("wrongly_accused") or 0.0) > budget and found["images"] >= LEAST_GROUP
+        if (found.get("wrongly_accused") or 0.0) > budget and found["images"] - found["ai_generated"] >= LEAST_GROUP
     ]
     if over:
         said.append(f"more than {100 * budget:g} % of negatives accused on source " + ", ".join(over[:_WEAK_SHOWN]))

@@ -77,7 +77,7 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
     detectors = {name: rounded(part) for name, part in wrapping.detectors.items()}
     headless = [name for name, part in detectors.items() if lacks_head(part)]
     if headless:
-        fitted, pictures = _parted(pictures)
+        fitted, pictures = part_off(pictures)
         for name in headless:
             detectors[name] = rounded(fit_head(name, detectors[name], fitted, device))
     parts = _uncalibrated(wrapping, detectors)
@@ -120,14 +120,17 @@ def rounded(part: DetectorPart) -> DetectorPart:
     return replace(part, tensors=shipped_precision(dict(part.tensors)))
 
 
-def _parted(pictures: Pictures) -> tuple[Pictures, Pictures]:
+def part_off(pictures: Pictures) -> tuple[Pictures, Pictures]:
     """Part off a third for fitting heads, whole sources where both classes are then on either side."""
     for groups in (pictures.sources, pictures.hashes):
         if len(np.unique(groups)) < _HEAD_PARTS:
             continue
         parts = StratifiedGroupKFold(_HEAD_PARTS, shuffle=True, random_state=0).split(groups, pictures.labels, groups)
         for kept, fitted in parts:
-            sides = (pictures.take(np.sort(fitted)), pictures.take(np.sort(kept)))
+            head = pictures.take(np.sort(fitted))
+            # The same bytes may lie in a source of either side.
+            unseen = np.sort(kept)[~np.isin(pictures.hashes[np.sort(kept)], head.hashes)]
+            sides = (head, pictures.take(unseen))
             if all(np.bincount(side.labels, minlength=2).min() >= LEAST_IMAGES / _HEAD_PARTS for side in sides):
                 return sides
     raise NetworkError(

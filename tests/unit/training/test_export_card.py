@@ -31,3 +31,16 @@ def test_an_evaluation_of_what_a_recipe_holds_out_says_which_pictures_are_not_in
     entry = evaluation_entry("--data wild-0.parquet --held-out-of wild", report())
     assert "drawings by programs" in entry["covers"]
     assert "covers" not in evaluation_entry("--data wild-0.parquet", report())
+
+
+def test_a_source_with_few_negatives_is_not_said_to_be_accused() -> None:
+    found = {"images": 100, "accuracy": 0.9, "wrongly_accused": 0.2}
+    many, few = {**found, "ai_generated": 80}, {**found, "ai_generated": 95}
+    assert weaknesses(report(by_source={"many": many, "few": few})) == [
+        "more than 1 % of negatives accused on source many (20.0 %)"
+    ]
+
+
+def test_an_accuracy_just_below_the_limit_does_not_read_as_at_it() -> None:
+    almost = {"images": 100, "ai_generated": 100, "accuracy": 0.697}
+    assert weaknesses(report(by_generator={"sd": almost})) == ["accuracy below 70 % on generator sd (69.7 %)"]
