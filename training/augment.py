@@ -33,9 +33,10 @@ _MIRRORED = 0.5
 
 @dataclass(frozen=True)
 class History:
-    """How often an upload has been through what, as probabilities; the milder a step, the more often it happens."""
+    """How often an upload has been through what, as probabilities, and what it was resized by at the most."""
 
     resized: float
+    factors: tuple[float, float]
     blurred: float
     noisy: float
     jpeg: float
@@ -43,9 +44,10 @@ class History:
     webp: float
 
 
-_STRONG = History(resized=0.25, blurred=0.1, noisy=0.1, jpeg=0.4, jpeg_again=0.25, webp=0.2)
+_STRONG = History(resized=0.25, factors=(0.5, 1.3), blurred=0.1, noisy=0.1, jpeg=0.4, jpeg_again=0.25, webp=0.2)
 # For a network that starts from nothing and has an hour: it must see traces before it can learn to see them weakened.
-_MILD = History(resized=0.3, blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
+# Resized as often as the strong one and further: half the size cost most.
+_MILD = History(resized=0.3, factors=(0.4, 1.3), blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -90,7 +92,7 @@ def strong(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
 
 
 def mild(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
-    """Do as `strong`, less often."""
+    """Do as `strong`, less often, but for resizing."""
     return _with_history(pixels, plan, rng, _MILD)
 
 
@@ -102,7 +104,7 @@ def _with_history(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator, his
 def _view(image: Image.Image, plan: ViewPlan, rng: Generator, history: History) -> NDArray[np.uint8]:
     whole = rng.random() < plan.wholes / plan.cut
     if rng.random() < history.resized:
-        image = _resized(image, rng.uniform(0.4, 1.3), rng)
+        image = _resized(image, rng.uniform(*history.factors), rng)
     side = min(*image.size, round(min(image.size) * rng.uniform(0.7, 1.0)) if whole else plan.size)
     left, top = (int(rng.integers(0, room - side + 1)) for room in image.size)
     image = image.crop((left, top, left + side, top + side))

@@ -245,12 +245,12 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append("auroc      none: the images are all of one class; it needs both")
     for name, key in _TOLD:
         if overall[key] is not None:
-            low, high = found.get(key, (overall[key], overall[key]))
-            lines.append(f"{name:<11}{overall[key]:.4f}  [{low:.4f}, {high:.4f}]")
+            lines.append(f"{name:<11}{overall[key]:.4f}{_between(found.get(key))}")
     for kind, told in report["negatives"].items():
-        (low, high), worst = told["intervals_95"]["wrongly_accused"], told["worst_source"]
-        between = f"[{low:.4f}, {high:.4f}]" if told["accused"] else f"at most {told['wrongly_accused_at_most']:.4f}"
-        rate = f"accused    {told['wrongly_accused']:.4f}  {between}  of {told['images']} {kind}"
+        between, worst = _between(told["intervals_95"].get("wrongly_accused")), told["worst_source"]
+        if not told["accused"]:
+            between = f"  at most {told['wrongly_accused_at_most']:.4f}"
+        rate = f"accused    {told['wrongly_accused']:.4f}{between}  of {told['images']} {kind}"
         lines.append(f"{rate}; worst source {worst['name']}  {worst['wrongly_accused']:.4f}")
     lines.append(f"worst      {report['worst_group']['name']}  {report['worst_group']['accuracy']:.4f}")
     lines += [
@@ -260,3 +260,8 @@ def as_text(report: dict[str, Any]) -> str:
         auroc = "" if change["auroc"] is None else f"  auroc {change['auroc']:.4f}"
         lines.append(f"  {name:<24}{change['images']:>6}  {change['accuracy']:.4f}{auroc}")
     return "\n".join(lines) + "\n"
+
+
+def _between(ends: Sequence[float] | None) -> str:
+    """Give an interval for people; there is none where a class lies in one of few sources alone."""
+    return "" if ends is None else f"  [{ends[0]:.4f}, {ends[1]:.4f}]"

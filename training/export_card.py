@@ -92,7 +92,7 @@ def weaknesses(report: Mapping[str, Any]) -> list[str]:
         weak = {
             name: found
             for name, found in report[f"by_{kind}"].items()
-            if found["accuracy"] < _WEAK_ACCURACY and found["images"] >= LEAST_GROUP
+            if round(found["accuracy"], 3) < _WEAK_ACCURACY and found["images"] >= LEAST_GROUP
         }
         told = ", ".join(
             f"{name} ({100 * found['accuracy']:.1f} %)" for name, found in list(weak.items())[:_WEAK_SHOWN]

@@ -26,8 +26,9 @@ BOOTSTRAPS = 200
 FEWEST_DRAWN = 10
 METHOD = (
     f"percentile bootstrap, {BOOTSTRAPS} draws (100 for a group); the jackknife with Student's t below {FEWEST_DRAWN} "
-    "clusters, Clopper-Pearson where a share is the same in every draw; of calibration errors the basic bootstrap, "
-    "with the draws' bias left in the upper end, and from 0 where right odds would give as much"
+    "clusters; Clopper-Pearson over images, as if each were drawn by itself, where a share is the same in every draw; "
+    "of calibration errors the basic bootstrap, with the draws' bias left in the upper end, and from 0 where right "
+    "odds would give as much"
 )
 # Chance alone makes them larger, so a draw's lies above the figure that it was drawn from.
 _CALIBRATION_ERRORS = ("ece_15", "ece_15_at_own_prior")
@@ -46,7 +47,7 @@ def intervals(
 
     From ten clusters it is the percentile bootstrap's. Of fewer that is too narrow, and the delete-one jackknife's with
     Student's t is given (Cameron & Miller 2015, doi:10.3368/jhr.50.2.317); of two or three it says hardly anything,
-    which is so. A share that is the same in every draw, such as none accused, has Clopper and Pearson's.
+    which is so. A share of images that is the same in every draw, such as none accused, has Clopper and Pearson's.
 
     A calibration error is biased upwards, the more the fewer images (Kumar, Liang & Ma 2019; Roelofs et al. 2022), and
     a draw's once more: percentiles lie above the figure. The bootstrap's interval is the basic one for it, percentiles
@@ -63,7 +64,9 @@ def intervals(
         prior_shift: as for `measure`.
 
     Returns:
-        [low, high] by measure; a measure that most draws cannot give (one class alone) is left out.
+        [low, high] by measure. Left out is what most draws of the bootstrap cannot give (one class alone), or what
+        cannot be measured without some one of few clusters: a class that lies in one source alone says nothing of
+        sources.
     """
 
     def of(rows: Rows) -> dict[str, Any]:
@@ -78,15 +81,27 @@ def intervals(
     for name, said in (("ece_15", probabilities), ("ece_15_at_own_prior", own)):
         if name in found and whole[name] <= _chance_error(said, draws):
             found[name][0] = 0.0
-    positives = int(labels.sum())
-    counts = {"accuracy": len(labels), "coverage": len(labels)}
-    counts |= dict.fromkeys(("recall", "found", "wrongly_cleared"), positives)
-    counts |= dict.fromkeys(("false_positive_rate", "wrongly_accused"), len(labels) - positives)
+    counts = _counts(whole)
     for name in counts.keys() & found.keys():
         if found[name][0] == found[name][1]:
             exact = binomtest(round(whole[name] * counts[name]), counts[name]).proportion_ci(method="exact")
             found[name] = [float(exact.low), float(exact.high)]
     return found
+
+
+def _counts(whole: dict[str, Any]) -> dict[str, int]:
+    """Say of how many images each share is."""
+    positives, confusion = whole["ai_generated"], whole["confusion"]
+    verdicts = whole.get("verdicts", {"not_ai_generated": {}, "ai_generated": {}})
+    return {
+        **dict.fromkeys(("accuracy", "coverage"), whole["images"]),
+        **dict.fromkeys(("recall", "found", "wrongly_cleared"), positives),
+        **dict.fromkeys(("false_positive_rate", "wrongly_accused"), whole["images"] - positives),
+        "precision": confusion["fp"] + confusion["tp"],
+        "accuracy_outside_uncertain": sum(
+            sum(verdicts[decided].values()) for decided in ("not_ai_generated", "ai_generated")
+        ),
+    }
 
 
 def _members(clusters: NDArray[np.str_]) -> list[Rows]:

@@ -85,7 +85,7 @@ def _as_numbers(column: Any) -> NDArray[np.float64]:
 def as_text(leaks: list[Leak]) -> str:
     """Lay the audit out for people, one line for each kind of fact."""
     if not leaks:
-        return f"leak audit: not done, it needs at least {_FEWEST} pictures of each class\n"
+        return f"leak audit: not done, it needs at least {_FEWEST} different pictures of each class\n"
     lines = ["leak audit: how well facts of the files alone tell the classes (AUROC; 0.5 = not at all)"]
     for leak in leaks:
         warning = "  WARNING: the data leaks its classes here" if leak.warns else ""

@@ -125,5 +125,6 @@ def _opened(file: Path, mark: Path, shape: tuple[int, int]) -> tuple[Any, int]:
     except (OSError, ValueError):
         sound, done = False, 0
     if not sound:
+        mark.unlink(missing_ok=True)  # before there are zeros that it would call done
         return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape), 0
     return np.lib.format.open_memmap(file, mode="r+"), done

@@ -14,7 +14,7 @@ import numpy as np
 from training.collection import DataError
 from training.data import Rows, gate_rows, split
 from training.fusion import by_source_or_content, parted
-from training.shares import HEAD_FOLDS, SOURCES_NEEDED, content_places, whole_sources
+from training.shares import HEAD_CONTENTS, SOURCES_NEEDED, content_places, whole_sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,8 +102,8 @@ def _check(parts: Parts, recipe: Recipe) -> None:
             )
     if any(part.fit.head == "logistic" for part in recipe.detectors):
         fewest = min(len(np.unique(parts.training.hashes[parts.training.labels == label])) for label in (0, 1))
-        if fewest < HEAD_FOLDS:
+        if fewest < HEAD_CONTENTS:
             raise DataError(
                 f"of one class there are only {fewest} different pictures to train on; head = logistic wants at least "
-                f"{HEAD_FOLDS}: give more pictures, or hold out less"
+                f"{HEAD_CONTENTS}: give more pictures, or hold out less"
             )

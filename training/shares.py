@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 SOURCES_NEEDED = 4
-HEAD_FOLDS = 5  # that a logistic head is chosen by
+HEAD_CONTENTS = 5  # of each class, the fewest that a logistic head is chosen by
 _SEEDS = 10
 
 

@@ -27,7 +27,8 @@ class DriftOut(FromRow):
         dict[str, Any],
         Field(
             description=(
-                "`psi` of the probabilities against the 28 days before (from 0.25 something has changed), shares "
+                "`psi` of the probabilities against the 28 days before (from 0.25 something has changed; null where so "
+                "few images would give more than 0.1 by chance, such as 100 against fewer than 900), shares "
                 "`uncertain`, `flagged` and `disagreement` with the same `_before`, `images`; "
                 "`feature_shift`, of the mean of what the CLIP detector sees, in standard deviations, and "
                 "`calibration_shift`, the same from the images that the bundle was calibrated on; "

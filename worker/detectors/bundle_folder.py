@@ -23,7 +23,7 @@ from worker.detectors.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
 from worker.errors import AssayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -148,9 +148,13 @@ def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
     _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
 
 
-def update_card(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Put facts on the card in place of those of the same names. The version stays. Raises as `add_to_card`."""
-    _write_card(folder, {**_read_card(folder), **facts})
+def update_card(folder: Path, facts: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    """Put facts on the card in place of those of the same names, and take others off. The version stays.
+
+    Raises as `add_to_card`.
+    """
+    kept = {name: fact for name, fact in _read_card(folder).items() if name not in without}
+    _write_card(folder, {**kept, **facts})
 
 
 def _evaluated_on(evaluation: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -71,6 +72,8 @@ def test_a_cache_that_is_cut_off_begins_anew(
     whole = cached_features(run, network, recipe, parts.training).copy()
     with (tmp_path / "clip" / file).open("r+b") as cut_off:
         cut_off.truncate(left)
+    with patch.object(network, "features", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        cached_features(run, network, recipe, parts.training)
     assert np.array_equal(cached_features(run, network, recipe, parts.training), whole)
 
 

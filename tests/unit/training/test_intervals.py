@@ -93,8 +93,10 @@ def test_none_of_a_few_is_not_none_for_certain() -> None:
     exact = binomtest(0, 50).proportion_ci(method="exact")
     assert found["wrongly_accused"] == [0.0, exact.high]
     assert found["found"] == pytest.approx([1.0 - exact.high, 1.0])
+    assert found["precision"] == found["found"]
+    assert found["accuracy_outside_uncertain"] == found["accuracy"]
     assert found["accuracy"][0] == binomtest(100, 100).proportion_ci(method="exact").low
 
 
-def test_one_image_has_no_interval_of_anything_but_its_share() -> None:
+def test_one_image_has_no_interval_of_anything() -> None:
     assert intervals(np.array([1], dtype=np.int8), np.array([0.9]), np.array(["one"])) == {}
