@@ -160,8 +160,8 @@ def summarise(
     labels, alone = known.labels, len(np.unique(known.sources)) == 1
     clusters = known.hashes if alone else known.sources
     overall = measure(labels, probabilities, ours, policy.prior_shift)
-    by_source = by_group(labels, probabilities, known.sources, ours, known.hashes)
-    by_generator = by_group(labels, probabilities, known.generators, ours, clusters)
+    by_source = by_group(labels, probabilities, known.sources, ours, known)
+    by_generator = by_group(labels, probabilities, known.generators, ours, known)
     add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
     return {
         "bundle": bundle.version,

@@ -13,6 +13,7 @@ from training.metrics import measure, of_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.evaluate import Known
     from training.metrics import Cuts, Floats, Labels
     from worker.calibration import Thresholds
 
@@ -27,16 +28,21 @@ def by_group(
     probabilities: Floats,
     groups: NDArray[np.str_],
     thresholds: Thresholds | Cuts | None,
-    clusters: NDArray[np.str_] | None = None,
+    known: Known | None = None,
 ) -> dict[str, Any]:
-    """Measure each group by itself, worst accuracy first; where clusters are given, with `intervals_95`."""
+    """Measure each group by itself, worst accuracy first; with `intervals_95` where more is known of the images.
+
+    What belongs together is a group's sources, or its contents where it has one source.
+    """
     measured = {}
     for name in np.unique(groups).tolist():
         inside = groups == name
         found = measure(labels[inside], probabilities[inside], of_rows(inside, thresholds))
-        if clusters is not None:
+        if known is not None:
+            sources = known.sources[inside]
+            clusters = sources if len(np.unique(sources)) > 1 else known.hashes[inside]
             drawn = intervals(
-                labels[inside], probabilities[inside], clusters[inside], of_rows(inside, thresholds), GROUP_BOOTSTRAPS
+                labels[inside], probabilities[inside], clusters, of_rows(inside, thresholds), GROUP_BOOTSTRAPS
             )
             found["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
         measured[name] = found

@@ -1,4 +1,8 @@
+from dataclasses import dataclass
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from training.groups import add_ranking_against_negatives, by_group, worst_of
 
@@ -31,3 +35,25 @@ def test_the_worst_group_is_one_large_enough_to_say_so() -> None:
     assert worst_of(groups) == {"name": "bad", "images": 50, "accuracy": 0.4}
     assert worst_of({"chance": groups["chance"]}) == {"name": "chance", "images": 2, "accuracy": 0.0}
     assert worst_of({}) is None
+
+
+@dataclass(frozen=True)
+class Images:
+    labels: NDArray[np.int8]
+    sources: NDArray[np.str_]
+    generators: NDArray[np.str_]
+    hashes: NDArray[np.str_]
+
+
+def test_copies_in_the_one_source_of_a_generator_say_no_more_than_one_of_them() -> None:
+    rng = np.random.default_rng(0)
+    probabilities, generators = rng.uniform(0, 1, 80), np.repeat(["one", "several"], 40)
+    labels, hashes = np.ones(80, dtype=np.int8), np.array([f"{i:02x}" for i in range(80)])
+    sources = np.where(generators == "one", "a", np.array(["a", "b"])[np.arange(80) % 2])
+
+    def of(times: int) -> dict[str, list[float]]:
+        images = Images(*(np.tile(values, times) for values in (labels, sources, generators, hashes)))
+        found = by_group(images.labels, np.tile(probabilities, times), images.generators, None, images)
+        return {name: one["intervals_95"]["accuracy"] for name, one in found.items()}
+
+    assert of(10) == {name: [pytest.approx(end) for end in ends] for name, ends in of(1).items()}
