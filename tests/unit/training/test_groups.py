@@ -1,9 +1,7 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from tests.known_images import Images
 from training.groups import add_ranking_against_negatives, by_group, worst_of
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], dtype=np.int8)
@@ -35,14 +33,6 @@ def test_the_worst_group_is_one_large_enough_to_say_so() -> None:
     assert worst_of(groups) == {"name": "bad", "images": 50, "accuracy": 0.4}
     assert worst_of({"chance": groups["chance"]}) == {"name": "chance", "images": 2, "accuracy": 0.0}
     assert worst_of({}) is None
-
-
-@dataclass(frozen=True)
-class Images:
-    labels: NDArray[np.int8]
-    sources: NDArray[np.str_]
-    generators: NDArray[np.str_]
-    hashes: NDArray[np.str_]
 
 
 def test_copies_in_the_one_source_of_a_generator_say_no_more_than_one_of_them() -> None:

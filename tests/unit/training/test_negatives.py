@@ -1,20 +1,9 @@
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
+from tests.known_images import Images
 from training.metrics import Cuts
 from training.negatives import by_kind
 from worker.calibration import Thresholds, clopper_pearson_upper
-
-
-@dataclass(frozen=True)
-class Images:
-    labels: NDArray[np.int8]
-    sources: NDArray[np.str_]
-    generators: NDArray[np.str_]
-    hashes: NDArray[np.str_]
-
 
 # 40 photographs of two sources, 60 drawings, 20 AI-generated.
 SOURCES = np.array(["calm"] * 20 + ["odd"] * 20 + ["charts"] * 60 + ["ai"] * 20)
