@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from accelerate.utils import broadcast
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -29,6 +31,7 @@ from worker.detectors.detector import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from training.data import Rows
     from training.recipe import Recipe
@@ -150,15 +153,22 @@ def _set_learning_rate(optimizer: Any, rate: float) -> None:
 def _step(run: Run, judge: nn.Module, optimizer: Any, views: Tensor, labels: Tensor) -> Tensor:
     targets = labels.to(run.device) * (1.0 - run.fit.label_smoothing) + 0.5 * run.fit.label_smoothing  # (B,)
     pixels = normalise(views.to(run.device, non_blocking=True))  # (B, 3, H, W)
-    with torch.autocast(torch.device(run.device).type, dtype=torch.bfloat16, enabled=run.mixed):
-        logits = judge(pixels)  # (B,)
-    loss = binary_cross_entropy_with_logits(logits.float(), targets)
-    optimizer.zero_grad(set_to_none=True)
-    run.accelerator.backward(loss)
+    with _attention(run):
+        with torch.autocast(torch.device(run.device).type, dtype=torch.bfloat16, enabled=run.mixed):
+            logits = judge(pixels)  # (B,)
+        loss = binary_cross_entropy_with_logits(logits.float(), targets)
+        optimizer.zero_grad(set_to_none=True)
+        run.accelerator.backward(loss)
     if run.fit.clip_norm:
         run.accelerator.clip_grad_norm_(judge.parameters(), run.fit.clip_norm)
     optimizer.step()
     return loss.detach()
+
+
+def _attention(run: Run) -> AbstractContextManager[None]:
+    """On a CPU, let attention be plain products of matrices: PyTorch's fused kernel leaves AMX idle in bf16."""
+    plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return plain if run.mixed and torch.device(run.device).type == "cpu" else nullcontext()
 
 
 def _seed(recipe: Recipe, run: Run) -> int:

@@ -11,10 +11,12 @@ import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
 from training.pretrained import give_weights
 from training.recipe import DetectorRecipe, RecipeError
 from training.schedule import AveragedWeights, parameter_groups
+from worker.cores import has_amx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +68,9 @@ class Run:
         self.device = "cpu" if found.type == "cpu" else str(found)
         self.detector.network.to(self.device)
         groups = parameter_groups(self.detector.network, self.fit.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=self.fit.learning_rate, betas=(0.9, 0.98))
+        self.optimizer = create_optimizer_v2(
+            groups, self.fit.optimizer, lr=self.fit.learning_rate, betas=(0.9, 0.98), momentum=0.95
+        )
         self.averaged = AveragedWeights(self.detector.network)
         self.folder = folder
         self.at = Counters()
@@ -75,7 +79,8 @@ class Run:
     @property
     def mixed(self) -> bool:
         """Tell whether the forward pass runs in bf16."""
-        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and self.device != "cpu")
+        quick = self.device != "cpu" or has_amx()
+        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and quick)
 
     @property
     def leads(self) -> bool:
@@ -90,7 +95,9 @@ class Run:
         tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in self.averaged.values.items()}
         for index, slots in state["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
+            # Muon notes beside them which weights are its own; it finds that out again.
+            own = {name: value for name, value in slots.items() if isinstance(value, torch.Tensor)}
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in own.items()}
         header = {name: repr(value) for name, value in asdict(self.at).items()}
         _write(tensors, self.folder / CHECKPOINT, header)
 

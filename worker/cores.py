@@ -1,10 +1,11 @@
-"""How many cores this process may use: in a container fewer than its machine has, which Python does not know of."""
+"""What the processor offers: how many cores this process may use (in a container fewer than there are), and AMX."""
 
 import math
 import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CPU = Path("/proc/cpuinfo")
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
@@ -16,6 +17,18 @@ def cores(cgroup: Path = _CGROUP) -> int:
     here = len(os.sched_getaffinity(0))
     quota = _quota(cgroup)
     return here if quota is None else min(here, max(1, math.ceil(quota)))
+
+
+def has_amx(cpu: Path = _CPU) -> bool:
+    """Tell whether the processor multiplies matrices of bf16 in hardware of their own.
+
+    Args:
+        cpu: where Linux tells of the processor.
+    """
+    try:
+        return "amx_bf16" in cpu.read_text(encoding="ascii", errors="replace").split()
+    except OSError:  # no Linux
+        return False
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -31,9 +31,9 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
         return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)
     if name == "clip":
-        return ClipDetector(ClipArchitecture(**_with_tuples(architecture, "taps", "stem")), plan)
+        return ClipDetector(ClipArchitecture(**_with_tuples(architecture, "taps", "stem", "stem_strides")), plan)
     if name == "convnext":
-        return ConvNextDetector(ConvNextArchitecture(**_with_tuples(architecture, "stem")), plan)
+        return ConvNextDetector(ConvNextArchitecture(**_with_tuples(architecture, "stem", "stem_strides")), plan)
     message = f"there is no detector named {name!r}; known are clip and convnext"
     raise ValueError(message)
 

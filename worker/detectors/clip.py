@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from worker.detectors.detector import mean_over_views, normalise, views_in_a_pass
-from worker.detectors.stem import overlapping_stem, with_residual
+from worker.detectors.stem import late_strides, overlapping_stem, with_residual
 from worker.detectors.views import ViewPlan, cut_views
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class ClipArchitecture:
         stem: widths of overlapping 3x3 convolutions before the one that gives the tower its tokens, in place of a patch
             embedding; the last of them halve the picture until a token covers `patch_size` pixels. A tower that starts
             from nothing learns far sooner with one (arXiv:2106.14881). Not for named models, nor is the next.
+        stem_strides: one for each of them and one for the convolution that gives tokens; together they make
+            `patch_size`.
+        stem_activation: between them, `gelu` or the cheaper `relu`.
         residual: gain of three high-pass channels beside the pixels, as for the ConvNeXt detector; needs a stem.
     """
 
@@ -50,6 +53,8 @@ class ClipArchitecture:
     frozen: bool = False
     input_scale: float = 1.0
     stem: tuple[int, ...] = ()
+    stem_strides: tuple[int, ...] = ()
+    stem_activation: str = "gelu"
     residual: float = 0.0
 
     def __post_init__(self) -> None:
@@ -66,9 +71,10 @@ class ClipArchitecture:
             small: nn.Module = VisionTransformer(**made)
             if self.stem:
                 widths, halvings = (*self.stem, made["width"]), int(math.log2(made["patch_size"]))
-                if 2**halvings != made["patch_size"] or halvings > len(widths):
+                strides = self.stem_strides or late_strides(len(widths), halvings)
+                if math.prod(strides) != made["patch_size"] or halvings > len(widths):
                     raise ValueError(f"{len(widths)} convolutions cannot halve down to patches of {made['patch_size']}")
-                stem = overlapping_stem(6 if self.residual else 3, widths, halvings)
+                stem = overlapping_stem(6 if self.residual else 3, widths, strides, self.stem_activation)
                 small.conv1 = stem.to(memory_format=torch.channels_last)
             return small
         both: nn.Module = open_clip.create_model(self.model, pretrained=None, load_weights=False)

@@ -11,7 +11,7 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from worker.detectors.detector import mean_over_views
-from worker.detectors.stem import overlapping_stem, with_residual
+from worker.detectors.stem import late_strides, overlapping_stem, with_residual
 from worker.detectors.views import ViewPlan, cut_views
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class ConvNextArchitecture:
         network: keyword arguments of timm's ConvNeXt where there is no name.
         stem: widths of a stem of overlapping 3x3 convolutions, the last with stride 2, in place of timm's patches.
             For small views, whose traces are one or two pixels wide; `patch_size` must then be 1.
+        stem_strides: one for each of them, where it is not the last alone that halves the picture.
+        stem_activation: between them, `gelu` or the cheaper `relu` (`network.act_layer` says what the stages use).
         residual: gain of three high-pass channels given beside the pixels, 0 for none. What tells generators apart is
             small beside what pictures show: a network that starts from nothing finds it far sooner with the content
             taken off (the idea of Fridrich & Kodovsky 2012, doi:10.1109/TIFS.2012.2190402). Not for named models,
@@ -38,6 +40,8 @@ class ConvNextArchitecture:
     model: str | None = None
     network: Mapping[str, Any] | None = None
     stem: tuple[int, ...] = ()
+    stem_strides: tuple[int, ...] = ()
+    stem_activation: str = "gelu"
     residual: float = 0.0
 
     def __post_init__(self) -> None:
@@ -57,7 +61,8 @@ class ConvNextArchitecture:
         channels = 6 if self.residual else 3
         network = ConvNeXt(in_chans=channels, num_classes=1, **arguments)
         if self.stem:
-            network.stem = overlapping_stem(channels, self.stem)
+            strides = self.stem_strides or late_strides(len(self.stem), 1)
+            network.stem = overlapping_stem(channels, self.stem, strides, self.stem_activation)
         return network
 
 
@@ -89,5 +94,9 @@ class ConvNextDetector:
         return mean_over_views(self, views)
 
     def heatmap_layer(self) -> nn.Module:
-        """Name the last stage but one, (N, C, h, w): the last is too coarse to point anywhere in a small view."""
-        return list(self.network.get_submodule("stages").children())[-2]
+        """Name a stage, (N, C, h, w): the last is too coarse to point anywhere in a small view, so the one before.
+
+        Where that has no blocks but only halves the picture once more, it is the one before it, and so on.
+        """
+        stages = list(self.network.get_submodule("stages").children())[:-1]
+        return next((stage for stage in reversed(stages) if any(stage.get_submodule("blocks").children())), stages[-1])

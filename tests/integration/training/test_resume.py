@@ -33,14 +33,16 @@ def kill_after_first_checkpoint(command: list[str], checkpoint: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_killed_with_kill_9_ends_with_the_weights_of_one_that_was_not(
-    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path, optimizer: str
 ) -> None:
     data = plant()
-    subprocess.run(training(bundle_recipe, data, tmp_path / "whole"), check=True, capture_output=True)
+    exact = ["--set", "fit.precision=fp32", "--set", f"fit.optimizer={optimizer}"]
+    subprocess.run(training(bundle_recipe, data, tmp_path / "whole", *exact), check=True, capture_output=True)
     whole = tmp_path / "whole" / "clip" / "checkpoint.safetensors"
     killed = tmp_path / "killed" / "clip" / "checkpoint.safetensors"
-    command = training(bundle_recipe, data, tmp_path / "killed")
+    command = training(bundle_recipe, data, tmp_path / "killed", *exact)
     kill_after_first_checkpoint(command, killed)
     assert 0 < steps(killed) < steps(whole)
     subprocess.run(command, check=True, capture_output=True)

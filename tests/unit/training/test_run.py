@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from training.recipe import RecipeError, load_recipe
+from training.recipe import DetectorRecipe, RecipeError, load_recipe
 from training.run import Run
 from training.train import Order, train
 
@@ -13,6 +13,7 @@ def test_one_of_several_processes_on_cpus_trains_in_full_precision_and_can_resum
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Accelerator, "device", torch.device("cpu:0"))  # what each of them is told
+    monkeypatch.setattr("training.run.has_amx", lambda: False)
     small = ["architecture.tower.width=32", "architecture.tower.layers=1", "architecture.taps=[0]"]
     (part, *_) = [part for part in load_recipe("cifake", small).detectors if part.name == "clip"]
     run = Run(part, tmp_path, "cpu")
@@ -38,3 +39,45 @@ def test_a_cut_off_checkpoint_says_what_to_delete(tmp_path: Path, name: str) -> 
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:500])
     with pytest.raises(RecipeError, match=rf"{name} is damaged .*delete .* is fitted anew"):
         run.take_best() if run.resume() else None
+
+
+@pytest.mark.parametrize(
+    ("precision", "amx", "mixed"),
+    [("auto", True, True), ("auto", False, False), ("fp32", True, False), ("bf16", False, True)],
+)
+def test_a_cpu_trains_in_mixed_precision_where_it_has_amx_or_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, *, amx: bool, mixed: bool
+) -> None:
+    monkeypatch.setattr("training.run.has_amx", lambda: amx)
+    assert Run(_small_clip([f"fit.precision={precision}"]), tmp_path, "cpu").mixed is mixed
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_optimizer_takes_the_very_step_it_would_have_taken(tmp_path: Path, optimizer: str) -> None:
+    part = _small_clip([f"fit.optimizer={optimizer}"])
+    run = Run(part, tmp_path, "cpu")
+    _step(run)
+    run.save()
+    resumed = Run(part, tmp_path, "cpu")
+    assert resumed.resume()
+    before = {name: value.clone() for name, value in run.detector.network.state_dict().items()}
+    for one in (run, resumed):
+        _step(one)
+    after = run.detector.network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in resumed.detector.network.state_dict().items())
+    assert not torch.equal(before["head.1.weight"], after["head.1.weight"])
+
+
+def _small_clip(changes: list[str]) -> DetectorRecipe:
+    small = ["width=32", "layers=1", "heads=2"]
+    smaller = [*(f"architecture.tower.{one}" for one in small), "architecture.taps=[0]", *changes]
+    (part, *_) = [part for part in load_recipe("cifake", smaller).detectors if part.name == "clip"]
+    return part
+
+
+def _step(run: Run) -> None:
+    run.detector.network.train()
+    pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    run.optimizer.zero_grad()
+    torch.autograd.backward(run.detector.view_logits(pixels).square().mean())
+    run.optimizer.step()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores import cores
+from worker.cores import cores, has_amx
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -35,3 +35,11 @@ def test_older_machines_tell_the_quota_in_two_files(tmp_path: Path, quota: str, 
 def test_what_cannot_be_read_limits_nothing(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("nonsense\n")
     assert cores(tmp_path) == HERE
+
+
+def test_amx_is_what_the_processor_says_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "with").write_text("flags\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
+    (tmp_path / "without").write_text("flags\t: fpu avx512_bf16\nmodel name : amx_bf16ish\n")
+    assert has_amx(tmp_path / "with")
+    assert not has_amx(tmp_path / "without")
+    assert not has_amx(tmp_path / "nowhere")
