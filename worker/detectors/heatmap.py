@@ -44,7 +44,7 @@ class Method(StrEnum):
     """How a heatmap is made."""
 
     GRAD_CAM = "grad-cam"  # one layer's channels, each by its mean gradient
-    MULTI_LAYER = "grad-cam-multilayer"  # the mean over the last two stages of a ConvNeXt
+    MULTI_LAYER = "grad-cam-multilayer"  # the mean over two stages of a ConvNeXt, the layer it names and the next
     ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (HiResCAM, arXiv:2011.08891)
 
 
@@ -95,9 +95,13 @@ def explained_layers(detector: Detector, method: Method | None = None) -> tuple[
     if method is None:
         several = len(stages) >= _SEVERAL
         method = Method.MULTI_LAYER if several else _OF_ONE_LAYER.get(detector.name, Method.GRAD_CAM)
-    if method is Method.MULTI_LAYER:
-        return method, stages[-_SEVERAL:]
-    return method, [detector.heatmap_layer()]
+    layer = detector.heatmap_layer()
+    if method is not Method.MULTI_LAYER:
+        return method, [layer]
+    # Stages after these may only halve the picture further: a map of one cell shows nothing.
+    last = len(stages) - _SEVERAL
+    first = min(stages.index(layer), last) if layer in stages else last
+    return method, stages[first : first + _SEVERAL]
 
 
 def grad_cam(

@@ -77,6 +77,7 @@ def _small_clip(changes: list[str]) -> DetectorRecipe:
 
 def _step(run: Run) -> None:
     run.detector.network.train()
+    torch.manual_seed(0)  # of what the tower drops
     pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     run.optimizer.zero_grad()
     torch.autograd.backward(run.detector.view_logits(pixels).square().mean())

@@ -9,10 +9,12 @@ from PIL import Image
 
 from tests.unit.worker.detectors.conftest import DETECTORS
 from worker.detectors import heatmap as drawing
+from worker.detectors.build import build_detector
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import BundleParts
 from worker.detectors.detector import Detector, normalise
 from worker.detectors.heatmap import Heatmap, Method, explained_layers, grad_cam, overlay_png, raw_npy
+from worker.detectors.views import ViewPlan
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -137,3 +139,11 @@ def test_an_empty_map_makes_no_glow_and_large_images_come_reduced() -> None:
     png = overlay_png(noise(2048, 1024), heatmap, 0.99)
     assert Image.open(io.BytesIO(png)).size == (448, 224)
     assert reddest(png) == 0
+
+
+@pytest.mark.parametrize(("depths", "stages"), [([1, 1, 1, 0], [2, 3]), ([1, 0, 0, 0], [0, 1])])
+def test_several_layers_are_no_stages_that_only_halve_the_picture_further(depths: list[int], stages: list[int]) -> None:
+    network = {"patch_size": 1, "depths": depths, "dims": [8, 8, 8, 8]}
+    detector = build_detector("convnext", {"network": network, "stem": [4, 8]}, ViewPlan(32, 1, 0))
+    _, layers = explained_layers(detector)
+    assert layers == [detector.network.get_submodule(f"stages.{stage}") for stage in stages]
