@@ -66,7 +66,7 @@ class Fit:
         clip_norm: the gradient's norm is bounded by this; 0 for no bound.
         patience: epochs without a better validation loss after which it ends; the best weights are kept; 0 for never.
         precision: `bf16` (mixed), `fp32`, or `auto`: bf16 on a GPU and on a CPU with AMX; without, bf16 is slow there.
-        head: `gradient` fits everything that is not frozen with AdamW; `logistic` caches a frozen CLIP tower's
+        head: `gradient` fits everything that is not frozen by `optimizer`; `logistic` caches a frozen CLIP tower's
             features and fits the head by regularised logistic regression.
         draws: augmented views of each image whose features `logistic` caches.
     """

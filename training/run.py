@@ -67,6 +67,8 @@ class Run:
         # Each of several processes on CPUs is told `cpu:0`, which safetensors does not know.
         self.device = "cpu" if found.type == "cpu" else str(found)
         self.detector.network.to(self.device)
+        quick = self.device != "cpu" or has_amx()
+        self.mixed = self.fit.precision == "bf16" or (self.fit.precision == "auto" and quick)  # forward passes in bf16
         groups = parameter_groups(self.detector.network, self.fit.weight_decay)
         self.optimizer = create_optimizer_v2(
             groups, self.fit.optimizer, lr=self.fit.learning_rate, betas=(0.9, 0.98), momentum=0.95
@@ -75,12 +77,6 @@ class Run:
         self.folder = folder
         self.at = Counters()
         self._saved = 0.0  # seconds of the run at the last checkpoint
-
-    @property
-    def mixed(self) -> bool:
-        """Tell whether the forward pass runs in bf16."""
-        quick = self.device != "cpu" or has_amx()
-        return self.fit.precision == "bf16" or (self.fit.precision == "auto" and quick)
 
     @property
     def leads(self) -> bool:

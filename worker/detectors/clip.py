@@ -63,6 +63,8 @@ class ClipArchitecture:
             raise ValueError(f"{self.model} brings its own tower: leave out either the model or the tower and its stem")
         if self.residual and not self.stem:
             raise ValueError("high-pass channels need a stem")
+        if self.stem_strides and not self.stem:
+            raise ValueError("stem_strides need a stem")
 
     def build_tower(self) -> nn.Module:
         """Make the image tower, weights not yet loaded and nothing downloaded."""

@@ -48,6 +48,8 @@ class ConvNextArchitecture:
         """Refuse what would be left out in silence, or fail far from here."""
         if self.model is not None and (self.stem or self.residual or self.network):
             raise ValueError(f"{self.model} brings its own layers: leave out either it, or network, stem and residual")
+        if self.stem_strides and not self.stem:
+            raise ValueError("stem_strides need a stem")
 
     def build(self) -> nn.Module:
         """Make the network with one output, weights not yet loaded."""

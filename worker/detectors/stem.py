@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,7 @@ def overlapping_stem(
     if activation not in _ACTIVATIONS:
         raise ValueError(f"a stem's activation is one of {', '.join(_ACTIVATIONS)}, not {activation!r}")
     layers: list[nn.Module] = []
-    for before, width, stride in zip((channels, *widths), widths, strides, strict=False):
+    for (before, width), stride in zip(pairwise((channels, *widths)), strides, strict=True):
         layers += [_ACTIVATIONS[activation]()] if layers else []
         layers += [nn.Conv2d(before, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width)]
     return nn.Sequential(*layers)

@@ -14,8 +14,7 @@ def test_one_of_several_processes_on_cpus_trains_in_full_precision_and_can_resum
 ) -> None:
     monkeypatch.setattr(Accelerator, "device", torch.device("cpu:0"))  # what each of them is told
     monkeypatch.setattr("training.run.has_amx", lambda: False)
-    small = ["architecture.tower.width=32", "architecture.tower.layers=1", "architecture.taps=[0]"]
-    (part, *_) = [part for part in load_recipe("cifake", small).detectors if part.name == "clip"]
+    part = _small_clip([])
     run = Run(part, tmp_path, "cpu")
     run.save()
     assert not run.mixed
@@ -31,8 +30,7 @@ def test_a_detector_that_cannot_be_built_is_told_before_any_data_is_read(tmp_pat
 
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "best.safetensors"])
 def test_a_cut_off_checkpoint_says_what_to_delete(tmp_path: Path, name: str) -> None:
-    small = ["architecture.tower.width=32", "architecture.tower.layers=1", "architecture.taps=[0]"]
-    (part, *_) = [part for part in load_recipe("cifake", small).detectors if part.name == "clip"]
+    part = _small_clip([])
     run = Run(part, tmp_path, "cpu")
     run.save()
     run.save_best()

@@ -82,6 +82,12 @@ def test_what_a_named_model_would_leave_out_in_silence_is_refused(name: str, arc
         build_detector(name, architecture, ViewPlan(32, 1, 0))
 
 
+@pytest.mark.parametrize("name", ["clip", "convnext"])
+def test_strides_of_no_stem_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="need a stem"):
+        build_detector(name, {"stem_strides": [1, 2]}, ViewPlan(32, 1, 0))
+
+
 def test_high_pass_channels_without_a_stem_are_refused_for_a_tower() -> None:
     with pytest.raises(ValueError, match="need a stem"):
         build_detector("clip", {"tower": {"image_size": 32}, "residual": 8.0}, ViewPlan(32, 1, 0))
