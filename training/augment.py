@@ -96,6 +96,27 @@ def mild(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
     return _with_history(pixels, plan, rng, _MILD)
 
 
+def cut_out(views: Tensor, side: int, rng: Generator) -> Tensor:
+    """Hide a square of every view behind the view's mean colour.
+
+    Args:
+        views: uint8, (N, 3, H, W); changed in place.
+        side: of the square, in pixels; it is centred anywhere, so that it may stick out. 0 hides nothing.
+        rng: decides.
+
+    Returns:
+        The same views.
+    """
+    if not side:
+        return views
+    height, width = views.shape[2:]
+    means = views.float().mean(dim=(2, 3), keepdim=True).to(torch.uint8)  # (N, 3, 1, 1)
+    corners = rng.integers((-(side // 2), -(side // 2)), (height - side // 2, width - side // 2), size=(len(views), 2))
+    for view, mean, (top, left) in zip(views, means, corners.tolist(), strict=True):
+        view[:, max(0, top) : top + side, max(0, left) : left + side] = mean
+    return views
+
+
 def _with_history(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator, history: History) -> Tensor:
     views = [_view(Image.fromarray(image), plan, rng, history) for image in pixels]
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)

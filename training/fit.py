@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from training.augment import AUGMENTATIONS
+from training.augment import AUGMENTATIONS, cut_out
 from training.curves import Curves
 from training.schedule import keep_of, learning_rate_at, sampling_weights, steps_of
 from worker.cores import cores
@@ -51,7 +51,7 @@ class Draws(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, rows: Rows, run: Run, recipe: Recipe) -> None:
         """Weigh the rows."""
         self._rows, self._recipe = rows, recipe
-        self._plan, self._size = run.detector.plan, run.fit.batch_size
+        self._plan, self._size, self._cutout = run.detector.plan, run.fit.batch_size, run.fit.cutout
         self._weights = sampling_weights(rows, recipe.emphasis)
         self._place, self._processes = run.accelerator.process_index, run.accelerator.num_processes
 
@@ -59,10 +59,9 @@ class Draws(Dataset[tuple[Tensor, Tensor]]):
         """Draw and augment the batch of a step."""
         rng = np.random.default_rng((self._recipe.seed, step))
         which = np.sort(rng.choice(len(self._rows), size=self._size, p=self._weights))[self._place :: self._processes]
-        views = AUGMENTATIONS[self._recipe.augmentation](
-            self._rows.pixels[which], self._plan, rng.spawn(self._processes)[self._place]
-        )
-        return views, torch.from_numpy(self._rows.labels[which]).float()
+        own = rng.spawn(self._processes)[self._place]
+        views = AUGMENTATIONS[self._recipe.augmentation](self._rows.pixels[which], self._plan, own)
+        return cut_out(views, self._cutout, own), torch.from_numpy(self._rows.labels[which]).float()
 
 
 class _Judge(nn.Module):

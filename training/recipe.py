@@ -63,6 +63,8 @@ class Fit:
         ema_half_life: share of the schedule after which an old weight counts half in the averaged weights; 0 for no
             averaging.
         label_smoothing: pulls the targets 0 and 1 together by this much in total.
+        cutout: side in pixels of a square that every view has hidden somewhere, 0 for none (arXiv:1708.04552); for fits
+            long enough to learn single pictures by heart.
         clip_norm: the gradient's norm is bounded by this; 0 for no bound.
         patience: epochs without a better validation loss after which it ends; the best weights are kept; 0 for never.
         precision: `bf16` (mixed), `fp32`, or `auto`: bf16 on a GPU and on a CPU with AMX; without, bf16 is slow there.
@@ -80,6 +82,7 @@ class Fit:
     ema_half_life: NotNegative = 0.01
     optimizer: Literal["adamw", "muon"] = "adamw"
     label_smoothing: Share = 0.0
+    cutout: Annotated[int, Field(ge=0)] = 0
     clip_norm: NotNegative = 1.0
     patience: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"

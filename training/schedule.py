@@ -51,11 +51,21 @@ def sampling_weights(rows: Rows, emphasis: Mapping[str, float]) -> NDArray[np.fl
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices and kernels; leave biases, norms and scales alone. Frozen parameters are left out."""
-    trained = [p for p in network.parameters() if p.requires_grad]
+    """Decay matrices and kernels; leave biases, norms, scales and embeddings alone. Frozen parameters are left out.
+
+    What is not decayed is not orthogonalised by Muon either: an embedding is a table, no map from one space to another.
+    """
+    tables = {
+        f"{path}.{name}".lstrip(".")
+        for path, module in network.named_modules()
+        if hasattr(module, "no_weight_decay")  # timm's and open_clip's word for them
+        for name in module.no_weight_decay()  # type: ignore[operator]
+    }
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    left_alone = {name for name, p in trained if p.ndim <= 1 or name in tables}
     return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in trained if name not in left_alone], "weight_decay": weight_decay},
+        {"params": [p for name, p in trained if name in left_alone], "weight_decay": 0.0, "use_fallback": True},
     ]
 
 

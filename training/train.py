@@ -30,7 +30,8 @@ from training.pixels import MixedSizesError, headers
 from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
 from training.run import Run
 from training.run_folder import alone_in, claim
-from training.warm_start import begin_from
+from training.warm_start import begin_from, take_weights
+from worker.detectors.bundle_folder import read_bundle
 from worker.errors import AssayError
 from worker.settings import Settings
 
@@ -101,7 +102,9 @@ def _asked_for(order: Order) -> list[DetectorRecipe]:
         raise RecipeError(f"recipe {order.recipe.name} has no detector {order.only!r}; it has {', '.join(names)}")
     asked = [part for part in order.recipe.detectors if order.only in {None, part.name}]
     for part in asked:
-        part.build()
+        detector = part.build()
+        if order.start_from is not None:
+            take_weights(detector, part.name, order.start_from)
     return asked
 
 
@@ -129,7 +132,10 @@ def _order_text(order: Order, part: DetectorRecipe, seen: str) -> str:
     """
     timeless = replace(part, fit=replace(part.fit, minutes=0.0))
     recipe = replace(order.recipe, detectors=(), card={}, scope="", claim="", checkpoint_seconds=0.0)
-    return json.dumps({"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or seen}, indent=1)
+    note = {"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or seen}
+    if order.start_from is not None:
+        note["start_from"] = read_bundle(order.start_from).version()
+    return json.dumps(note, indent=1)
 
 
 def look_at_data(
@@ -181,8 +187,9 @@ def order_of(
     minutes: float | None = None,
     device: str | None = None,
     only: str | None = None,
+    start_from: Path | None = None,
 ) -> Order:
-    """Make an order of what a command line says.
+    """Make an order of what a command line says; arguments as of `Order`, `device` none for a GPU where there is one.
 
     Raises:
         AssayError: there is no such recipe, or the data is out of reach.
@@ -191,7 +198,7 @@ def order_of(
     asked = smoke(asked) if smoke_run else asked
     asked = asked if minutes is None else with_minutes(asked, minutes)
     found = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Order(asked, local_data(data, out / "cache", Settings()), out, found, only)
+    return Order(asked, local_data(data, out / "cache", Settings()), out, found, only, start_from=start_from)
 
 
 def main() -> None:
@@ -202,6 +209,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="the run's folder: cache, checkpoints, bundle")
     parser.add_argument("--detector", help="fit this one only and stop before calibration")
     parser.add_argument("--minutes", type=float, help="wall clock for each detector instead of the recipe's")
+    parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="begin with this bundle's weights")
     parser.add_argument("--smoke", action="store_true", help="everything in minutes, on few pictures")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
@@ -218,6 +226,7 @@ def main() -> None:
             minutes=arguments.minutes,
             device=arguments.device,
             only=arguments.detector,
+            start_from=arguments.start_from,
         )
         result = train(order)
     except AssayError as error:

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from infra.cli.bundles_open import folder_of
 from infra.cli.output import writable_folder
 
 
@@ -18,6 +20,7 @@ def train(  # noqa: PLR0917 (typer calls it by name)
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Wall clock for each detector.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: change the recipe; repeatable.")] = None,
     detector: Annotated[str | None, typer.Option(help="Fit this one only, stop before calibration.")] = None,
+    start_from: Annotated[str | None, typer.Option(help="Begin with this bundle's weights.", metavar="BUNDLE")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one on each core.")] = 0,
     device: Annotated[str | None, typer.Option(help="A torch device; default a GPU where there is one.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
@@ -36,10 +39,19 @@ def train(  # noqa: PLR0917 (typer calls it by name)
     from training.train import train as run
 
     set_threads(threads)
-    order = order_of(
-        recipe, data, folder, changes=set_ or [], smoke_run=smoke, minutes=minutes, device=picked, only=detector
-    )
-    result = run(order)
+    with folder_of(start_from) if start_from else nullcontext() as begun:
+        order = order_of(
+            recipe,
+            data,
+            folder,
+            changes=set_ or [],
+            smoke_run=smoke,
+            minutes=minutes,
+            device=picked,
+            only=detector,
+            start_from=begun,
+        )
+        result = run(order)
     print(f"the run's folder is {folder}; curves: tensorboard --logdir {folder}", file=sys.stderr)
     if json_:
         print(json.dumps(result))

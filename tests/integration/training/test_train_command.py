@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from training.collection import DataError
 from training.recipe import RecipeError, load_recipe
 from training.train import look_at_data
 from worker.detectors.bundle import load_bundle
+from worker.detectors.bundle_folder import read_bundle
 
 pytestmark = pytest.mark.integration
 
@@ -78,6 +80,24 @@ def test_whole_sources_are_held_out_where_the_recipe_says_so_and_there_are_enoug
     went = pq.read_table(tmp_path / "run" / "manifest.parquet", columns=["source", "split"]).to_pylist()
     assert {("held_out" if row["source"] == held_out else "training") == row["split"] for row in went} == {True}
     assert load_bundle(tmp_path / "run" / "bundle").card["calibration_data"]["images"] == 32
+
+
+def test_a_run_begins_with_a_bundles_weights_where_they_fit_and_says_so_where_they_do_not(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    data, still = plant(), ["--detector", "clip", "--set", "fit.epochs=0.1", "--set", "fit.learning_rate=0.0"]
+    assay_train(bundle_recipe, data, tmp_path / "run", "--set", "fit.epochs=0.2")
+    bundle = tmp_path / "run" / "bundle"
+    assay_train(bundle_recipe, data, tmp_path / "on", "--start-from", str(bundle), *still)
+    begun = read_bundle(bundle).detectors["clip"].tensors["head.1.weight"]
+    found = load_file(tmp_path / "on" / "clip" / "checkpoint.safetensors")["averaged.head.1.weight"]
+    assert torch.equal(found, begun.float())
+    with pytest.raises(RecipeError, match=r"clip holds a run of another start .*give another --out"):
+        assay_train(bundle_recipe, data, tmp_path / "on", *still)
+    other = ["--set", "detectors.clip.architecture.tower.output_dim=48"]
+    with pytest.raises(RecipeError, match=r"weights of bundle .* do not fit the recipe's clip"):
+        assay_train(bundle_recipe, data, tmp_path / "other", "--start-from", str(bundle), *still, *other)
+    assert not (tmp_path / "other" / "clip").exists()  # told before any data was read
 
 
 def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:

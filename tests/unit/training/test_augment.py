@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.augment import AUGMENTATIONS, AugmentationName, light
+from training.augment import AUGMENTATIONS, AugmentationName, cut_out, light
 from worker.detectors.views import ViewPlan, reduced_whole
 
 PLAN = ViewPlan(32, 1, 0)
@@ -48,3 +48,24 @@ def test_small_pictures_of_the_plans_size_are_shifted_and_mirrored_but_not_resam
 
     assert all(holds_the_middle(view) or holds_the_middle(view[:, ::-1]) for view in views)
     assert len({view.tobytes() for view in views}) > 8
+
+
+def test_every_view_has_another_square_hidden_behind_its_mean_colour_and_no_more() -> None:
+    views = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (200, 3, 32, 32), dtype=np.uint8))
+    hidden = cut_out(views.clone(), 10, np.random.default_rng(1))
+    means = views.float().mean(dim=(2, 3), keepdim=True).to(torch.uint8)
+    changed = (hidden != views).any(dim=1)  # (N, H, W)
+    shares = changed.float().sum(dim=(1, 2))
+    assert float(shares.max()) <= 100.0  # of 10 x 10
+    assert float(shares.min()) < 60.0  # some stick out
+    assert int((shares > 0).sum()) == 200
+    assert torch.equal(hidden, torch.where(changed[:, None], means, views))
+    assert len({mask.numpy().tobytes() for mask in changed}) > 100
+    assert bool(changed.any(dim=0).all())  # no pixel is always safe
+
+
+def test_nothing_is_hidden_where_no_recipe_asks() -> None:
+    views = torch.full((2, 3, 8, 8), 9, dtype=torch.uint8)
+    rng = np.random.default_rng(0)
+    assert torch.equal(cut_out(views.clone(), 0, rng), views)
+    assert rng.integers(1000) == np.random.default_rng(0).integers(1000)  # nor is anything drawn for it

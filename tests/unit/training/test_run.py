@@ -6,6 +6,7 @@ from accelerate import Accelerator
 
 from training.recipe import DetectorRecipe, RecipeError, load_recipe
 from training.run import Run
+from training.schedule import parameter_groups
 from training.train import Order, train
 
 
@@ -64,6 +65,17 @@ def test_a_resumed_optimizer_takes_the_very_step_it_would_have_taken(tmp_path: P
     after = run.detector.network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in resumed.detector.network.state_dict().items())
     assert not torch.equal(before["head.1.weight"], after["head.1.weight"])
+
+
+def test_matrices_alone_decay_and_are_orthogonalised_but_for_tables(tmp_path: Path) -> None:
+    network = Run(_small_clip(["fit.optimizer=muon"]), tmp_path, "cpu").detector.network
+    names = {id(p): name for name, p in network.named_parameters()}
+    decayed, rest = parameter_groups(network, 0.5)
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert (decayed["weight_decay"], decayed.get("use_fallback", False)) == (0.5, False)
+    assert [names[id(p)] for p in rest["params"] if p.ndim > 1] == ["tower.positional_embedding"]
+    assert (rest["weight_decay"], rest["use_fallback"]) == (0.0, True)
+    assert len(decayed["params"]) + len(rest["params"]) == len(names)
 
 
 def _small_clip(changes: list[str]) -> DetectorRecipe:
