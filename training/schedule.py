@@ -59,7 +59,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
         f"{path}.{name}".lstrip(".")
         for path, module in network.named_modules()
         if hasattr(module, "no_weight_decay")  # timm's and open_clip's word for them
-        for name in module.no_weight_decay()  # type: ignore[operator]
+        for name in module.no_weight_decay()
     }
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     left_alone = {name for name, p in trained if p.ndim <= 1 or name in tables}
