@@ -213,8 +213,17 @@ def _recipe(table: dict[str, Any]) -> Recipe:
         known["views"] = _made(ViewPlan, _table(known.get("views"), f"{at}views."), f"{at}views.")
         known["fit"] = _made(Fit, _table(known.get("fit"), f"{at}fit."), f"{at}fit.")
         detectors.append(_made(DetectorRecipe, known, at))
+        _refuse_idle_cutout(detectors[-1], at)
     several = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return _made(Recipe, {"files": (), **several, "detectors": tuple(detectors)})
+
+
+def _refuse_idle_cutout(part: DetectorRecipe, at: str) -> None:
+    """Refuse a cutout that leaves nothing to see, or that nothing would do."""
+    if part.fit.cutout >= part.views.size:
+        raise ValueError(f"{at}fit.cutout = {part.fit.cutout} hides all of a view of {part.views.size} pixels")
+    if part.fit.cutout and part.fit.head == "logistic":
+        raise ValueError(f"{at}fit.cutout is not for head = 'logistic', whose features are cached")
 
 
 def _table(value: Any, at: str) -> dict[str, Any]:

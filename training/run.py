@@ -90,12 +90,18 @@ class Run:
         state = self.optimizer.state_dict()
         tensors = {f"network.{k}": v for k, v in self.detector.network.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in self.averaged.values.items()}
+        names = self._fitted()
         for index, slots in state["state"].items():
             # Muon notes beside them which weights are its own; it finds that out again.
             own = {name: value for name, value in slots.items() if isinstance(value, torch.Tensor)}
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in own.items()}
+            tensors |= {f"optimizer.{names[index]}.{name}": value for name, value in own.items()}
         header = {name: repr(value) for name, value in asdict(self.at).items()}
         _write(tensors, self.folder / CHECKPOINT, header)
+
+    def _fitted(self) -> list[str]:
+        """Name the weights in the order in which the optimizer counts them."""
+        names = {id(weight): name for name, weight in self.detector.network.named_parameters()}
+        return [names[id(weight)] for group in self.optimizer.param_groups for weight in group["params"]]
 
     def save_if_due(self, every: float) -> None:
         """Write the checkpoint if the last one is so many seconds old."""
@@ -118,7 +124,7 @@ class Run:
         """Continue from the checkpoint, if there is one; tell whether there was.
 
         Raises:
-            RecipeError: it is damaged.
+            RecipeError: it is damaged, or of an earlier version.
         """
         file = self.folder / CHECKPOINT
         if not file.exists():
@@ -126,11 +132,15 @@ class Run:
         tensors, header = _read(file, self.device)
         self.detector.network.load_state_dict(_under("network.", tensors))
         self.averaged.values = _under("averaged.", tensors)
-        state = self.optimizer.state_dict()
+        state, places = self.optimizer.state_dict(), {name: place for place, name in enumerate(self._fitted())}
         for key, value in _under("optimizer.", tensors).items():
-            index, slot = key.split(".")
+            name, slot = key.rsplit(".", 1)
+            if name not in places:
+                raise RecipeError(
+                    f"{file} is of an earlier version; delete {self.folder}, and its detector is fitted anew"
+                )
             # AdamW counts on the CPU; a count on the GPU would be waited for in every step.
-            state["state"].setdefault(int(index), {})[slot] = value.cpu() if slot == "step" else value
+            state["state"].setdefault(places[name], {})[slot] = value.cpu() if slot == "step" else value
         self.optimizer.load_state_dict(state)
         self.at = Counters(
             step=int(header["step"]),

@@ -81,7 +81,7 @@ def _what_differs(before: str, order: str | None) -> str:
     same_recipe = all(found.get(key) == wanted[key] for key in ("recipe", "detector"))
     if same_recipe and found.get("start_from") != wanted.get("start_from"):
         return "another start (from scratch, or from other weights)"
-    return other_data if same_recipe else "another recipe or other data"
+    return other_data if same_recipe else "another recipe or other data, or of an earlier version"
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _asked_for(order: Order) -> list[DetectorRecipe]:
     for part in asked:
         detector = part.build()
         if order.start_from is not None:
-            take_weights(detector, part.name, order.start_from)
+            take_weights(detector, part, order.start_from)
     return asked
 
 
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="the run's folder: cache, checkpoints, bundle")
     parser.add_argument("--detector", help="fit this one only and stop before calibration")
     parser.add_argument("--minutes", type=float, help="wall clock for each detector instead of the recipe's")
-    parser.add_argument("--start-from", type=Path, metavar="BUNDLE", help="begin with this bundle's weights")
+    parser.add_argument("--start-from", type=Path, metavar="FOLDER", help="begin with the weights of this bundle")
     parser.add_argument("--smoke", action="store_true", help="everything in minutes, on few pictures")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from training.recipe import RecipeError
 from training.schedule import AveragedWeights
@@ -11,31 +12,53 @@ from worker.detectors.bundle_folder import read_bundle
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from training.recipe import DetectorRecipe
     from training.run import Run
     from worker.detectors.detector import Detector
 
 
+_OF_TRAINING = ("patch_dropout", "frozen")  # change nothing of what weights mean
+
+
 def begin_from(run: Run, folder: Path) -> None:
     """Load a detector's weights out of a bundle, head included; raises as `take_weights`."""
-    take_weights(run.detector, run.recipe.name, folder)
+    take_weights(run.detector, run.recipe, folder)
     run.averaged = AveragedWeights(run.detector.network)
 
 
-def take_weights(detector: Detector, name: str, folder: Path) -> None:
-    """Load the weights of the detector of this name out of a bundle into another.
+def take_weights(detector: Detector, recipe: DetectorRecipe, folder: Path) -> None:
+    """Load the weights that a bundle has of a recipe's detector into it.
 
     Raises:
         RecipeError: the bundle has no detector of this name, or one of another architecture.
         BundleError: the folder holds no sound bundle.
     """
     parts = read_bundle(folder)
-    if name not in parts.detectors:
-        raise RecipeError(f"bundle {parts.version()} has no detector {name!r}; it has {', '.join(parts.detectors)}")
-    weights = {key: value.float() for key, value in parts.detectors[name].tensors.items()}
+    if recipe.name not in parts.detectors:
+        known = ", ".join(parts.detectors)
+        raise RecipeError(f"bundle {parts.version()} has no detector {recipe.name!r}; it has {known}")
+    part = parts.detectors[recipe.name]
+    theirs, ours = _facts(part.architecture), _facts(recipe.architecture)
+    # Not by the weights' shapes alone: another activation would take them all and make something else of them.
+    other = sorted(key for key in theirs | ours if theirs.get(key) != ours.get(key))
     try:
-        detector.network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise RecipeError(
-            f"the weights of bundle {parts.version()} do not fit the recipe's {name}: leave base_bundle (or "
-            "--start-from) out to train from scratch, or name the recipe that the bundle was made with"
-        ) from error
+        if not other:
+            detector.network.load_state_dict({key: value.float() for key, value in part.tensors.items()})
+            return
+    except RuntimeError:
+        other = ["the network's weights"]
+    raise RecipeError(
+        f"the weights of bundle {parts.version()} do not fit the recipe's {recipe.name} ({', '.join(other)}): leave "
+        "base_bundle (or --start-from) out to train from scratch, or name the recipe that the bundle was made with"
+    )
+
+
+def _facts(architecture: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Flatten an architecture, as TOML, JSON or Python wrote it."""
+    flat: dict[str, Any] = {}
+    for key, value in architecture.items():
+        if isinstance(value, Mapping):
+            flat |= _facts(value, f"{at}{key}.")
+        elif key not in _OF_TRAINING:
+            flat[at + key] = list(value) if isinstance(value, tuple) else value
+    return flat

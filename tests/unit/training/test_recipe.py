@@ -94,6 +94,19 @@ def test_a_value_that_is_not_allowed_is_told_with_its_key_and_what_is(change: st
         load_recipe("cifake", [change])
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["fit.cutout=32"], r"detectors\.convnext\.fit\.cutout = 32 hides all of a view of 32 pixels"),
+        (["detectors.clip.fit.cutout=8", "detectors.clip.fit.head=logistic"], r"clip\.fit\.cutout is not for head"),
+    ],
+)
+def test_a_cutout_that_leaves_nothing_or_does_nothing_is_refused(changes: list[str], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("cifake", changes)
+    assert load_recipe("cifake", ["fit.cutout=31"]).detectors[0].fit.cutout == 31
+
+
 def test_values_stay_as_they_are_written() -> None:
     (part, *_) = load_recipe("cifake").detectors
     assert isinstance(part.fit.epochs, int)  # a run's folder holds them as text: it must go on being the same

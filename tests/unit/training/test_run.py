@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from training.recipe import DetectorRecipe, RecipeError, load_recipe
 from training.run import Run
@@ -65,6 +67,20 @@ def test_a_resumed_optimizer_takes_the_very_step_it_would_have_taken(tmp_path: P
     after = run.detector.network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in resumed.detector.network.state_dict().items())
     assert not torch.equal(before["head.1.weight"], after["head.1.weight"])
+
+
+def test_a_checkpoint_whose_optimizer_counted_its_weights_is_told_to_be_of_an_earlier_version(tmp_path: Path) -> None:
+    part = _small_clip([])
+    run = Run(part, tmp_path, "cpu")
+    _step(run)
+    run.save()
+    file = tmp_path / "checkpoint.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+    kept = {name: value for name, value in load_file(file).items() if not name.startswith("optimizer.")}
+    save_file({**kept, "optimizer.3.exp_avg": torch.zeros(1)}, file, metadata=header)
+    with pytest.raises(RecipeError, match=rf"is of an earlier version; delete {tmp_path}"):
+        Run(part, tmp_path, "cpu").resume()
 
 
 def test_matrices_alone_decay_and_are_orthogonalised_but_for_tables(tmp_path: Path) -> None:
