@@ -1,4 +1,4 @@
-"""What the processor offers: how many cores this process may use (in a container fewer than there are), and AMX."""
+"""What the processor offers: how many cores this process may use (in a container fewer than there are), and bf16."""
 
 import math
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CPU = Path("/proc/cpuinfo")
+_BF16 = {"amx_bf16", "avx512_bf16"}  # as Linux names them
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
@@ -19,14 +20,14 @@ def cores(cgroup: Path = _CGROUP) -> int:
     return here if quota is None else min(here, max(1, math.ceil(quota)))
 
 
-def has_amx(cpu: Path = _CPU) -> bool:
-    """Tell whether the processor multiplies matrices of bf16 in hardware of their own.
+def multiplies_bf16(cpu: Path = _CPU) -> bool:
+    """Tell whether the processor has instructions that multiply bf16: AMX or AVX-512 BF16.
 
     Args:
         cpu: where Linux tells of the processor.
     """
     try:
-        return "amx_bf16" in cpu.read_text(encoding="ascii", errors="replace").split()
+        return not _BF16.isdisjoint(cpu.read_text(encoding="ascii", errors="replace").split())
     except OSError:  # no Linux
         return False
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores import cores, has_amx
+from worker.cores import cores, multiplies_bf16
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -37,9 +37,11 @@ def test_what_cannot_be_read_limits_nothing(tmp_path: Path) -> None:
     assert cores(tmp_path) == HERE
 
 
-def test_amx_is_what_the_processor_says_of_itself(tmp_path: Path) -> None:
-    (tmp_path / "with").write_text("flags\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
-    (tmp_path / "without").write_text("flags\t: fpu avx512_bf16\nmodel name : amx_bf16ish\n")
-    assert has_amx(tmp_path / "with")
-    assert not has_amx(tmp_path / "without")
-    assert not has_amx(tmp_path / "nowhere")
+def test_bf16_is_what_the_processor_says_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "amx").write_text("flags\t: fpu amx_bf16 amx_tile\n")
+    (tmp_path / "avx").write_text("flags\t: fpu avx512_bf16\n")
+    (tmp_path / "without").write_text("flags\t: fpu avx512f\nmodel name : amx_bf16ish\n")
+    assert multiplies_bf16(tmp_path / "amx")
+    assert multiplies_bf16(tmp_path / "avx")
+    assert not multiplies_bf16(tmp_path / "without")
+    assert not multiplies_bf16(tmp_path / "nowhere")
