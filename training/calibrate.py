@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PLATT_FROM = 300
 BETA_FROM = 2000
 _NO_PENALTY = 1e6
+_AS_GOOD = 0.01  # of the pairs that the best choice orders wrongly
 _LEAST_SLOPE = 0.1
 _LEAST_SLOPE_OF_PLATT = 1e-6
 
@@ -56,9 +57,9 @@ class Calibrated:
         left_out: each image once, judged without its group: honest measures.
         threshold_probabilities: (N,), from a fusion fitted without the image's group and the calibration that ships, so
             that thresholds lie on the scale that verdicts are given on.
-        auroc_by_inputs: how well each choice of inputs to the fusion ordered groups left out, the best first; the first
-            was taken. Over pairs of images that the same fit judged: fits differ in their intercepts, which would
-            count as disorder, more so for the richer choice.
+        auroc_by_inputs: how well each choice of inputs to the fusion ordered groups left out: the one that was taken,
+            then the others, the best first. Over pairs of images that the same fit judged: fits differ in their
+            intercepts, which would count as disorder, more so for the richer choice.
     """
 
     fusion: Fusion
@@ -84,15 +85,17 @@ class Calibrated:
 def calibrate(measured: Measured) -> Calibrated:
     """Fit fusion and calibrations on all of it, and again without each group for the figures.
 
-    The fusion's inputs are those that order images of groups left out best. By loss, quality covariates were kept that
-    cost 0.04 of AUROC there: they calibrate the sources they know.
+    The fusion's inputs are those that order images of groups left out best; of choices that are as good, the one of
+    most detectors: what one of them has never met, another may know. By loss, quality covariates were kept that cost
+    0.04 of AUROC there: they calibrate the sources they know.
 
     Raises:
         ValueError: the groups cannot be parted; see `folds`.
     """
     parts = folds(measured)
     aurocs = orders(measured, parts)
-    chosen = inputs(measured)[_best(aurocs)]
+    name = _best(aurocs)
+    chosen = inputs(measured)[name]
     fused = out_of_fold(chosen, parts)
     calibrations = {
         name: fit_calibration(measured.logits[:, column], measured.labels) for column, name in enumerate(measured.names)
@@ -103,12 +106,15 @@ def calibrate(measured: Measured) -> Calibrated:
         calibrations=calibrations,
         left_out=tuple(_judge_left_out(measured, *part) for part in parts),
         threshold_probabilities=_probabilities(calibrations["fused"], fused),
-        auroc_by_inputs=dict(sorted(aurocs.items(), key=lambda item: -item[1])),
+        auroc_by_inputs={name: aurocs[name], **dict(sorted(aurocs.items(), key=lambda item: -item[1]))},
     )
 
 
 def orders(measured: Measured, parts: Folds) -> dict[str, float]:
-    """Tell how well each choice of inputs orders groups left out: AUROC over pairs that one fit judged, by name."""
+    """Tell how well each choice of inputs orders groups left out: AUROC over pairs that one fit judged, by name.
+
+    The most detectors come first.
+    """
     return {
         name: order_within(measured.labels, out_of_fold(chosen, parts), [judged for _, judged in parts])
         for name, chosen in inputs(measured).items()
@@ -116,7 +122,9 @@ def orders(measured: Measured, parts: Folds) -> dict[str, float]:
 
 
 def _best(aurocs: dict[str, float]) -> str:
-    return max(aurocs, key=lambda name: aurocs[name])
+    best = max(aurocs.values())
+    enough = best - _AS_GOOD * (1.0 - best)
+    return next(name for name, auroc in aurocs.items() if auroc >= enough)
 
 
 def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> LeftOut:

@@ -7,6 +7,7 @@ Weights are rounded to half precision first, so what is calibrated and measured 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,13 @@ from training.export_words import certifies, in_own_words, selection, told_of
 from training.fusion import Measured, grouped
 from training.held_out import tell_held_out
 from training.recipe import Recipe, load_recipe
+from training.run_folder import alone_in
+from training.warm_start import keep_others, kept_from
 from worker.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.bundle import Bundle
 from worker.detectors.bundle_folder import FUSED, BundleParts, DetectorPart, write_bundle
 from worker.detectors.views import COVARIATE_NAMES
+from worker.errors import AssayError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +89,7 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
     card = {
         **words,
         "detectors": detector_facts(told.parts),
+        "detectors_from": kept_from(recipe, out),
         "training_data": data_facts(training, licences),
         "calibration_data": data_facts(held_out, licences),
         "features": features,  # drift is measured from here
@@ -105,13 +110,23 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path, help="the folder with the recipe's Parquet files")
     parser.add_argument("--out", required=True, type=Path, help="the run's folder")
     parser.add_argument("--ship", action="store_true", help="write into worker/bundles instead of the run's folder")
+    parser.add_argument(
+        "--others-from", type=Path, metavar="BUNDLE", help="take detectors that the run has not fitted from this folder"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.recipe)
     folder = SHIPPED / recipe.name if arguments.ship else arguments.out / "bundle"
-    print(export(recipe, arguments.data, arguments.out, folder, arguments.device))  # noqa: T201 (its result)
+    try:
+        if arguments.others_from is not None:
+            with alone_in(arguments.out, locks=True):
+                keep_others(recipe, arguments.out, arguments.others_from)
+        version = export(recipe, arguments.data, arguments.out, folder, arguments.device)
+    except AssayError as error:
+        sys.exit(f"export: {error}")
+    print(version)  # noqa: T201 (its result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The loop: rows → a fitted detector. One loop for both detectors and for every classifier.
+"""The loop: rows → a fitted detector. One loop for both networks and for every classifier.
 
 A step's draw, its augmentation and its dropout come from the recipe's seed and the step's number alone, so a resumed
 run needs no history and ends where it would have ended.

@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 
 from training.evaluate_pictures import some
 from worker.decode import decode
+from worker.detectors.detector import Additive
 from worker.detectors.heatmap import Method, grad_cam, looked_at
 from worker.errors import PermanentError
 
@@ -38,6 +39,7 @@ _MOST_PIXELS = 50_000_000
 _BLUR = 1 / 24
 _WITH_STAGES = (Method.MULTI_LAYER, Method.GRAD_CAM)
 _WITH_TOKENS = (Method.ELEMENTWISE, Method.GRAD_CAM)
+_OF_SUMS = (Method.ADDITIVE,)
 
 
 def heatmap_checks(bundle: Bundle, pictures: Pictures, most: int, seed: int = 0) -> dict[str, Any]:
@@ -60,9 +62,15 @@ def heatmap_checks(bundle: Bundle, pictures: Pictures, most: int, seed: int = 0)
     for name in bundle.detector_names if images else ():
         detector = bundle.detector(name)
         shuffled = _shuffled(detector, seed)
-        methods = _WITH_STAGES if hasattr(detector.network, "stages") else _WITH_TOKENS
+        methods = _methods(detector)
         found["detectors"][name] = {str(method): _check(detector, shuffled, images, method, rng) for method in methods}
     return found
+
+
+def _methods(detector: Detector) -> tuple[Method, ...]:
+    if isinstance(detector, Additive):
+        return _OF_SUMS
+    return _WITH_STAGES if hasattr(detector.network, "stages") else _WITH_TOKENS
 
 
 def in_words(found: dict[str, Any]) -> list[str]:

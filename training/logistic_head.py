@@ -1,7 +1,8 @@
-"""A head fitted on cached features: the production CLIP recipe's way, with the tower frozen.
+"""A head fitted on cached features: the production CLIP recipe's way, with the tower frozen, and the SRM detector's.
 
 Regularised logistic regression on a modern encoder's features beats bespoke detectors in the wild (arXiv 2509.12995,
-2602.01738), and the tower runs over every view once instead of once an epoch.
+2602.01738), and the tower runs over every view once instead of once an epoch. Either kind of head normalises first and
+is linear then; what is fitted here is the linear layer, on features that are normalised already.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import layer_norm
@@ -22,8 +24,10 @@ from training.recipe import RecipeError
 from training.schedule import AveragedWeights, sampling_weights
 from worker.detectors.clip import ClipNetwork
 from worker.detectors.detector import normalise
+from worker.detectors.srm import SrmNetwork
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,20 +36,22 @@ if TYPE_CHECKING:
     from training.recipe import Recipe
     from training.run import Run
 
-_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the number of images
+_LEAST_VARIANCE = 1e-6  # of the first component's
+_STRENGTHS_WHITENED = (0.1, 1.0, 10.0, 100.0)  # over that number: of little weight, where every component is as wide
 
 
 def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
-    """Fit the head of a frozen CLIP detector; the regularisation is what serves sources not fitted on best.
+    """Fit the head of a frozen CLIP or of an SRM detector; the regularisation serves sources not fitted on best.
 
     Of several processes the first does it, the others wait and take what it saved: there is one cache of features.
 
     Raises:
-        RecipeError: the detector is no CLIP detector with a frozen tower.
+        RecipeError: the detector is neither an SRM detector nor a CLIP detector with a frozen tower.
     """
     network = run.detector.network
-    if not isinstance(network, ClipNetwork) or not network.frozen:
-        raise RecipeError("head = logistic wants a CLIP detector with architecture.frozen = true")
+    if not isinstance(network, SrmNetwork) and not (isinstance(network, ClipNetwork) and network.frozen):
+        raise RecipeError("head = logistic wants an SRM detector, or a CLIP detector with architecture.frozen = true")
     run.accelerator.wait_for_everyone()  # all have read where the run stands before the first goes on with it
     if run.at.stopped:
         return
@@ -56,21 +62,56 @@ def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
         run.resume()
 
 
-def _fit(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> None:
+def _fit(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> None:
     features = cached_features(run, network, recipe, rows)  # (draws·N, F)
+    if isinstance(network, SrmNetwork):
+        features = network.normalised_by(features)
     draws = run.fit.draws
     groups = np.tile(by_source_or_content(rows.labels, rows.sources, rows.hashes), draws)
-    weights = np.tile(sampling_weights(rows, recipe.emphasis), draws) * len(rows)  # one each, on average
-    found = logistic_of(features, np.tile(rows.labels, draws), weights, groups)
-    linear = {"weight": torch.from_numpy(found.coef_), "bias": torch.from_numpy(found.intercept_)}
+    # Without the recipe's emphasis: a head so small gives up other sources for the one that it is to mind most.
+    weights = np.tile(sampling_weights(rows, {}), draws) * len(rows)  # one each, on average
+    weight, bias = linear_head(features, np.tile(rows.labels, draws), weights, groups, run.fit.components)
+    linear = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
     network.get_submodule("head.1").load_state_dict(linear)
     run.averaged = AveragedWeights(network)
     run.at.step, run.at.stopped = len(features), True
     run.save()
 
 
+def linear_head(
+    features: NDArray[np.floating],
+    labels: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    groups: NDArray[np.str_],
+    components: int = 0,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Fit a linear layer, weight (1, F) and bias (1,), by logistic regression.
+
+    Args:
+        features: (N, F).
+        labels: (N,).
+        weights: (N,), one on average.
+        groups: (N,), as for `logistic_of`.
+        components: whitened principal components to fit on, 0 for the features as they are.
+    """
+    if not components:
+        found = logistic_of(features, labels, weights, groups)
+        return found.coef_, found.intercept_
+    pca = PCA(min(components, *features.shape), random_state=0).fit(features)
+    there = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]  # of few images the rest is rounding
+    whitening = pca.components_[there] / np.sqrt(pca.explained_variance_[there])[:, None]  # (K, F)
+    strengths = [strength / len(labels) for strength in _STRENGTHS_WHITENED]
+    found = logistic_of((features - pca.mean_) @ whitening.T, labels, weights, groups, strengths)
+    weight = found.coef_ @ whitening  # (1, F)
+    return weight, found.intercept_ - weight @ pca.mean_
+
+
 def logistic_of(
-    features: NDArray[np.floating], labels: NDArray[np.int8], weights: NDArray[np.float64], groups: NDArray[np.str_]
+    features: NDArray[np.floating],
+    labels: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    groups: NDArray[np.str_],
+    strengths: Sequence[float] = (),
 ) -> LogisticRegression:
     """Fit a logistic regression, as strongly regularised as orders groups best that it was not fitted on.
 
@@ -80,10 +121,11 @@ def logistic_of(
         weights: (N,), one on average.
         groups: (N,), sources or contents. In every fold there are both classes: where one had one class alone, no
             strength had a score, and the first would be taken.
+        strengths: scikit-learn's `C`, to choose from; empty for those that suit features as a network gives them.
     """
     search = GridSearchCV(
         LogisticRegression(max_iter=2000),
-        {"C": [strength * len(labels) for strength in _STRENGTHS]},
+        {"C": list(strengths) or [strength * len(labels) for strength in _STRENGTHS]},
         scoring="roc_auc",
         cv=parted(labels, groups),
         error_score="raise",
@@ -92,15 +134,17 @@ def logistic_of(
     return best
 
 
-def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) -> NDArray[np.float32]:
-    """Give the normalised features of `draws` augmented views of each row, (draws·N, F); a killed run goes on.
+def cached_features(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> NDArray[np.float32]:
+    """Give the features of `draws` augmented views of each row, (draws·N, F); a killed run goes on.
+
+    A tower's are normalised one by one, as its head does; counts are left as they are, for theirs learns from all.
 
     The cache is a memory-mapped file; a second file says how many rows of it are done.
     """
     network.eval()  # a fresh tower would drop patches
     run.folder.mkdir(parents=True, exist_ok=True)
     file, mark = run.folder / "features.npy", run.folder / "features.done"
-    total, width = run.fit.draws * len(rows), network.get_parameter("head.0.weight").numel()
+    total, width = run.fit.draws * len(rows), network.get_parameter("head.1.weight").numel()
     stored, done = _opened(file, mark, (total, width))
     starts = range(done, total, run.fit.batch_size)
     for start in tqdm(starts, desc=f"{run.recipe.name} features", mininterval=2, file=sys.stderr):
@@ -110,7 +154,8 @@ def cached_features(run: Run, network: ClipNetwork, recipe: Recipe, rows: Rows) 
         views = AUGMENTATIONS[recipe.augmentation](pixels, run.detector.plan, rng).to(run.device)
         with torch.no_grad(), torch.autocast(torch.device(run.device).type, torch.bfloat16, enabled=run.mixed):
             features = network.features(normalise(views)).float()  # (B, F)
-        stored[which] = layer_norm(features, (width,)).cpu().numpy()
+        normal = layer_norm(features, (width,)) if isinstance(network, ClipNetwork) else features
+        stored[which] = normal.cpu().numpy()
         stored.flush()
         mark.write_text(str(which[-1] + 1), encoding="utf-8")
     return np.asarray(stored)

@@ -1,7 +1,8 @@
 """Recipes: what a training run is to do, read from a TOML file in `training/recipes`.
 
-Two kinds. A `bundle` fits a CLIP and a ConvNeXt detector, fuses, calibrates and exports them. A `classifier` recipe
-fits single networks beside each other and measures them on a test part: the student systems this project grew from.
+Two kinds. A `bundle` fits a CLIP and a ConvNeXt detector, perhaps an SRM detector too, fuses, calibrates and exports
+them. A `classifier` recipe fits single networks beside each other and measures them on a test part: the student systems
+this project grew from.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ class Fit:
             long enough to learn single pictures by heart.
         clip_norm: the gradient's norm is bounded by this; 0 for no bound.
         patience: epochs without a better validation loss after which it ends; the best weights are kept; 0 for never.
-        precision: `bf16` (mixed), `fp32`, or `auto`: bf16 on a GPU and on a CPU with AMX; without, bf16 is slow there.
-        head: `gradient` fits everything that is not frozen by `optimizer`; `logistic` caches a frozen CLIP tower's
-            features and fits the head by regularised logistic regression.
+        precision: `bf16` (mixed), `fp32`, or `auto`: bf16 on a GPU and on a CPU with AMX or AVX-512 BF16; it is slow
+            on others.
+        head: `gradient` fits everything that is not frozen by `optimizer`; `logistic` caches the features of a frozen
+            CLIP tower, or of an SRM detector, and fits the head by regularised logistic regression.
         draws: augmented views of each image whose features `logistic` caches.
+        components: whitened principal components that `logistic` reads the features by, 0 for the features as they are.
+            What differs between sources fills the first components; whitened, it counts no more than the rest.
     """
 
     batch_size: Count
@@ -88,6 +92,7 @@ class Fit:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     head: Literal["gradient", "logistic"] = "gradient"
     draws: Count = 2
+    components: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Recipe:
             too few sources.
         side, squeeze, limit: see `training.pixels.Shape`.
         made: pictures we make ourselves, and how many of each.
-        emphasis: by source, how much more often it is drawn.
+        emphasis: by source, how much more often it is drawn; a logistic head draws every image alike.
         checkpoint_seconds: between checkpoints.
         claim: what a student system's authors reported, in words.
         gate_share: of what is held out, by content, that neither calibration nor thresholds see: for the gate.

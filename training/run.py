@@ -16,7 +16,7 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from training.pretrained import give_weights
 from training.recipe import DetectorRecipe, RecipeError
 from training.schedule import AveragedWeights, parameter_groups
-from worker.cores import has_amx
+from worker.cores import multiplies_bf16
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ class Run:
         # Each of several processes on CPUs is told `cpu:0`, which safetensors does not know.
         self.device = "cpu" if found.type == "cpu" else str(found)
         self.detector.network.to(self.device)
-        quick = self.device != "cpu" or has_amx()
+        quick = self.device != "cpu" or multiplies_bf16()
         self.mixed = self.fit.precision == "bf16" or (self.fit.precision == "auto" and quick)  # forward passes in bf16
         groups = parameter_groups(self.detector.network, self.fit.weight_decay)
         self.optimizer = create_optimizer_v2(

@@ -31,6 +31,7 @@ from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, sm
 from training.run import Run
 from training.run_folder import alone_in, claim
 from training.warm_start import begin_from, take_weights
+from worker.decode import share_freed_memory
 from worker.detectors.bundle_folder import read_bundle
 from worker.errors import AssayError
 from worker.settings import Settings
@@ -79,6 +80,7 @@ def train(order: Order) -> dict[str, Any]:
         AssayError: the recipe or the data cannot be used; the message says what to do.
     """
     recipe, out = order.recipe, order.out
+    share_freed_memory()
     asked = _asked_for(order)
     # Of several processes the first decodes, the others find the cache.
     processes = PartialState(cpu=order.device == "cpu", timeout=_PATIENCE)
@@ -103,16 +105,21 @@ def _asked_for(order: Order) -> list[DetectorRecipe]:
     asked = [part for part in order.recipe.detectors if order.only in {None, part.name}]
     for part in asked:
         detector = part.build()
-        if order.start_from is not None:
+        if order.start_from is not None and _takes_a_start(part):
             take_weights(detector, part, order.start_from)
     return asked
+
+
+def _takes_a_start(part: DetectorRecipe) -> bool:
+    """Tell whether it matters what a detector begins with: an SRM detector is all head, and that is fitted anew."""
+    return part.kind != "srm"
 
 
 def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:
     recipe = order.recipe
     torch.manual_seed(recipe.seed)
     run = Run(part, order.out / part.name, order.device)
-    if not run.resume() and order.start_from is not None:
+    if not run.resume() and order.start_from is not None and _takes_a_start(part):
         begin_from(run, order.start_from)
     if part.fit.head == "logistic":
         logistic_head.fit_head(run, recipe, parts.training)

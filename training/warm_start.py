@@ -1,4 +1,4 @@
-"""Warm start: a run that begins with the weights of a bundle instead of fresh ones."""
+"""Warm start: a run that begins with the weights of a bundle instead of fresh ones, or keeps some as they are."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from training.recipe import RecipeError
+from training.run import CHECKPOINT, Run
 from training.schedule import AveragedWeights
 from worker.detectors.bundle_folder import read_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.recipe import DetectorRecipe
-    from training.run import Run
+    from training.recipe import DetectorRecipe, Recipe
     from worker.detectors.detector import Detector
 
 
+_KEPT_FROM = "kept_from.txt"
 _OF_TRAINING = ("patch_dropout", "frozen")  # change nothing of what weights mean
 
 
@@ -24,6 +25,28 @@ def begin_from(run: Run, folder: Path) -> None:
     """Load a detector's weights out of a bundle, head included; raises as `take_weights`."""
     take_weights(run.detector, run.recipe, folder)
     run.averaged = AveragedWeights(run.detector.network)
+
+
+def keep_others(recipe: Recipe, out: Path, folder: Path) -> None:
+    """Put the detectors that a run has not fitted into its folder, finished, as a bundle has them.
+
+    Raises:
+        RecipeError, BundleError: as `take_weights`.
+    """
+    for part in recipe.detectors:
+        run = Run(part, out / part.name, "cpu")
+        if (run.folder / CHECKPOINT).exists():
+            continue
+        begin_from(run, folder)
+        run.at.stopped = True
+        run.save()
+        (run.folder / _KEPT_FROM).write_text(read_bundle(folder).version(), encoding="utf-8")
+
+
+def kept_from(recipe: Recipe, out: Path) -> dict[str, str]:
+    """Name the bundles that detectors of a run were taken from, by detector; those that it fitted are left out."""
+    notes = {part.name: out / part.name / _KEPT_FROM for part in recipe.detectors}
+    return {name: note.read_text(encoding="utf-8") for name, note in notes.items() if note.exists()}
 
 
 def take_weights(detector: Detector, recipe: DetectorRecipe, folder: Path) -> None:

@@ -110,7 +110,7 @@ def get_picture(image_id: ImageId, services: FromApp, who: FromVisitor) -> Respo
 
 @router.get("/heatmap")
 def get_heatmap(
-    image_id: ImageId, detector: Literal["clip", "convnext"], services: FromApp, who: FromVisitor
+    image_id: ImageId, detector: Literal["clip", "convnext", "srm"], services: FromApp, who: FromVisitor
 ) -> Response:
     """Return a detector's newest heatmap."""
     assert who  # noqa: S101 - named to be signed in

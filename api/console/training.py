@@ -26,7 +26,7 @@ _ON_A_PAGE = 25
 # Of this release, with what each is for; any other name of a recipe may be typed.
 _RECIPES = {
     "refit": "heads and calibration alone, on stored features; seconds",
-    "wild": "both detectors from scratch, photographs of every kind",
+    "wild": "all three detectors from scratch, photographs of every kind",
     "cifake": "both detectors from scratch, 32 x 32 images",
 }
 

@@ -97,7 +97,7 @@ def headline(name: str) -> str:
 
 def known_as(name: str) -> str:
     """Write the name of a detector as its makers do."""
-    return {"clip": "CLIP", "convnext": "ConvNeXt"}.get(name, name)
+    return {"clip": "CLIP", "convnext": "ConvNeXt", "srm": "SRM"}.get(name, name)
 
 
 FILTERS = {

@@ -103,7 +103,7 @@ def list_image_verdicts(
 )
 def get_heatmap(
     image_id: ImageId,
-    detector: Literal["clip", "convnext"],
+    detector: Literal["clip", "convnext", "srm"],
     services: FromApp,
     form: Annotated[Literal["overlay", "raw"], Query(description="A PNG, or the map itself as `.npy`.")] = "overlay",
 ) -> RedirectResponse:

@@ -13,6 +13,7 @@ from infra.demo_images import DemoImage
 from infra.stack import Doors
 from worker.store.outcomes import Outcome
 
+_DETECTORS = ("clip", "convnext", "srm")
 _COLOURS = {"ai_generated": "red", "uncertain": "yellow", "not_ai_generated": "green"}
 _LONGEST_NAME = 34
 
@@ -38,13 +39,13 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
     ids = [row["image_id"] for row in rows if row.get("image_id")]
     caption = f"ask for an image by its id, such as {escape(ids[0])}" if ids else None
-    columns = ("image", "is", "verdict", "probability", "clip", "convnext", "heatmap", "ms")
+    columns = ("image", "is", "verdict", "probability", *_DETECTORS, "heatmap", "ms")
     table = Table(*columns, caption=caption, caption_justify="left")
     for row in rows:
         verdict = row["verdict"] or row["state"]
         colour = _COLOURS.get(verdict, "magenta")
         said = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
-        detectors = [_figure(row["detectors"].get(name, {}).get("probability")) for name in ("clip", "convnext")]
+        detectors = [_figure(row["detectors"].get(name, {}).get("probability")) for name in _DETECTORS]
         heatmap = next(iter(row["heatmaps"].values()), "")
         name = escape(row["image"][-_LONGEST_NAME:])
         shown = [name, row["truth"], said, _figure(row["probability"]), *detectors, heatmap]

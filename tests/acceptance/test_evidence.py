@@ -89,7 +89,7 @@ def test_heatmaps_of_an_image_that_was_not_flagged_come_when_they_are_asked_for(
     first = ask(assay, path, "POST")
     assert (first.status_code, first.json()["ready"]) == (202, False)
     wait_until(lambda: ask(assay, path, "POST").json()["ready"], 60, "the heatmaps")
-    for detector in ("clip", "convnext"):
+    for detector in ("clip", "convnext", "srm"):
         overlay, raw = (
             httpx2.get(ask(assay, f"{path}?detector={detector}&form={form}").headers["Location"], timeout=10)
             for form in ("overlay", "raw")
@@ -98,4 +98,4 @@ def test_heatmaps_of_an_image_that_was_not_flagged_come_when_they_are_asked_for(
         values = np.load(io.BytesIO(raw.content), allow_pickle=False)
         assert (values.dtype, max(values.shape)) == (np.float32, 64)
     served = ask(assay, f"/v1/images/{quote(key, safe='')}").json()["verdict"]
-    assert [heatmap["detector"] for heatmap in served["heatmaps"]] == ["clip", "convnext"]
+    assert [heatmap["detector"] for heatmap in served["heatmaps"]] == ["clip", "convnext", "srm"]

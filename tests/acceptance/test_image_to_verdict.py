@@ -38,8 +38,8 @@ def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> N
         assert outcome.state == "completed"
         assert outcome.verdict in {"ai_generated", "uncertain", "not_ai_generated"}
         assert outcome.probability is not None
-        assert set(outcome.detectors) == {"clip", "convnext"}
-        assert set(outcome.heatmaps) == ({"clip", "convnext"} if outcome.verdict == "ai_generated" else set())
+        assert set(outcome.detectors) == {"clip", "convnext", "srm"}
+        assert set(outcome.heatmaps) == ({"clip", "convnext", "srm"} if outcome.verdict == "ai_generated" else set())
 
 
 def test_an_awkward_key_is_answered_by_its_image_id(assay: AssayUp) -> None:

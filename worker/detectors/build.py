@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.detectors.clip import ClipArchitecture, ClipDetector
 from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
+from worker.detectors.srm import SrmArchitecture, SrmDetector
 from worker.detectors.wrapped import WrappedArchitecture, WrappedDetector
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, Type
 
 
 def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> Detector:
-    """Make the detector of that name, `clip` or `convnext`, with fresh weights.
+    """Make the detector of that name, `clip`, `convnext` or `srm`, with fresh weights.
 
     An architecture that names a library wraps a network that was trained elsewhere.
 
@@ -34,7 +35,9 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
         return ClipDetector(ClipArchitecture(**_with_tuples(architecture, "taps", "stem", "stem_strides")), plan)
     if name == "convnext":
         return ConvNextDetector(ConvNextArchitecture(**_with_tuples(architecture, "stem", "stem_strides")), plan)
-    message = f"there is no detector named {name!r}; known are clip and convnext"
+    if name == "srm":
+        return SrmDetector(SrmArchitecture(**architecture), plan)
+    message = f"there is no detector named {name!r}; known are clip, convnext and srm"
     raise ValueError(message)
 
 

@@ -180,7 +180,7 @@ class Bundle:
         return self._fingerprints.get((name, body), "")
 
     def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, Heatmap]]:
-        """Explain images: one Grad-CAM for each detector, by name. Device thread only."""
+        """Explain images: one heatmap for each detector, by name. Device thread only."""
         if not batch:
             return []
         sizes = [prepared.size for prepared in batch]

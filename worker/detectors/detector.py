@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from worker.detectors.views import ViewPlan
 
-# Both detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
+# Detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
 PIXEL_MEAN = 0.5
 PIXEL_SPREAD = 0.25
 # On a CPU a pass over more pixels than this is slower: its activations outgrow the caches and what malloc keeps at
@@ -56,6 +56,15 @@ class Seeing(Protocol):
 
     def judge_seen(self, features: Tensor) -> Tensor:
         """Judge what `see` told, perhaps with another head: (B, F) → (B,) float32; device thread only."""
+        ...
+
+
+@runtime_checkable
+class Additive(Protocol):
+    """A detector whose logit is a sum over places in the picture."""
+
+    def evidence(self, pixels: Tensor) -> Tensor:
+        """Say what each cell adds to the logit: (N, 3, H, W) float32 normalised → (N, h, w) float32."""
         ...
 
 

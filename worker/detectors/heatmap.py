@@ -1,5 +1,7 @@
 """Heatmaps: where in the image a detector found what raised its logit (Grad-CAM, Selvaraju et al. 2017).
 
+The SRM detector, a linear function of counts, tells by itself what each cell adds; no gradient is needed.
+
 The grad-cam library does the work, but stretches each map to 0…1, so that the map of an image that is surely a
 photograph glows like any other. That scaling is taken out: raw values can be compared between images.
 """
@@ -10,6 +12,7 @@ import io
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from worker.decode import PREVIEW_SIDE
-from worker.detectors.detector import normalise
+from worker.detectors.detector import Additive, normalise
 from worker.detectors.views import view_boxes
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Method(StrEnum):
     GRAD_CAM = "grad-cam"  # one layer's channels, each by its mean gradient
     MULTI_LAYER = "grad-cam-multilayer"  # the mean over two stages of a ConvNeXt, the layer it names and the next
     ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (HiResCAM, arXiv:2011.08891)
+    ADDITIVE = "additive"  # what each cell adds to a linear detector's logit
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Heatmap:
 
 
 # What a detector without stages is explained by, where Grad-CAM's mean over cells means little.
-_OF_ONE_LAYER = {"clip": Method.ELEMENTWISE}
+_OF_ONE_LAYER = {"clip": Method.ELEMENTWISE, "srm": Method.ADDITIVE}
 
 
 class _ViewLogits(nn.Module):
@@ -107,7 +111,7 @@ def explained_layers(detector: Detector, method: Method | None = None) -> tuple[
 def grad_cam(
     detector: Detector, views: Tensor, sizes: Sequence[tuple[int, int]], method: Method | None = None
 ) -> list[Heatmap]:
-    """Explain a batch at once, in float32; every hook is released before it returns.
+    """Explain a batch at once, in float32; every hook is released before it returns. Not all methods need gradients.
 
     Args:
         detector: on the device the views are on.
@@ -117,12 +121,10 @@ def grad_cam(
     """
     batch, count = views.shape[:2]
     method, layers = explained_layers(detector, method)
+    drawn = partial(_added, detector) if method is Method.ADDITIVE else partial(_raw_maps, detector, method, layers)
     together = _CPU_PASS_IMAGES if views.device.type == "cpu" else batch
     maps = np.concatenate(
-        [
-            _raw_maps(detector, method, layers, normalise(part.flatten(0, 1)))
-            for part in torch.split(views, max(1, together))
-        ]
+        [drawn(normalise(part.flatten(0, 1))) for part in torch.split(views, max(1, together))]
     )  # (B·V, h, w)
     maps = maps.reshape(batch, count, *maps.shape[1:])
     name = "+".join(_layer_name(detector, layer) for layer in layers)
@@ -130,6 +132,15 @@ def grad_cam(
         Heatmap(detector=detector.name, method=method, layer=name, raw=_over_image(of_views, size, detector.plan))
         for of_views, size in zip(maps, sizes, strict=True)
     ]
+
+
+@torch.no_grad()
+def _added(detector: Detector, pixels: Tensor) -> NDArray[np.float32]:
+    """Draw what cells add: (N, 3, H, W) → (N, h, w), 0 and up, as `_raw_maps`."""
+    if not isinstance(detector, Additive):
+        raise TypeError(f"detector {detector.name} does not tell what each cell adds")
+    maps: NDArray[np.float32] = detector.evidence(pixels).clamp(min=0.0).cpu().numpy()
+    return maps
 
 
 def _raw_maps(detector: Detector, method: Method, layers: list[nn.Module], pixels: Tensor) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
 
-const makers = { clip: "CLIP", convnext: "ConvNeXt" };
+const makers = { clip: "CLIP", convnext: "ConvNeXt", srm: "SRM" };
 
 // While a run goes on, its losses are drawn as they are told.
 const losses = document.querySelector("[data-losses]");

@@ -44,7 +44,7 @@ def test_every_file_has_one_line_and_twice_the_same(folder: Path) -> None:
         *("path", "sha256", "state", "reason", "detail", "verdict"),
         *("probability", "decided_by", "detectors", "provenance", "bundle"),
     }
-    assert set(china["detectors"]) == {"clip", "convnext"}
+    assert set(china["detectors"]) == {"clip", "convnext", "srm"}
     assert china["bundle"].startswith("wild-")
 
 

@@ -77,8 +77,35 @@ def test_a_cache_that_is_cut_off_begins_anew(
     assert np.array_equal(cached_features(run, network, recipe, parts.training), whole)
 
 
+SRM = """
+[detectors.srm]
+views = { size = 16, wholes = 0, crops = 1 }
+architecture = { scales = 2 }
+[detectors.srm.fit]
+head = "logistic"
+components = 40
+draws = 2
+batch_size = 16
+learning_rate = 0.0
+weight_decay = 0.0
+epochs = 1
+[card]
+"""
+
+
+def test_a_bundle_of_counts_alone_tells_the_classes_apart(
+    bundle_recipe: Path, plant: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = bundle_recipe.read_text()
+    bundle_recipe.write_text(text[: text.index("[detectors.clip]")] + SRM)
+    train(Order(load_recipe(str(bundle_recipe)), plant(), tmp_path / "run"))
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.detector_names == ("srm",)
+    assert bundle.card["held_out"]["auroc"] > 0.95
+
+
 def test_only_a_frozen_tower_has_features_to_cache(bundle_recipe: Path, parts: Parts, tmp_path: Path) -> None:
     recipe = load_recipe(str(bundle_recipe), ["detectors.clip.fit.head=logistic"])
     run, _ = fresh(recipe, tmp_path / "clip")
-    with pytest.raises(RecipeError, match=r"architecture\.frozen"):
+    with pytest.raises(RecipeError, match=r"SRM detector, or a CLIP detector with architecture\.frozen"):
         fit_head(run, recipe, parts.training)

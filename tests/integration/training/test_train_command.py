@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from infra.cli.main import app
+from training import export
 from training.collection import DataError
 from training.recipe import RecipeError, load_recipe
 from training.train import look_at_data
@@ -98,6 +99,38 @@ def test_a_run_begins_with_a_bundles_weights_where_they_fit_and_says_so_where_th
     with pytest.raises(RecipeError, match=r"weights of bundle .* do not fit the recipe's clip \(tower.heads\)"):
         assay_train(bundle_recipe, data, tmp_path / "other", "--start-from", str(bundle), *still, *other)
     assert not (tmp_path / "other" / "clip").exists()  # told before any data was decoded
+
+
+def test_a_start_from_a_bundle_without_an_srm_detector_leaves_that_to_be_fitted(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
+) -> None:
+    data = plant()
+    assay_train(bundle_recipe, data, tmp_path / "run", "--set", "fit.epochs=0.2")
+    fit = '{ head = "logistic", components = 40, batch_size = 16, learning_rate = 0.0, weight_decay = 0.0, epochs = 1 }'
+    views = "{ size = 16, wholes = 0, crops = 1 }"
+    more = f"[detectors.srm]\nviews = {views}\narchitecture = {{ scales = 2 }}\nfit = {fit}\n"
+    bundle_recipe.write_text(bundle_recipe.read_text().replace("[card]", more + "[card]"))
+    begun = ["--start-from", str(tmp_path / "run" / "bundle"), "--set", "detectors.clip.fit.epochs=0.1"]
+    assay_train(bundle_recipe, data, tmp_path / "on", *begun, "--set", "detectors.convnext.fit.epochs=0.1")
+    assert load_bundle(tmp_path / "on" / "bundle").detector_names == ("clip", "convnext", "srm")
+
+
+def test_detectors_that_a_run_has_not_fitted_come_from_a_bundle_as_they_are(
+    plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = plant()
+    assay_train(bundle_recipe, data, tmp_path / "run", "--set", "fit.epochs=0.2")
+    bundle, again = tmp_path / "run" / "bundle", tmp_path / "again"
+    assay_train(bundle_recipe, data, again, "--detector", "clip", "--set", "fit.epochs=1")
+    order = ["export", "--recipe", str(bundle_recipe), "--data", str(data), "--out", str(again), "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", [*order, "--others-from", str(bundle)])
+    export.main()
+    assert load_bundle(again / "bundle").card["detectors_from"] == {"convnext": read_bundle(bundle).version()}
+    before, after = (read_bundle(folder).detectors for folder in (bundle, again / "bundle"))
+    assert all(torch.equal(value, after["convnext"].tensors[key]) for key, value in before["convnext"].tensors.items())
+    assert not torch.equal(before["clip"].tensors["head.1.weight"], after["clip"].tensors["head.1.weight"])
+    result, _ = assay_train(bundle_recipe, data, again, "--set", "fit.epochs=1")  # nothing is left to fit
+    assert result["bundle"] == read_bundle(again / "bundle").version()
 
 
 def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:

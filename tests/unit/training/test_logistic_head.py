@@ -1,6 +1,6 @@
 import numpy as np
 
-from training.logistic_head import logistic_of
+from training.logistic_head import linear_head, logistic_of
 
 
 def test_the_strength_is_chosen_though_most_sources_have_one_class() -> None:
@@ -13,3 +13,39 @@ def test_the_strength_is_chosen_though_most_sources_have_one_class() -> None:
     found = logistic_of(features, labels, np.ones(800), np.array([f"source {place}" for place in places]))
     assert found.C > 1e-3 * 800
     assert found.coef_[0][0] > 1.0 > -1.0 > found.coef_[0][1]
+
+
+def test_whitened_components_find_what_hides_below_what_differs_between_sources() -> None:
+    """Sources differ by thousands of what tells the classes; on the features as they are, that is never found."""
+    rng = np.random.default_rng(1)
+    places = np.repeat(np.arange(12), 60)
+    labels = (places % 2).astype(np.int8)
+    offsets = rng.normal(0, 1.0, (12, 3))[places]
+    mixed = np.column_stack([offsets, 0.02 * (2.0 * labels - 1.0 + rng.normal(0, 1.0, 720))])
+    features = mixed @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    groups = np.array([f"source {place}" for place in places])
+    weight, bias = linear_head(features, labels, np.ones(720), groups, components=4)
+    assert weight.shape == (1, 4)
+    assert bias.shape == (1,)
+    logits = features @ weight[0] + bias[0]
+    assert np.corrcoef(logits, mixed[:, 3])[0, 1] > 0.5
+
+
+def test_no_more_components_are_taken_than_there_are() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.tile([0, 1], 100).astype(np.int8)
+    features = rng.normal(size=(200, 5)) + labels[:, None]
+    groups = np.array([f"source {place}" for place in range(200)])
+    weight, _ = linear_head(features, labels, np.ones(200), groups, components=300)
+    assert weight.shape == (1, 5)
+    assert (weight > 0).all()
+
+
+def test_components_without_variance_do_not_blow_the_weights_up() -> None:
+    """Fewer images than components, in three dimensions."""
+    rng = np.random.default_rng(3)
+    labels = np.tile([0, 1], 30).astype(np.int8)
+    features = (rng.normal(size=(60, 3)) + labels[:, None]) @ rng.normal(size=(3, 200))
+    groups = np.array([f"source {place}" for place in range(60)])
+    weight, _ = linear_head(features.astype(np.float32), labels, np.ones(60), groups, components=300)
+    assert np.abs(weight).max() < 1.0

@@ -16,7 +16,7 @@ def test_one_of_several_processes_on_cpus_trains_in_full_precision_and_can_resum
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Accelerator, "device", torch.device("cpu:0"))  # what each of them is told
-    monkeypatch.setattr("training.run.has_amx", lambda: False)
+    monkeypatch.setattr("training.run.multiplies_bf16", lambda: False)
     part = _small_clip([])
     run = Run(part, tmp_path, "cpu")
     run.save()
@@ -43,13 +43,13 @@ def test_a_cut_off_checkpoint_says_what_to_delete(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("precision", "amx", "mixed"),
+    ("precision", "hardware", "mixed"),
     [("auto", True, True), ("auto", False, False), ("fp32", True, False), ("bf16", False, True)],
 )
-def test_a_cpu_trains_in_mixed_precision_where_it_has_amx_or_is_told_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, *, amx: bool, mixed: bool
+def test_a_cpu_trains_in_mixed_precision_where_it_multiplies_bf16_or_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, *, hardware: bool, mixed: bool
 ) -> None:
-    monkeypatch.setattr("training.run.has_amx", lambda: amx)
+    monkeypatch.setattr("training.run.multiplies_bf16", lambda: hardware)
     assert Run(_small_clip([f"fit.precision={precision}"]), tmp_path, "cpu").mixed is mixed
 
 

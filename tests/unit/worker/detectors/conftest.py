@@ -39,6 +39,10 @@ DETECTORS: dict[str, tuple[str, dict[str, Any], ViewPlan]] = {
         ViewPlan(32, 0, 2),
     ),
 }
+DETECTORS |= {
+    "srm, two scales": ("srm", {"scales": 2}, ViewPlan(32, 0, 1)),
+    "srm, three scales": ("srm", {"scales": 3}, ViewPlan(64, 0, 3)),
+}
 # Published networks in small, wrapped.
 PIXELS = {"mean": [0.48, 0.45, 0.4], "std": [0.23, 0.22, 0.22]}
 VISION = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}

@@ -90,6 +90,10 @@ def test_a_bundle_maps_every_image_for_every_detector(make_parts: Callable[..., 
     assert heatmaps[0]["convnext"].layer == "stages.2+stages.3"
 
 
+WITH_GRADIENTS = {name: made for name, made in DETECTORS.items() if made[0] != "srm"}
+
+
+@pytest.mark.parametrize("detector", WITH_GRADIENTS.values(), ids=WITH_GRADIENTS, indirect=True)
 @pytest.mark.parametrize("method", [Method.GRAD_CAM, Method.ELEMENTWISE])
 def test_gradients_that_begin_at_the_layer_are_those_of_the_whole_network(detector: Detector, method: Method) -> None:
     _, [layer] = explained_layers(detector, method)
@@ -110,6 +114,16 @@ def test_gradients_that_begin_at_the_layer_are_those_of_the_whole_network(detect
     np.testing.assert_allclose(
         drawing._raw_maps(detector, method, [layer], views), expected.numpy(), rtol=1e-3, atol=1e-5
     )
+
+
+def test_a_detector_of_gradients_alone_does_not_tell_what_cells_add(detector: Detector) -> None:
+    views = detector.views(noise(64, 64))[None]
+    if detector.name == "srm":
+        (heatmap,) = grad_cam(detector, views, [(64, 64)])
+        assert (heatmap.method, heatmap.layer) == ("additive", "head")
+    else:
+        with pytest.raises(TypeError, match=f"{detector.name} does not tell what each cell adds"):
+            grad_cam(detector, views, [(64, 64)], Method.ADDITIVE)
 
 
 def test_the_raw_map_is_a_file_without_pickle() -> None:

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worker.detectors.detector import normalise
+from worker.detectors.srm import SrmArchitecture, SrmDetector, SrmNetwork, _planes
+from worker.detectors.views import ViewPlan
+
+PLANES, ORDERS, CLASSES = 3, 2, 39
+
+
+def network(scales: int = 1, size: int = 32) -> SrmNetwork:
+    torch.manual_seed(0)
+    made = SrmNetwork(SrmArchitecture(scales), size)
+    made.eval()
+    return made
+
+
+def shares(pixels: np.ndarray, scales: int = 1) -> torch.Tensor:
+    """Give the shares of one picture, (H, W, 3) uint8, as (scales, orders, planes, classes)."""
+    views = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    found = network(scales, pixels.shape[0]).features(normalise(views)) ** 2
+    return found.view(scales, ORDERS, PLANES, CLASSES)
+
+
+def noise(seed: int = 0, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3)).astype(np.uint8)
+
+
+def test_the_shares_of_every_plane_order_and_scale_sum_to_one() -> None:
+    assert torch.allclose(shares(noise(), scales=3).sum(dim=-1), torch.ones(3, ORDERS, PLANES), atol=1e-5)
+
+
+def test_in_a_flat_picture_all_triples_are_of_one_class() -> None:
+    found = shares(np.full((32, 32, 3), 90, dtype=np.uint8))
+    assert found.max(dim=-1).values.eq(1.0).all()
+
+
+def test_a_ramp_rises_along_rows_and_not_down_columns() -> None:
+    """Triples of first differences: as many of (1, 1, 1) as of (0, 0, 0); of second differences: none but (0, 0, 0)."""
+    ramp = np.repeat(np.arange(32, dtype=np.uint8)[None, :, None], 32, axis=0).repeat(3, axis=2)
+    found = shares(ramp)[0]
+    brightness_first, brightness_second = found[0, 0], found[1, 0]
+    assert sorted(brightness_first.tolist())[-2:] == pytest.approx([0.475, 0.525], abs=0.03)
+    assert brightness_second.max() == 1.0
+    assert found[0, 1:].max(dim=-1).values.eq(1.0).all()  # there is no colour in it
+
+
+@pytest.mark.parametrize("change", [np.fliplr, np.flipud, np.rot90, lambda pixels: 255 - pixels])
+def test_mirrored_turned_and_inverted_pictures_have_the_same_shares(change: object) -> None:
+    changed = change(noise())  # type: ignore[operator]
+    # What is inverted is rounded the other way in its brightness.
+    torch.testing.assert_close(shares(changed), shares(noise()), atol=0.03, rtol=0.0)
+
+
+def test_shares_do_not_depend_on_how_large_what_is_counted_is() -> None:
+    large = noise(side=128)
+    assert (shares(large[:64, :64]) - shares(large)).abs().max() < 0.02
+
+
+def test_half_a_picture_twice_as_large_is_the_next_scale() -> None:
+    small = noise(side=32)
+    large = small.repeat(2, axis=0).repeat(2, axis=1)
+    torch.testing.assert_close(shares(large, scales=2)[1], shares(small)[0])
+
+
+def test_counts_are_the_same_in_mixed_precision() -> None:
+    pixels = normalise(torch.from_numpy(noise()).permute(2, 0, 1)[None])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network().features(pixels)
+    torch.testing.assert_close(mixed, network().features(pixels))
+
+
+def test_features_are_normalised_as_the_head_does() -> None:
+    made = network()
+    views = normalise(torch.stack([torch.from_numpy(noise(seed)).permute(2, 0, 1) for seed in range(12)]))
+    features = made.features(views)
+    normal = made.normalised_by(features.numpy())
+    np.testing.assert_allclose(normal.mean(axis=0), 0.0, atol=1e-3)
+    torch.testing.assert_close(
+        made.get_submodule("head.1")(torch.from_numpy(normal)).squeeze(-1), made(views), atol=1e-3, rtol=1e-3
+    )
+
+
+@torch.no_grad()
+def test_what_all_cells_add_is_the_logit_without_its_bias() -> None:
+    made = network(scales=2, size=64)
+    pictures = [noise(seed, side=64) // (seed % 5 + 1) for seed in range(20)]
+    views = normalise(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]))
+    made.normalised_by(made.features(views).numpy())
+    added = made.evidence(views)
+    assert tuple(added.shape) == (20, 8, 8)
+    logits = made(views) - made.get_parameter("head.1.bias")
+    torch.testing.assert_close(added.mean(dim=(1, 2)), logits, atol=1e-4, rtol=1e-4)
+
+
+def ramp(step: int) -> np.ndarray:
+    return np.repeat(np.arange(0, 32 * step, step, dtype=np.uint8)[None, :, None], 32, axis=0).repeat(3, axis=2)
+
+
+def test_differences_are_told_apart_up_to_two() -> None:
+    one, two, three = (shares(ramp(step))[0, 0, 0] for step in (1, 2, 3))
+    assert torch.equal(two, three)
+    assert not torch.equal(one, two)
+
+
+def test_brightness_is_what_eyes_see_of_red_green_and_blue() -> None:
+    pure = torch.eye(3, dtype=torch.int32).view(3, 3, 1, 1) * 255
+    assert _planes(pure).flatten(1).tolist() == [[76, -76, 179], [149, -149, -149], [28, 227, -28]]
+
+
+def test_a_device_that_multiplies_by_the_reciprocal_counts_the_same() -> None:
+    """CUDA divides by a constant so; without rounding, a quarter of the pixels of the next scale lie half-way."""
+    views = torch.from_numpy(noise(side=64)).permute(2, 0, 1)[None]
+    found = network(3, 64)
+    assert torch.equal(found.features(normalise(views)), found.features((views * (1 / 255) - 0.5) * 4))
+
+
+@torch.no_grad()
+def test_the_map_is_warmest_where_what_speaks_for_ai_lies() -> None:
+    """The head minds one class alone: that of triples without any difference."""
+    detector = SrmDetector(SrmArchitecture(1), ViewPlan(64, 0, 1))
+    detector.network.eval()
+    flat = np.full((64, 64, 3), 90, dtype=np.uint8)
+    linear = detector.network.get_submodule("head.1")
+    assert isinstance(linear, torch.nn.Linear)
+    linear.weight.zero_()
+    features = detector.network.features(normalise(torch.from_numpy(flat).permute(2, 0, 1)[None]))  # type: ignore[operator]
+    linear.weight[0, features[0] > 0] = 1.0
+    picture = noise(side=64)
+    picture[:32, :32] = 90
+    added = detector.evidence(normalise(detector.views(Image.fromarray(picture))))[0]
+    assert added[:3, :3].min() > added[5:, 5:].max()
+
+
+@pytest.mark.parametrize(("scales", "size", "words"), [(0, 64, "one"), (4, 32, "cannot be halved 3 times")])
+def test_what_leaves_nothing_to_count_is_refused(scales: int, size: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SrmNetwork(SrmArchitecture(scales), size)
