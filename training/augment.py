@@ -7,7 +7,8 @@ and one that can tell the classes by their compression has learnt the collection
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,6 +49,11 @@ _STRONG = History(resized=0.25, factors=(0.5, 1.3), blurred=0.1, noisy=0.1, jpeg
 # For a network that starts from nothing and has an hour: it must see traces before it can learn to see them weakened.
 # Resized as often as the strong one and further: half the size cost most.
 _MILD = History(resized=0.3, factors=(0.4, 1.3), blurred=0.03, noisy=0.03, jpeg=0.25, jpeg_again=0.1, webp=0.1)
+# One thing at a time, for heads that are fitted on a few draws of each image.
+_NATIVE = History(resized=0.0, factors=(1.0, 1.0), blurred=0.0, noisy=0.0, jpeg=0.0, jpeg_again=0.0, webp=0.0)
+_HALVED = replace(_NATIVE, resized=1.0, factors=(0.5, 0.5))
+_JPEG = replace(_NATIVE, jpeg=1.0)
+_WEBP = replace(_NATIVE, webp=1.0)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -169,5 +175,14 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AugmentationName = Literal["flips", "light", "mild", "strong"]
-AUGMENTATIONS: dict[AugmentationName, Augmentation] = {"flips": flips, "light": light, "mild": mild, "strong": strong}
+AugmentationName = Literal["flips", "light", "mild", "strong", "native", "halved", "jpeg", "webp"]
+AUGMENTATIONS: dict[AugmentationName, Augmentation] = {
+    "flips": flips,
+    "light": light,
+    "mild": mild,
+    "strong": strong,
+    "native": partial(_with_history, history=_NATIVE),
+    "halved": partial(_with_history, history=_HALVED),
+    "jpeg": partial(_with_history, history=_JPEG),
+    "webp": partial(_with_history, history=_WEBP),
+}

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import layer_norm
 from tqdm import tqdm
 
 from training.augment import AUGMENTATIONS
 from training.fusion import by_source_or_content, parted
+from training.negatives import DRAWINGS, kinds_of
 from training.recipe import RecipeError
 from training.schedule import AveragedWeights, sampling_weights
 from worker.detectors.clip import ClipNetwork
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from training.run import Run
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the number of images
+_AI, _NEGATIVE, _DRAWN = -1, 0, 1  # kinds of images; where drawings do not count for themselves, they are negatives
 _LEAST_VARIANCE = 1e-6  # of the first component's
 _STRENGTHS_WHITENED = (0.1, 1.0, 10.0, 100.0)  # over that number: of little weight, where every component is as wide
 
@@ -64,13 +67,17 @@ def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
 
 def _fit(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> None:
     features = cached_features(run, network, recipe, rows)  # (draws·N, F)
-    if isinstance(network, SrmNetwork):
-        features = network.normalised_by(features)
     draws = run.fit.draws
     groups = np.tile(by_source_or_content(rows.labels, rows.sources, rows.hashes), draws)
     # Without the recipe's emphasis: a head so small gives up other sources for the one that it is to mind most.
     weights = np.tile(sampling_weights(rows, {}), draws) * len(rows)  # one each, on average
-    weight, bias = linear_head(features, np.tile(rows.labels, draws), weights, groups, run.fit.components)
+    kinds = np.where(rows.labels == 1, _AI, _NEGATIVE).astype(np.int8)
+    if isinstance(network, SrmNetwork):
+        features = network.normalised_by(features)
+        kinds[kinds_of(rows) == DRAWINGS] = _DRAWN
+    weight, bias = linear_head(features, np.tile(kinds, draws), weights, groups, run.fit.components)
+    if isinstance(network, SrmNetwork) and len(weight) == 1:  # no drawings: both alike, and their lower is the one
+        weight, bias = weight.repeat(2, axis=0), bias.repeat(2) + np.log(2.0)
     linear = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
     network.get_submodule("head.1").load_state_dict(linear)
     run.averaged = AveragedWeights(network)
@@ -80,35 +87,42 @@ def _fit(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows
 
 def linear_head(
     features: NDArray[np.floating],
-    labels: NDArray[np.int8],
+    kinds: NDArray[np.int8],
     weights: NDArray[np.float64],
     groups: NDArray[np.str_],
     components: int = 0,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Fit a linear layer, weight (1, F) and bias (1,), by logistic regression.
+    """Fit a linear layer by logistic regression: AI-generated against each other kind, weight (K, F) and bias (K,).
 
     Args:
         features: (N, F).
-        labels: (N,).
+        kinds: (N,), -1 for AI-generated and 0 to K - 1 for the others.
         weights: (N,), one on average.
         groups: (N,), as for `logistic_of`.
         components: whitened principal components to fit on, 0 for the features as they are.
     """
     if not components:
-        found = logistic_of(features, labels, weights, groups)
-        return found.coef_, found.intercept_
+        return _against_each(logistic_of(features, kinds, weights, groups))
     pca = PCA(min(components, *features.shape), random_state=0).fit(features)
     there = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]  # of few images the rest is rounding
     whitening = pca.components_[there] / np.sqrt(pca.explained_variance_[there])[:, None]  # (K, F)
-    strengths = [strength / len(labels) for strength in _STRENGTHS_WHITENED]
-    found = logistic_of((features - pca.mean_) @ whitening.T, labels, weights, groups, strengths)
-    weight = found.coef_ @ whitening  # (1, F)
-    return weight, found.intercept_ - weight @ pca.mean_
+    strengths = [strength / len(kinds) for strength in _STRENGTHS_WHITENED]
+    found = logistic_of((features - pca.mean_) @ whitening.T, kinds, weights, groups, strengths)
+    weight, bias = _against_each(found)
+    weight = weight @ whitening  # (K, F)
+    return weight, bias - weight @ pca.mean_
+
+
+def _against_each(found: LogisticRegression) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Give the linear functions whose lower one is the logit: weight (K, F), bias (K,)."""
+    if len(found.classes_) == 2:  # noqa: PLR2004 (then scikit-learn has one function: of the second kind)
+        return -found.coef_, -found.intercept_
+    return found.coef_[:1] - found.coef_[1:], found.intercept_[:1] - found.intercept_[1:]
 
 
 def logistic_of(
     features: NDArray[np.floating],
-    labels: NDArray[np.int8],
+    kinds: NDArray[np.int8],
     weights: NDArray[np.float64],
     groups: NDArray[np.str_],
     strengths: Sequence[float] = (),
@@ -117,7 +131,7 @@ def logistic_of(
 
     Args:
         features: (N, F).
-        labels: (N,).
+        kinds: (N,), as for `linear_head`.
         weights: (N,), one on average.
         groups: (N,), sources or contents. In every fold there are both classes: where one had one class alone, no
             strength had a score, and the first would be taken.
@@ -125,17 +139,27 @@ def logistic_of(
     """
     search = GridSearchCV(
         LogisticRegression(max_iter=2000),
-        {"C": list(strengths) or [strength * len(labels) for strength in _STRENGTHS]},
-        scoring="roc_auc",
-        cv=parted(labels, groups),
+        {"C": list(strengths) or [strength * len(kinds) for strength in _STRENGTHS]},
+        scoring=_order,
+        cv=parted((kinds == _AI).astype(np.int8), groups),
         error_score="raise",
-    ).fit(features, labels, sample_weight=weights)
+    ).fit(features, kinds, sample_weight=weights)
     best: LogisticRegression = search.best_estimator_
     return best
 
 
+def _order(
+    found: LogisticRegression,
+    features: NDArray[np.floating],
+    kinds: NDArray[np.int8],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> float:
+    """Tell how well the odds of AI-generated order images, as scikit-learn asks: AUROC."""
+    return float(roc_auc_score(kinds == _AI, found.predict_log_proba(features)[:, 0], sample_weight=sample_weight))
+
+
 def cached_features(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> NDArray[np.float32]:
-    """Give the features of `draws` augmented views of each row, (draws·N, F); a killed run goes on.
+    """Give the features of `draws` augmented views of each row, (draws·N, F), draw by draw; a killed run goes on.
 
     A tower's are normalised one by one, as its head does; counts are left as they are, for theirs learns from all.
 
@@ -144,14 +168,17 @@ def cached_features(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe,
     network.eval()  # a fresh tower would drop patches
     run.folder.mkdir(parents=True, exist_ok=True)
     file, mark = run.folder / "features.npy", run.folder / "features.done"
-    total, width = run.fit.draws * len(rows), network.get_parameter("head.1.weight").numel()
+    total, width = run.fit.draws * len(rows), network.get_parameter("head.1.weight").shape[1]
     stored, done = _opened(file, mark, (total, width))
+    ways, plan = run.fit.draw_as or (recipe.augmentation,), run.detector.plan
     starts = range(done, total, run.fit.batch_size)
     for start in tqdm(starts, desc=f"{run.recipe.name} features", mininterval=2, file=sys.stderr):
         which = np.arange(start, min(start + run.fit.batch_size, total))
         rng = np.random.default_rng((recipe.seed, start))
-        pixels = rows.pixels[which % len(rows)]
-        views = AUGMENTATIONS[recipe.augmentation](pixels, run.detector.plan, rng).to(run.device)
+        views = torch.cat([
+            AUGMENTATIONS[ways[draw % len(ways)]](rows.pixels[which[which // len(rows) == draw] % len(rows)], plan, rng)
+            for draw in np.unique(which // len(rows)).tolist()
+        ]).to(run.device)  # fmt: skip
         with torch.no_grad(), torch.autocast(torch.device(run.device).type, torch.bfloat16, enabled=run.mixed):
             features = network.features(normalise(views)).float()  # (B, F)
         normal = layer_norm(features, (width,)) if isinstance(network, ClipNetwork) else features

@@ -73,6 +73,7 @@ class Fit:
         head: `gradient` fits everything that is not frozen by `optimizer`; `logistic` caches the features of a frozen
             CLIP tower, or of an SRM detector, and fits the head by regularised logistic regression.
         draws: augmented views of each image whose features `logistic` caches.
+        draw_as: how each of these is augmented, in turn; empty for the recipe's way.
         components: whitened principal components that `logistic` reads the features by, 0 for the features as they are.
             What differs between sources fills the first components; whitened, it counts no more than the rest.
     """
@@ -92,6 +93,7 @@ class Fit:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     head: Literal["gradient", "logistic"] = "gradient"
     draws: Count = 2
+    draw_as: tuple[AugmentationName, ...] = ()
     components: Annotated[int, Field(ge=0)] = 0
 
 
@@ -216,11 +218,14 @@ def _recipe(table: dict[str, Any]) -> Recipe:
         at = f"detectors.{name}."
         known = {"name": name, "pretrained": pretrained, "kind": kind or name, **_table(part, at)}
         known["views"] = _made(ViewPlan, _table(known.get("views"), f"{at}views."), f"{at}views.")
-        known["fit"] = _made(Fit, _table(known.get("fit"), f"{at}fit."), f"{at}fit.")
+        known["fit"] = _made(Fit, _several(_table(known.get("fit"), f"{at}fit.")), f"{at}fit.")
         detectors.append(_made(DetectorRecipe, known, at))
         _refuse_idle_cutout(detectors[-1], at)
-    several = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return _made(Recipe, {"files": (), **several, "detectors": tuple(detectors)})
+    return _made(Recipe, {"files": (), **_several(table), "detectors": tuple(detectors)})
+
+
+def _several(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 def _refuse_idle_cutout(part: DetectorRecipe, at: str) -> None:

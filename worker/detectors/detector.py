@@ -61,7 +61,7 @@ class Seeing(Protocol):
 
 @runtime_checkable
 class Additive(Protocol):
-    """A detector whose logit is a sum over places in the picture."""
+    """A detector that can say what each place in the picture adds to its logit."""
 
     def evidence(self, pixels: Tensor) -> Tensor:
         """Say what each cell adds to the logit: (N, 3, H, W) float32 normalised → (N, h, w) float32."""

@@ -1,6 +1,6 @@
 """Heatmaps: where in the image a detector found what raised its logit (Grad-CAM, Selvaraju et al. 2017).
 
-The SRM detector, a linear function of counts, tells by itself what each cell adds; no gradient is needed.
+The SRM detector, whose functions of counts are linear, tells by itself what each cell adds; no gradient is needed.
 
 The grad-cam library does the work, but stretches each map to 0…1, so that the map of an image that is surely a
 photograph glows like any other. That scaling is taken out: raw values can be compared between images.
@@ -49,7 +49,7 @@ class Method(StrEnum):
     GRAD_CAM = "grad-cam"  # one layer's channels, each by its mean gradient
     MULTI_LAYER = "grad-cam-multilayer"  # the mean over two stages of a ConvNeXt, the layer it names and the next
     ELEMENTWISE = "hires-cam"  # one layer, each cell by its own gradient (HiResCAM, arXiv:2011.08891)
-    ADDITIVE = "additive"  # what each cell adds to a linear detector's logit
+    ADDITIVE = "additive"  # what each cell adds to the logit, where a detector can tell
 
 
 @dataclass(frozen=True)

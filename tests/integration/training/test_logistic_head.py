@@ -1,20 +1,25 @@
 """The production CLIP recipe's way, on a tiny frozen tower."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from training.logistic_head import cached_features, fit_head
+from training.negatives import PROGRAM
 from training.parts import Parts
 from training.recipe import Recipe, RecipeError, load_recipe
 from training.run import Run
 from training.train import Order, look_at_data, train
 from worker.detectors.bundle import load_bundle
 from worker.detectors.clip import ClipNetwork
+from worker.detectors.detector import normalise
+from worker.detectors.srm import SrmNetwork
 
 pytestmark = pytest.mark.integration
 
@@ -102,6 +107,41 @@ def test_a_bundle_of_counts_alone_tells_the_classes_apart(
     bundle = load_bundle(tmp_path / "run" / "bundle")
     assert bundle.detector_names == ("srm",)
     assert bundle.card["held_out"]["auroc"] > 0.95
+
+
+def test_drawings_count_for_themselves(bundle_recipe: Path, plant: Callable[..., Path], tmp_path: Path) -> None:
+    """Without drawings both functions are one; `lower_of` takes off what two alike would cost."""
+    text = bundle_recipe.read_text()
+    bundle_recipe.write_text(text[: text.index("[detectors.clip]")] + SRM)
+    recipe = load_recipe(str(bundle_recipe))
+    rows = look_at_data(recipe, plant(), tmp_path / "run").training
+    negatives = np.flatnonzero(rows.labels == 0)
+    generators = rows.generators.astype("U16")
+    generators[negatives[::2]] = PROGRAM
+    heads = {}
+    for kind, known in {"without": rows, "with": replace(rows, generators=generators)}.items():
+        run = Run(recipe.detectors[0], tmp_path / kind, "cpu")
+        fit_head(run, recipe, known)
+        heads[kind] = run.detector.network.get_parameter("head.1.weight")
+    assert torch.equal(heads["without"][0], heads["without"][1])
+    assert not torch.equal(heads["with"][0], heads["with"][1])
+
+
+def test_each_draw_is_augmented_in_its_way(bundle_recipe: Path, plant: Callable[..., Path], tmp_path: Path) -> None:
+    """Native, then halved: with batches that hold the end of one draw and the beginning of the next."""
+    text = bundle_recipe.read_text()
+    bundle_recipe.write_text(text[: text.index("[detectors.clip]")] + SRM)
+    recipe = load_recipe(str(bundle_recipe), ['detectors.srm.fit.draw_as=["native", "halved"]'])
+    rows = look_at_data(recipe, plant(), tmp_path / "run").training
+    rows = rows.take(np.arange(24))
+    run = Run(recipe.detectors[0], tmp_path / "srm", "cpu")
+    network = run.detector.network
+    assert isinstance(network, SrmNetwork)
+    found = cached_features(run, network, recipe, rows)
+    views = torch.cat([run.detector.views(Image.fromarray(picture)) for picture in rows.pixels])
+    # Mirrored or not, they are counted alike.
+    np.testing.assert_allclose(found[:24], network.features(normalise(views)).numpy(), atol=1e-6)
+    assert not np.allclose(found[24:], found[:24], atol=1e-3)
 
 
 def test_only_a_frozen_tower_has_features_to_cache(bundle_recipe: Path, parts: Parts, tmp_path: Path) -> None:

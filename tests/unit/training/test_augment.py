@@ -69,3 +69,28 @@ def test_nothing_is_hidden_where_no_recipe_asks() -> None:
     rng = np.random.default_rng(0)
     assert torch.equal(cut_out(views.clone(), 0, rng), views)
     assert rng.integers(1000) == np.random.default_rng(0).integers(1000)  # nor is anything drawn for it
+
+
+def test_a_native_view_is_the_picture_itself_mirrored_or_not() -> None:
+    pictures = np.random.default_rng(5).integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)
+    views = AUGMENTATIONS["native"](pictures, ViewPlan(32, 0, 1), np.random.default_rng(6)).permute(0, 2, 3, 1).numpy()
+    mirrored = [np.array_equal(view, picture[:, ::-1]) for view, picture in zip(views, pictures, strict=True)]
+    same = [np.array_equal(view, picture) for view, picture in zip(views, pictures, strict=True)]
+    assert np.logical_xor(mirrored, same).all()
+    assert any(mirrored)
+    assert any(same)
+
+
+def test_a_halved_view_is_of_half_the_size_and_what_is_lacking_is_mirrored() -> None:
+    picture = np.full((1, 32, 32, 3), 30, dtype=np.uint8)
+    picture[:, :, 16:] = 220
+    view = AUGMENTATIONS["halved"](picture, ViewPlan(32, 0, 1), np.random.default_rng(0))[0, 0].numpy()
+    assert (np.abs(np.diff(view[0].astype(int))) > 90).sum() == 2  # both edges: the picture's, and its mirror image's
+
+
+def test_a_compressed_view_differs_by_a_little() -> None:
+    ramp = np.tile(np.linspace(0, 255, 32).astype(np.uint8)[None, None, :, None], (8, 32, 1, 3))
+    views = AUGMENTATIONS["jpeg"](ramp, ViewPlan(32, 0, 1), np.random.default_rng(1)).permute(0, 2, 3, 1).numpy()
+    for view in views:
+        kept = view if view[0, 0, 0] < view[0, -1, 0] else view[:, ::-1]
+        assert 0 < np.abs(kept.astype(int) - ramp[0]).max() < 40

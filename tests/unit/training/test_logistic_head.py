@@ -10,9 +10,9 @@ def test_the_strength_is_chosen_though_most_sources_have_one_class() -> None:
     labels = (places >= 6).astype(np.int8)
     features = np.repeat(rng.normal(0, 3.0, (800, 1)), 2, axis=1) + rng.normal(0, 0.02, (800, 2))
     features[:, 0] += 0.1 * labels
-    found = logistic_of(features, labels, np.ones(800), np.array([f"source {place}" for place in places]))
+    found = logistic_of(features, -labels, np.ones(800), np.array([f"source {place}" for place in places]))
     assert found.C > 1e-3 * 800
-    assert found.coef_[0][0] > 1.0 > -1.0 > found.coef_[0][1]
+    assert found.coef_[0][0] < -1.0 < 1.0 < found.coef_[0][1]  # scikit-learn's are of the second kind, not AI-generated
 
 
 def test_whitened_components_find_what_hides_below_what_differs_between_sources() -> None:
@@ -24,7 +24,7 @@ def test_whitened_components_find_what_hides_below_what_differs_between_sources(
     mixed = np.column_stack([offsets, 0.02 * (2.0 * labels - 1.0 + rng.normal(0, 1.0, 720))])
     features = mixed @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
     groups = np.array([f"source {place}" for place in places])
-    weight, bias = linear_head(features, labels, np.ones(720), groups, components=4)
+    weight, bias = linear_head(features, -labels, np.ones(720), groups, components=4)
     assert weight.shape == (1, 4)
     assert bias.shape == (1,)
     logits = features @ weight[0] + bias[0]
@@ -36,7 +36,7 @@ def test_no_more_components_are_taken_than_there_are() -> None:
     labels = np.tile([0, 1], 100).astype(np.int8)
     features = rng.normal(size=(200, 5)) + labels[:, None]
     groups = np.array([f"source {place}" for place in range(200)])
-    weight, _ = linear_head(features, labels, np.ones(200), groups, components=300)
+    weight, _ = linear_head(features, -labels, np.ones(200), groups, components=300)
     assert weight.shape == (1, 5)
     assert (weight > 0).all()
 
@@ -47,5 +47,19 @@ def test_components_without_variance_do_not_blow_the_weights_up() -> None:
     labels = np.tile([0, 1], 30).astype(np.int8)
     features = (rng.normal(size=(60, 3)) + labels[:, None]) @ rng.normal(size=(3, 200))
     groups = np.array([f"source {place}" for place in range(60)])
-    weight, _ = linear_head(features.astype(np.float32), labels, np.ones(60), groups, components=300)
+    weight, _ = linear_head(features.astype(np.float32), -labels, np.ones(60), groups, components=300)
     assert np.abs(weight).max() < 1.0
+
+
+def test_photographs_on_one_side_and_drawings_on_the_other_are_both_told_from_what_lies_between() -> None:
+    """No linear function orders these: AI-generated pictures have a value between both kinds'."""
+    rng = np.random.default_rng(4)
+    kinds = np.repeat(np.array([-1, 0, 1], dtype=np.int8), 200)
+    features = rng.normal(size=(600, 3))
+    features[:, 0] += np.repeat([0.0, -5.0, 5.0], 200)
+    groups = np.array([f"source {place % 30}-{place // 200}" for place in range(600)])
+    weight, bias = linear_head(features, kinds, np.ones(600), groups, components=3)
+    assert weight.shape == (2, 3)
+    lower = (features @ weight.T + bias).min(axis=1)
+    assert np.mean((lower > 0) == (kinds == -1)) > 0.97
+    assert weight[0, 0] > 0.5 > -0.5 > weight[1, 0]

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from worker.detectors.detector import normalise
-from worker.detectors.srm import SrmArchitecture, SrmDetector, SrmNetwork, _planes
+from worker.detectors.srm import SrmArchitecture, SrmDetector, SrmNetwork, _planes, lower_of
 from worker.detectors.views import ViewPlan
 
 PLANES, ORDERS, CLASSES = 3, 2, 39
@@ -78,21 +78,48 @@ def test_features_are_normalised_as_the_head_does() -> None:
     features = made.features(views)
     normal = made.normalised_by(features.numpy())
     np.testing.assert_allclose(normal.mean(axis=0), 0.0, atol=1e-3)
-    torch.testing.assert_close(
-        made.get_submodule("head.1")(torch.from_numpy(normal)).squeeze(-1), made(views), atol=1e-3, rtol=1e-3
-    )
+    against = made.get_submodule("head.1")(torch.from_numpy(normal))
+    torch.testing.assert_close(lower_of(against), made(views), atol=1e-3, rtol=1e-3)
+
+
+def test_the_logit_is_that_of_the_odds_against_photographs_and_drawings_together() -> None:
+    """One AI-generated picture for two photographs and three drawings: odds of one to five."""
+    against = -torch.tensor([[2.0, 3.0]]).log()
+    torch.testing.assert_close(lower_of(against), -torch.tensor([5.0]).log())
+
+
+def test_what_is_sure_to_be_no_drawing_is_judged_against_photographs() -> None:
+    torch.testing.assert_close(lower_of(torch.tensor([[0.7, 40.0], [40.0, -0.3]])), torch.tensor([0.7, -0.3]))
 
 
 @torch.no_grad()
-def test_what_all_cells_add_is_the_logit_without_its_bias() -> None:
+@pytest.mark.parametrize("surely", [-40.0, 0.0, 40.0])
+def test_what_all_cells_add_is_the_logit_but_for_the_biases_and_the_doubt_between_both(surely: float) -> None:
+    """Surely a drawing, if not AI-generated; either; surely a photograph."""
     made = network(scales=2, size=64)
+    made.get_parameter("head.1.bias")[1] += surely
     pictures = [noise(seed, side=64) // (seed % 5 + 1) for seed in range(20)]
     views = normalise(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]))
     made.normalised_by(made.features(views).numpy())
     added = made.evidence(views)
     assert tuple(added.shape) == (20, 8, 8)
-    logits = made(views) - made.get_parameter("head.1.bias")
-    torch.testing.assert_close(added.mean(dim=(1, 2)), logits, atol=1e-4, rtol=1e-4)
+    against = made.get_submodule("head")(made.features(views))
+    shares = (-against).softmax(dim=1)
+    doubt = torch.special.entr(shares).sum(dim=1)
+    if surely:
+        assert doubt.max() < 1e-6
+    else:
+        assert 0.1 < doubt.max() <= np.log(2.0)
+    expected = made(views) + doubt - shares @ made.get_parameter("head.1.bias")
+    torch.testing.assert_close(added.mean(dim=(1, 2)), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_many_pictures_are_counted_as_each_by_itself() -> None:
+    views = normalise(torch.stack([torch.from_numpy(noise(seed)).permute(2, 0, 1) for seed in range(9)]))
+    found = network()
+    assert torch.equal(found.features(views), torch.cat([found.features(view[None]) for view in views]))
+    assert found.features(views[:0]).shape == (0, PLANES * ORDERS * CLASSES)
 
 
 def ramp(step: int) -> np.ndarray:
@@ -126,8 +153,9 @@ def test_the_map_is_warmest_where_what_speaks_for_ai_lies() -> None:
     linear = detector.network.get_submodule("head.1")
     assert isinstance(linear, torch.nn.Linear)
     linear.weight.zero_()
+    linear.bias.zero_()
     features = detector.network.features(normalise(torch.from_numpy(flat).permute(2, 0, 1)[None]))  # type: ignore[operator]
-    linear.weight[0, features[0] > 0] = 1.0
+    linear.weight[:, features[0] > 0] = 1.0
     picture = noise(side=64)
     picture[:32, :32] = 90
     added = detector.evidence(normalise(detector.views(Image.fromarray(picture))))[0]
