@@ -67,7 +67,7 @@ def test_a_change_that_changes_nothing_is_an_error(change: str, said: str) -> No
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("augmentation=harsh", r"augmentation = 'harsh': .*'flips', 'light', 'mild' or 'strong'"),
+        ("augmentation=harsh", r"augmentation = 'harsh': .*'flips', 'light', 'mild', 'strong', 'native'"),
         ("fit.precision=fp16", r"detectors\.convnext\.fit\.precision = 'fp16': .*'auto', 'bf16' or 'fp32'"),
         ("detectors.clip.fit.head=logistc", r"detectors\.clip\.fit\.head = 'logistc': .*'gradient' or 'logistic'"),
         ("kind=foo", "kind = 'foo': .*'bundle' or 'classifier'"),

@@ -36,6 +36,10 @@ def test_maps_cover_the_image_and_are_neither_zero_nor_scaled_to_one(detector: D
 
 def test_a_tenth_of_the_logit_gives_a_tenth_of_the_map(detector: Detector) -> None:
     image = [noise(120, 120, seed) for seed in range(4)]
+    detector = copy.deepcopy(detector)
+    head = [layer for layer in detector.network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    if detector.name == "srm":  # one function in place of two, which share the logit by how far apart they are
+        head.weight[:], head.bias[:] = head.weight[:1].clone(), head.bias[:1].clone()
     full = maps_of(detector, image)
     fainter = copy.deepcopy(detector)
     head = [layer for layer in fainter.network.modules() if isinstance(layer, torch.nn.Linear)][-1]
