@@ -16,13 +16,12 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, mean_over_views
-from worker.detectors.views import ViewPlan, cut_views
+from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def median_3x3(pixels: Tensor) -> Tensor:
     return around.flatten(-2).median(dim=-1).values
 
 
-class Classifier:
+class Classifier(OneNetwork):
     """Reduced whole → logit, with a detector's contract."""
 
     def __init__(self, name: str, architecture: ClassifierArchitecture, plan: ViewPlan) -> None:
@@ -139,19 +138,11 @@ class Classifier:
         self._mean = torch.tensor(told.get("mean", IMAGENET_DEFAULT_MEAN)).view(1, 3, 1, 1)
         self._spread = torch.tensor(told.get("std", IMAGENET_DEFAULT_STD)).view(1, 3, 1, 1)
 
-    def views(self, image: Image.Image) -> Tensor:
-        """Cut uint8 views of shape (V, 3, H, W)."""
-        return cut_views(image, self.plan)
-
     def view_logits(self, pixels: Tensor) -> Tensor:
         """Judge single views: (N, 3, H, W) float32 normalised as detectors do → (N,)."""
         mean, spread = self._mean.to(pixels.device), self._spread.to(pixels.device)
         logits: Tensor = self.network((pixels * PIXEL_SPREAD + PIXEL_MEAN - mean) / spread)
         return logits
-
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32."""
-        return mean_over_views(self, views)
 
     def heatmap_layers(self) -> list[nn.Module]:
         """Name the last layer of each of the body's stages, the finest first."""

@@ -17,14 +17,13 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from worker.detectors.detector import mean_over_views, normalise, views_in_a_pass
+from worker.detectors.detector import OneNetwork, normalise, views_in_a_pass
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
-from worker.detectors.views import ViewPlan, cut_views
+from worker.detectors.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class ClipNetwork(nn.Module):
         return self
 
 
-class ClipDetector:
+class ClipDetector(OneNetwork):
     """Reduced whole (and crops, if planned) → logit."""
 
     name = "clip"
@@ -133,19 +132,6 @@ class ClipDetector:
         """Build the network with random weights; weights are loaded by whoever has them."""
         self.plan = plan
         self.network: nn.Module = ClipNetwork(architecture, plan.size)
-
-    def views(self, image: Image.Image) -> Tensor:
-        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
-        return cut_views(image, self.plan)
-
-    def view_logits(self, pixels: Tensor) -> Tensor:
-        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
-        logits: Tensor = self.network(pixels)
-        return logits
-
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
-        return mean_over_views(self, views)
 
     def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Judge a batch and tell what the judgement is made of: (B, V, 3, H, W) uint8 → (B,), (B, F) float32.

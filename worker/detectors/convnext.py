@@ -10,14 +10,13 @@ from timm.models import create_model
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
-from worker.detectors.detector import mean_over_views
+from worker.detectors.detector import OneNetwork
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
-from worker.detectors.views import ViewPlan, cut_views
+from worker.detectors.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class ConvNextArchitecture:
         return network
 
 
-class ConvNextDetector:
+class ConvNextDetector(OneNetwork):
     """Native crops → logit, channels-last throughout."""
 
     name = "convnext"
@@ -80,20 +79,12 @@ class ConvNextDetector:
         self.network: nn.Module = architecture.build()
         self.network.to(memory_format=torch.channels_last)
 
-    def views(self, image: Image.Image) -> Tensor:
-        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
-        return cut_views(image, self.plan)
-
     def view_logits(self, pixels: Tensor) -> Tensor:
         """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
         if self._residual:
             pixels = with_residual(pixels, self._residual)
         logits: Tensor = self.network(pixels.contiguous(memory_format=torch.channels_last))
         return logits.squeeze(-1)
-
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
-        return mean_over_views(self, views)
 
     def heatmap_layer(self) -> nn.Module:
         """Name a stage, (N, C, h, w): the last is too coarse to point anywhere in a small view, so the one before.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
+from worker.detectors.views import cut_views
+
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
@@ -46,6 +48,29 @@ class Detector(Protocol):
         ...
 
 
+class OneNetwork:
+    """A detector that cuts its views by a plan and judges each by itself: what all of them have in common."""
+
+    plan: ViewPlan
+    network: nn.Module
+
+    def views(self, image: Image.Image) -> Tensor:
+        """Cut the views of an image: uint8, (V, 3, H, W), on the CPU; safe in many threads at once."""
+        return cut_views(image, self.plan)
+
+    def view_logits(self, pixels: Tensor) -> Tensor:
+        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
+        logits: Tensor = self.network(pixels)
+        return logits
+
+    def logits(self, views: Tensor) -> Tensor:
+        """Judge a batch by the mean over views: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
+        batch, count = views.shape[:2]
+        passes = torch.split(views.flatten(0, 1), views_in_a_pass(views))  # of (N, 3, H, W)
+        logits = [self.view_logits(normalise(part)).float() for part in passes]
+        return torch.cat(logits).view(batch, count).mean(dim=1)  # (B,)
+
+
 @runtime_checkable
 class Seeing(Protocol):
     """A detector whose logit is a linear function of features that it can tell."""
@@ -71,14 +96,6 @@ class Additive(Protocol):
 def normalise(views: Tensor) -> Tensor:
     """Turn uint8 pixels of any shape into float32 of about zero mean and unit spread."""
     return (views.float() / 255.0 - PIXEL_MEAN) / PIXEL_SPREAD
-
-
-def mean_over_views(detector: Detector, views: Tensor) -> Tensor:
-    """Average the logits of an image's views: (B, V, 3, H, W) uint8 → (B,) float32."""
-    batch, count = views.shape[:2]
-    passes = torch.split(views.flatten(0, 1), views_in_a_pass(views))  # of (N, 3, H, W)
-    logits = [detector.view_logits(normalise(part)).float() for part in passes]
-    return torch.cat(logits).view(batch, count).mean(dim=1)  # (B,)
 
 
 def views_in_a_pass(views: Tensor) -> int:

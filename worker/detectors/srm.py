@@ -17,15 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, mean_over_views
-from worker.detectors.views import ViewPlan, cut_views
+from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.views import ViewPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
 _LEVELS = 5  # of a difference: -2 to 2
 _TRIPLES = _LEVELS**3
@@ -94,7 +93,7 @@ class SrmNetwork(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """Give the square roots of the shares, (N, F) float32, of (N, 3, H, W) normalised pixels."""
         together = _CPU_PASS_IMAGES if pixels.device.type == "cpu" else max(1, len(pixels))
-        return torch.cat([self._shares(part) for part in torch.split(pixels, together)]).sqrt()
+        return torch.cat([_roots(self._counted(part)) for part in torch.split(pixels, together)])
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Judge (N, 3, H, W) normalised pixels: (N,) logits."""
@@ -117,13 +116,13 @@ class SrmNetwork(nn.Module):
         w (√p - √m) / s is w / s (√p + √m) for each triple, less the same times m for all.
         """
         cells = (pixels.shape[-2] // _CELL, pixels.shape[-1] // _CELL)
-        parts = (self.head(self.features(pixels)).neg().softmax(dim=1) @ self.get_parameter("head.1.weight")).view(
-            len(pixels), -1, _PLANES, self.class_count
-        )  # (N, scales·orders, 3, C)
+        counted = list(self._counted(pixels))
+        owned = (-self.head(_roots(counted))).softmax(dim=1)  # (N, 2), how much of the logit is each function's
+        parts = (owned @ self.get_parameter("head.1.weight")).view(len(pixels), -1, _PLANES, self.class_count)
         means = self.get_buffer("head.0.running_mean").view(parts.shape[1:])
         spreads = (self.get_buffer("head.0.running_var") + _EPS).sqrt().view(parts.shape[1:])
         found = torch.zeros(len(pixels), *cells, device=pixels.device)
-        for place, triples in enumerate(self._counted(pixels)):
+        for place, triples in enumerate(counted):
             mean = means[place]
             each = parts[:, place] / spreads[place] / (triples.shares.sqrt() + mean).clamp(min=_NOTHING)  # (N, 3, C)
             expected = (each * mean**2).sum(dim=(1, 2))  # (N,)
@@ -132,9 +131,6 @@ class SrmNetwork(nn.Module):
                 of_each = by_triple.gather(2, seen.flatten(2).long()).view(seen.shape).sum(dim=1)  # (N, h, w)
                 found += 0.5 * _by_cell(of_each - expected[:, None, None], cells)
         return found
-
-    def _shares(self, pixels: Tensor) -> Tensor:
-        return torch.cat([triples.shares.flatten(1) for triples in self._counted(pixels)], dim=1)
 
     def _counted(self, pixels: Tensor) -> Iterator[_Triples]:
         """Count the triples of (N, 3, H, W) normalised pixels, order by order within scale by scale."""
@@ -165,6 +161,11 @@ class SrmNetwork(nn.Module):
         merged = torch.zeros(images * planes, self.class_count, device=triples.device)
         merged.index_add_(1, self.classes, counts.view(images * planes, _TRIPLES).float())
         return merged.view(images, planes, self.class_count)
+
+
+def _roots(counted: Iterable[_Triples]) -> Tensor:
+    """Lay the square roots of the shares of all scales and orders side by side: (N, F)."""
+    return torch.cat([triples.shares.flatten(1) for triples in counted], dim=1).sqrt()
 
 
 def lower_of(against: Tensor) -> Tensor:
@@ -203,7 +204,7 @@ def _planes(levels: Tensor) -> Tensor:
     return torch.stack([brightness, blue - brightness, red - brightness], dim=1).short()
 
 
-class SrmDetector:
+class SrmDetector(OneNetwork):
     """Native crops → logit."""
 
     name = "srm"
@@ -212,19 +213,6 @@ class SrmDetector:
         """Build the network with random weights; weights are loaded by whoever has them."""
         self.plan = plan
         self.network: nn.Module = SrmNetwork(architecture, plan.size)
-
-    def views(self, image: Image.Image) -> Tensor:
-        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
-        return cut_views(image, self.plan)
-
-    def view_logits(self, pixels: Tensor) -> Tensor:
-        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
-        logits: Tensor = self.network(pixels)
-        return logits
-
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
-        return mean_over_views(self, views)
 
     def evidence(self, pixels: Tensor) -> Tensor:
         """Say what each cell adds to the logit: (N, 3, H, W) float32 normalised → (N, h, w) float32."""

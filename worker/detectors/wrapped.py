@@ -16,13 +16,12 @@ from open_clip.model import CLIPVisionCfg, _build_vision_tower  # the factory's 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, mean_over_views
-from worker.detectors.views import ViewPlan, cut_views
+from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PIL import Image
 
 # These would make a library read files or ask a hub.
 _FETCHING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes"}
@@ -112,7 +111,7 @@ class WrappedNetwork(nn.Module):
         return self.architecture.sign * one
 
 
-class WrappedDetector:
+class WrappedDetector(OneNetwork):
     """Views → logit, by a network that was trained elsewhere."""
 
     def __init__(self, name: str, architecture: WrappedArchitecture, plan: ViewPlan) -> None:
@@ -120,19 +119,6 @@ class WrappedDetector:
         self.name = name
         self.plan = plan
         self.network: nn.Module = WrappedNetwork(architecture, plan.size)
-
-    def views(self, image: Image.Image) -> Tensor:
-        """Cut uint8 views of shape (V, 3, H, W) on the CPU; safe in many threads at once."""
-        return cut_views(image, self.plan)
-
-    def view_logits(self, pixels: Tensor) -> Tensor:
-        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
-        logits: Tensor = self.network(pixels)
-        return logits
-
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
-        return mean_over_views(self, views)
 
     def heatmap_layer(self) -> nn.Module:
         """Name a layer that every patch's or pixel's way to the logit leads through.
