@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-
 @dataclass(frozen=True)
 class ClassifierArchitecture:
     """A body and a dense head.

@@ -47,13 +47,17 @@ _DRAWN_IN_NO_FILE = (
 
 
 def code_version() -> dict[str, str | None]:
-    """Name the code that runs: the package's version, and the commit where it runs from a checkout."""
+    """Name the code that runs: the package's version, and the commit where it runs from a checkout.
+
+    A commit that is not all of it, for files have been changed since, ends in `+changes`.
+    """
     try:
         package = version("assay")
     except PackageNotFoundError:
         package = "0"
     try:
-        asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*"]
+        asked.append("--dirty=+changes")
         said = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
         commit = said.stdout.strip() or None
     except OSError:

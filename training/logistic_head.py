@@ -155,7 +155,10 @@ def _order(
     sample_weight: NDArray[np.float64] | None = None,
 ) -> float:
     """Tell how well the odds of AI-generated order images, as scikit-learn asks: AUROC."""
-    return float(roc_auc_score(kinds == _AI, found.predict_log_proba(features)[:, 0], sample_weight=sample_weight))
+    weight, bias = _against_each(found)
+    # Not of probabilities: what is surely the one or the other has none but 0 or 1, and an infinite logarithm.
+    logits = -np.logaddexp.reduce(-(features @ weight.T + bias), axis=1)
+    return float(roc_auc_score(kinds == _AI, logits, sample_weight=sample_weight))
 
 
 def cached_features(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> NDArray[np.float32]:

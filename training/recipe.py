@@ -144,7 +144,7 @@ class Recipe:
             too few sources.
         side, squeeze, limit: see `training.pixels.Shape`.
         made: pictures we make ourselves, and how many of each.
-        emphasis: by source, how much more often it is drawn; a logistic head draws every image alike.
+        emphasis: by source, how much more often it is drawn; a logistic head leaves it out.
         checkpoint_seconds: between checkpoints.
         claim: what a student system's authors reported, in words.
         gate_share: of what is held out, by content, that neither calibration nor thresholds see: for the gate.

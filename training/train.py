@@ -111,8 +111,8 @@ def _asked_for(order: Order) -> list[DetectorRecipe]:
 
 
 def _takes_a_start(part: DetectorRecipe) -> bool:
-    """Tell whether it matters what a detector begins with: an SRM detector is all head, and that is fitted anew."""
-    return part.kind != "srm"
+    """Tell whether it matters what a detector begins with: of an SRM detector a logistic head is all there is."""
+    return part.kind != "srm" or part.fit.head != "logistic"
 
 
 def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:

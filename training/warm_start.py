@@ -30,17 +30,21 @@ def begin_from(run: Run, folder: Path) -> None:
 def keep_others(recipe: Recipe, out: Path, folder: Path) -> None:
     """Put the detectors that a run has not fitted into its folder, finished, as a bundle has them.
 
+    Those that were taken from a bundle before are taken from this one.
+
     Raises:
         RecipeError, BundleError: as `take_weights`.
     """
     for part in recipe.detectors:
-        run = Run(part, out / part.name, "cpu")
-        if (run.folder / CHECKPOINT).exists():
+        run, note = Run(part, out / part.name, "cpu"), out / part.name / _KEPT_FROM
+        if (run.folder / CHECKPOINT).exists() and not note.exists():
             continue
         begin_from(run, folder)
         run.at.stopped = True
+        # First: a checkpoint that a kill left without it would pass for fitted. With it, this is done again.
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(read_bundle(folder).version(), encoding="utf-8")
         run.save()
-        (run.folder / _KEPT_FROM).write_text(read_bundle(folder).version(), encoding="utf-8")
 
 
 def kept_from(recipe: Recipe, out: Path) -> dict[str, str]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-
 @dataclass(frozen=True)
 class ClipArchitecture:
     """The tower, by open_clip name or by keyword arguments, and the blocks whose tokens the head reads.

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-
 @dataclass(frozen=True)
 class ConvNextArchitecture:
     """Either a timm model by name (the production recipe) or the keyword arguments of a ConvNeXt of our own.

@@ -118,13 +118,17 @@ def test_drawings_count_for_themselves(bundle_recipe: Path, plant: Callable[...,
     negatives = np.flatnonzero(rows.labels == 0)
     generators = rows.generators.astype("U16")
     generators[negatives[::2]] = PROGRAM
-    heads = {}
+    heads, logits = {}, {}
     for kind, known in {"without": rows, "with": replace(rows, generators=generators)}.items():
         run = Run(recipe.detectors[0], tmp_path / kind, "cpu")
         fit_head(run, recipe, known)
         heads[kind] = run.detector.network.get_parameter("head.1.weight")
+        logits[kind] = run.detector.logits(torch.from_numpy(rows.pixels).permute(0, 3, 1, 2)[:, None]).detach().numpy()
     assert torch.equal(heads["without"][0], heads["without"][1])
     assert not torch.equal(heads["with"][0], heads["with"][1])
+    for found in logits.values():  # ln 2 too much or too little shifts what training images average to
+        mean_odds = np.mean(1.0 / (1.0 + np.exp(-found)))
+        assert mean_odds == pytest.approx(np.mean(rows.labels), abs=0.03)
 
 
 def test_each_draw_is_augmented_in_its_way(bundle_recipe: Path, plant: Callable[..., Path], tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_detectors_that_a_run_has_not_fitted_come_from_a_bundle_as_they_are(
     assert not torch.equal(before["clip"].tensors["head.1.weight"], after["clip"].tensors["head.1.weight"])
     result, _ = assay_train(bundle_recipe, data, again, "--set", "fit.epochs=1")  # nothing is left to fit
     assert result["bundle"] == read_bundle(again / "bundle").version()
+    other = tmp_path / "other" / "bundle"
+    assay_train(bundle_recipe, data, other.parent, "--set", "fit.epochs=0.4")
+    monkeypatch.setattr("sys.argv", [*order, "--others-from", str(other)])
+    export.main()  # what was taken before is taken from the other now
+    assert load_bundle(again / "bundle").card["detectors_from"] == {"convnext": read_bundle(other).version()}
+    taken, there = (read_bundle(folder).detectors["convnext"].tensors for folder in (again / "bundle", other))
+    assert all(torch.equal(value, taken[key]) for key, value in there.items())
 
 
 def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:

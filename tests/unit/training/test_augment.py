@@ -88,9 +88,10 @@ def test_a_halved_view_is_of_half_the_size_and_what_is_lacking_is_mirrored() -> 
     assert (np.abs(np.diff(view[0].astype(int))) > 90).sum() == 2  # both edges: the picture's, and its mirror image's
 
 
-def test_a_compressed_view_differs_by_a_little() -> None:
+@pytest.mark.parametrize("name", ["jpeg", "webp"])
+def test_a_compressed_view_differs_by_a_little(name: AugmentationName) -> None:
     ramp = np.tile(np.linspace(0, 255, 32).astype(np.uint8)[None, None, :, None], (8, 32, 1, 3))
-    views = AUGMENTATIONS["jpeg"](ramp, ViewPlan(32, 0, 1), np.random.default_rng(1)).permute(0, 2, 3, 1).numpy()
+    views = AUGMENTATIONS[name](ramp, ViewPlan(32, 0, 1), np.random.default_rng(1)).permute(0, 2, 3, 1).numpy()
     for view in views:
         kept = view if view[0, 0, 0] < view[0, -1, 0] else view[:, ::-1]
         assert 0 < np.abs(kept.astype(int) - ramp[0]).max() < 40

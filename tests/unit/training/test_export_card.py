@@ -1,5 +1,11 @@
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from training import export_card
 from training.export_card import evaluation_entry, weaknesses
 
 CERTIFICATE = {"holds": True, "budget": 0.01, "negatives": 400}
@@ -44,3 +50,21 @@ def test_a_source_with_few_negatives_is_not_said_to_be_accused() -> None:
 def test_an_accuracy_just_below_the_limit_does_not_read_as_at_it() -> None:
     almost = {"images": 100, "ai_generated": 100, "accuracy": 0.697}
     assert weaknesses(report(by_generator={"sd": almost})) == ["accuracy below 70 % on generator sd (69.7 %)"]
+
+
+def test_a_commit_that_is_not_all_of_the_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*order: str) -> None:
+        said = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *order]
+        subprocess.run(said, check=True, capture_output=True)
+
+    code = tmp_path / "export_card.py"
+    code.write_text("one")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    monkeypatch.setattr(export_card, "__file__", str(code))
+    clean = export_card.code_version()["commit"]
+    assert clean is not None
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    code.write_text("two")
+    assert export_card.code_version()["commit"] == f"{clean}+changes"

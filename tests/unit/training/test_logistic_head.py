@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from training.logistic_head import linear_head, logistic_of
 
@@ -29,6 +30,18 @@ def test_whitened_components_find_what_hides_below_what_differs_between_sources(
     assert bias.shape == (1,)
     logits = features @ weight[0] + bias[0]
     assert np.corrcoef(logits, mixed[:, 3])[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("kinds_of_negatives", [1, 2])
+def test_kinds_that_lie_far_apart_have_a_head(kinds_of_negatives: int) -> None:
+    """As features of a good tower do, in float32: probabilities of 0, the logarithms of which are infinite."""
+    rng = np.random.default_rng(5)
+    kinds = (np.arange(1000) % (kinds_of_negatives + 1) - 1).astype(np.int8)
+    features = (rng.normal(size=(1000, 128)) + 4.0 * np.eye(3)[kinds].repeat(43, axis=1)[:, :128]).astype(np.float32)
+    groups = np.array([f"source {place % 50}" for place in range(1000)])
+    weight, bias = linear_head(features, kinds, np.ones(1000), groups)
+    assert weight.shape == (kinds_of_negatives, 128)
+    assert np.array_equal((features @ weight.T + bias).min(axis=1) > 0, kinds == -1)
 
 
 def test_no_more_components_are_taken_than_there_are() -> None:
