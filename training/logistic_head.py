@@ -1,8 +1,8 @@
 """A head fitted on cached features: the production CLIP recipe's way, with the tower frozen, and the SRM detector's.
 
 Regularised logistic regression on a modern encoder's features beats bespoke detectors in the wild (arXiv 2509.12995,
-2602.01738), and the tower runs over every view once instead of once an epoch. Either kind of head normalises first and
-is linear then; what is fitted here is the linear layer, on features that are normalised already.
+2602.01738), and the tower runs over every view once instead of once an epoch. Either kind of head prepares the features
+and ends in a linear layer; what is fitted here is that layer, and of the SRM detector's what comes before it as well.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # times the number of images
 _AI, _NEGATIVE, _DRAWN = -1, 0, 1  # kinds of images; where drawings do not count for themselves, they are negatives
 _LEAST_VARIANCE = 1e-6  # of the first component's
-_STRENGTHS_WHITENED = (0.1, 1.0, 10.0, 100.0)  # over that number: of little weight, where every component is as wide
+_WHITENED = (1.0, 10.0, 100.0, 1000.0)  # over that number: of little weight, where every component is as wide
 
 
 def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
@@ -66,51 +66,46 @@ def fit_head(run: Run, recipe: Recipe, rows: Rows) -> None:
 
 
 def _fit(run: Run, network: ClipNetwork | SrmNetwork, recipe: Recipe, rows: Rows) -> None:
-    features = cached_features(run, network, recipe, rows)  # (draws·N, F)
-    draws = run.fit.draws
+    features: NDArray[np.floating] = cached_features(run, network, recipe, rows)  # (draws·N, F)
+    draws, strengths = run.fit.draws, [strength * run.fit.draws * len(rows) for strength in _STRENGTHS]
     groups = np.tile(by_source_or_content(rows.labels, rows.sources, rows.hashes), draws)
     # Without the recipe's emphasis: a head so small gives up other sources for the one that it is to mind most.
     weights = np.tile(sampling_weights(rows, {}), draws) * len(rows)  # one each, on average
     kinds = np.where(rows.labels == 1, _AI, _NEGATIVE).astype(np.int8)
     if isinstance(network, SrmNetwork):
-        features = network.normalised_by(features)
+        features, strengths = _whitened(network, features), [strength / len(features) for strength in _WHITENED]
         kinds[kinds_of(rows) == DRAWINGS] = _DRAWN
-    weight, bias = linear_head(features, np.tile(kinds, draws), weights, groups, run.fit.components)
+    weight, bias = _against_each(logistic_of(features, np.tile(kinds, draws), weights, groups, strengths))
     if isinstance(network, SrmNetwork) and len(weight) == 1:  # no drawings: both alike, and their lower is the one
         weight, bias = weight.repeat(2, axis=0), bias.repeat(2) + np.log(2.0)
     linear = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
-    network.get_submodule("head.1").load_state_dict(linear)
+    network.get_submodule("head.3" if isinstance(network, SrmNetwork) else "head.1").load_state_dict(linear)
     run.averaged = AveragedWeights(network)
     run.at.step, run.at.stopped = len(features), True
     run.save()
 
 
-def linear_head(
-    features: NDArray[np.floating],
-    kinds: NDArray[np.int8],
-    weights: NDArray[np.float64],
-    groups: NDArray[np.str_],
-    components: int = 0,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Fit a linear layer by logistic regression: AI-generated against each other kind, weight (K, F) and bias (K,).
+def _whitened(network: SrmNetwork, features: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Let an SRM detector learn its mean, spread and components from counts, (N, F); gives what its head is told."""
+    normal = network.normalised_by(features)
+    whitening, shift = whitening_of(normal, network.get_parameter("head.1.weight").shape[0])
+    linear = {"weight": torch.from_numpy(whitening), "bias": torch.from_numpy(shift)}
+    network.get_submodule("head.1").load_state_dict(linear)
+    with torch.no_grad():
+        told: NDArray[np.floating] = network.head[1:-1](torch.from_numpy(normal)).numpy()
+    return told
 
-    Args:
-        features: (N, F).
-        kinds: (N,), -1 for AI-generated and 0 to K - 1 for the others.
-        weights: (N,), one on average.
-        groups: (N,), as for `logistic_of`.
-        components: whitened principal components to fit on, 0 for the features as they are.
+
+def whitening_of(features: NDArray[np.floating], components: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Find whitened principal components of features, (N, F): weight (components, F) and bias (components,).
+
+    Those that few or simple images do not have are zero.
     """
-    if not components:
-        return _against_each(logistic_of(features, kinds, weights, groups))
     pca = PCA(min(components, *features.shape), random_state=0).fit(features)
     there = pca.explained_variance_ > _LEAST_VARIANCE * pca.explained_variance_[0]  # of few images the rest is rounding
-    whitening = pca.components_[there] / np.sqrt(pca.explained_variance_[there])[:, None]  # (K, F)
-    strengths = [strength / len(kinds) for strength in _STRENGTHS_WHITENED]
-    found = logistic_of((features - pca.mean_) @ whitening.T, kinds, weights, groups, strengths)
-    weight, bias = _against_each(found)
-    weight = weight @ whitening  # (K, F)
-    return weight, bias - weight @ pca.mean_
+    weight = np.zeros((components, features.shape[1]), dtype=features.dtype)
+    weight[: len(there)][there] = pca.components_[there] / np.sqrt(pca.explained_variance_[there])[:, None]
+    return weight, -weight @ pca.mean_
 
 
 def _against_each(found: LogisticRegression) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -125,21 +120,21 @@ def logistic_of(
     kinds: NDArray[np.int8],
     weights: NDArray[np.float64],
     groups: NDArray[np.str_],
-    strengths: Sequence[float] = (),
+    strengths: Sequence[float],
 ) -> LogisticRegression:
     """Fit a logistic regression, as strongly regularised as orders groups best that it was not fitted on.
 
     Args:
         features: (N, F).
-        kinds: (N,), as for `linear_head`.
+        kinds: (N,), -1 for AI-generated and 0 to K - 1 for the others.
         weights: (N,), one on average.
         groups: (N,), sources or contents. In every fold there are both classes: where one had one class alone, no
             strength had a score, and the first would be taken.
-        strengths: scikit-learn's `C`, to choose from; empty for those that suit features as a network gives them.
+        strengths: scikit-learn's `C`, to choose from.
     """
     search = GridSearchCV(
         LogisticRegression(max_iter=2000),
-        {"C": list(strengths) or [strength * len(kinds) for strength in _STRENGTHS]},
+        {"C": list(strengths)},
         scoring=_order,
         cv=parted((kinds == _AI).astype(np.int8), groups),
         error_score="raise",

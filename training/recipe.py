@@ -74,8 +74,6 @@ class Fit:
             CLIP tower, or of an SRM detector, and fits the head by regularised logistic regression.
         draws: augmented views of each image whose features `logistic` caches.
         draw_as: how each of these is augmented, in turn; empty for the recipe's way.
-        components: whitened principal components that `logistic` reads the features by, 0 for the features as they are.
-            What differs between sources fills the first components; whitened, it counts no more than the rest.
     """
 
     batch_size: Count
@@ -94,7 +92,6 @@ class Fit:
     head: Literal["gradient", "logistic"] = "gradient"
     draws: Count = 2
     draw_as: tuple[AugmentationName, ...] = ()
-    components: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)

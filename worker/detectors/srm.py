@@ -2,10 +2,13 @@
 
 A spatial rich model (Fridrich & Kodovsky 2012, doi:10.1109/TIFS.2012.2190402): differences take the picture's content
 off, what is left is cut to five levels, and triples of neighbours are counted. Cameras, scalers and generators leave
-their own shares of triples, whatever the picture shows. What are learnt are two linear functions of the square roots
-of these shares, so little that sources nobody has seen are judged better than by networks that start from nothing: one
-tells AI-generated pictures from photographs, the other from drawings by programs, and the logit is about the lower of
-both. No single linear function can have photographs on one side of AI-generated pictures and drawings on the other.
+their own shares of triples, whatever the picture shows. Of the square roots of these shares the first whitened
+principal components are told by their direction and their length: in which way a picture differs from the mean, and
+how far. Else the few that differ most, being smooth or full of noise, would have the largest logits of all, whichever
+way they differ. What is learnt are two linear functions, so little that sources nobody has seen are judged better than
+by networks that start from nothing: one tells AI-generated pictures from photographs, the other from drawings by
+programs, and the logit is about the lower of both. No single linear function can have photographs on one side of
+AI-generated pictures and drawings on the other.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ _SMALLEST = 8  # pixels a side of the smallest scale: below, there is hardly a t
 _CELL = 8  # pixels a side of a cell of a heatmap
 _EPS = 1e-5  # beside the spread of a share that hardly differs between images
 _NOTHING = 1e-6
+_LEAST_SQUARE = 1e-3  # of components that are nothing, so that they have a direction and a logarithm
+_LENGTH_WEIGHT = 3.0  # of the length, one number beside K others: regularised as these are, it would hardly count
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,19 @@ class SrmArchitecture:
 
     Attributes:
         scales: the crop itself, and how often it is halved and counted again.
+        components: whitened principal components of the counts that the head is told of. What differs between sources
+            fills the first; whitened, it counts no more than the rest.
     """
 
     scales: int = 3
+    components: int = 150
 
     def __post_init__(self) -> None:
         """Refuse what counts nothing."""
         if self.scales < 1:
             raise ValueError(f"scales = {self.scales}: the crop itself is one")
+        if self.components < 1:
+            raise ValueError(f"components = {self.components}: without one the head is told nothing")
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,8 @@ class SrmNetwork(nn.Module):
         """Make a head with random weights.
 
         Raises:
-            ValueError: halved so often, nothing is left of a crop of that size.
+            ValueError: halved so often, nothing is left of a crop of that size; or fewer numbers are counted than there
+                shall be components.
         """
         super().__init__()
         if size >> (architecture.scales - 1) < _SMALLEST:
@@ -87,8 +98,14 @@ class SrmNetwork(nn.Module):
         self.register_buffer("classes", classes, persistent=False)  # (125,), the class of each triple
         self.class_count = int(classes.max()) + 1
         width = self.scales * _ORDERS * _PLANES * self.class_count
-        # Of the first only the running mean and spread: they keep the weights small enough for half precision.
-        self.head = nn.Sequential(nn.BatchNorm1d(width, _EPS, affine=False), nn.Linear(width, _AGAINST))
+        if architecture.components > width:
+            raise ValueError(f"components = {architecture.components}: only {width} numbers are counted")
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(width, _EPS, affine=False),  # its mean and spread keep the weights small: they ship halved
+            nn.Linear(width, architecture.components),
+            DirectionAndLength(),
+            nn.Linear(architecture.components + 1, _AGAINST),
+        )
 
     def features(self, pixels: Tensor) -> Tensor:
         """Give the square roots of the shares, (N, F) float32, of (N, 3, H, W) normalised pixels."""
@@ -111,14 +128,18 @@ class SrmNetwork(nn.Module):
         """Say what each cell of 8x8 pixels adds to the logit: (N, 3, H, W) normalised → (N, h, w).
 
         Both functions are weighed by how much of the logit is theirs, so what makes it no drawing shows where a
-        drawing is what it most resembles. The mean over all cells is the weighed mean of both without their biases:
-        the logit, but for these and for at most ln 2. For a share p with the mean m, weighed w over a spread s,
+        drawing is what it most resembles. Shared out is the direction's part: the length is the whole picture's. The
+        mean over all cells is the weighed mean of both functions without their biases and the length's part: the
+        logit, but for these and for at most ln 2. For a share p with the mean m, weighed w over a spread s,
         w (√p - √m) / s is w / s (√p + √m) for each triple, less the same times m for all.
         """
         cells = (pixels.shape[-2] // _CELL, pixels.shape[-1] // _CELL)
         counted = list(self._counted(pixels))
-        owned = (-self.head(_roots(counted))).softmax(dim=1)  # (N, 2), how much of the logit is each function's
-        parts = (owned @ self.get_parameter("head.1.weight")).view(len(pixels), -1, _PLANES, self.class_count)
+        components = self.head[:2](_roots(counted))  # (N, K)
+        owned = (-self.head[2:](components)).softmax(dim=1)  # (N, 2), how much of the logit is each function's
+        of_direction = owned @ self.get_parameter("head.3.weight")[:, :-1] / _length(components)  # (N, K)
+        parts = of_direction @ self.get_parameter("head.1.weight")
+        parts = parts.view(len(pixels), -1, _PLANES, self.class_count)
         means = self.get_buffer("head.0.running_mean").view(parts.shape[1:])
         spreads = (self.get_buffer("head.0.running_var") + _EPS).sqrt().view(parts.shape[1:])
         found = torch.zeros(len(pixels), *cells, device=pixels.device)
@@ -161,6 +182,20 @@ class SrmNetwork(nn.Module):
         merged = torch.zeros(images * planes, self.class_count, device=triples.device)
         merged.index_add_(1, self.classes, counts.view(images * planes, _TRIPLES).float())
         return merged.view(images, planes, self.class_count)
+
+
+class DirectionAndLength(nn.Module):
+    """Components, (N, K) → (N, K + 1): divided by their root mean square, and the logarithm of its square."""
+
+    def forward(self, components: Tensor) -> Tensor:
+        """Part direction from length."""
+        length = _length(components)
+        return torch.cat([components / length, _LENGTH_WEIGHT * 2.0 * length.log()], dim=1)
+
+
+def _length(components: Tensor) -> Tensor:
+    """Give the root mean square of (N, K) components: (N, 1)."""
+    return (components.square().mean(dim=1, keepdim=True) + _LEAST_SQUARE).sqrt()
 
 
 def _roots(counted: Iterable[_Triples]) -> Tensor:

@@ -85,10 +85,9 @@ def test_a_cache_that_is_cut_off_begins_anew(
 SRM = """
 [detectors.srm]
 views = { size = 16, wholes = 0, crops = 1 }
-architecture = { scales = 2 }
+architecture = { scales = 2, components = 40 }
 [detectors.srm.fit]
 head = "logistic"
-components = 40
 draws = 2
 batch_size = 16
 learning_rate = 0.0
@@ -122,7 +121,7 @@ def test_drawings_count_for_themselves(bundle_recipe: Path, plant: Callable[...,
     for kind, known in {"without": rows, "with": replace(rows, generators=generators)}.items():
         run = Run(recipe.detectors[0], tmp_path / kind, "cpu")
         fit_head(run, recipe, known)
-        heads[kind] = run.detector.network.get_parameter("head.1.weight")
+        heads[kind] = run.detector.network.get_parameter("head.3.weight")
         logits[kind] = run.detector.logits(torch.from_numpy(rows.pixels).permute(0, 3, 1, 2)[:, None]).detach().numpy()
     assert torch.equal(heads["without"][0], heads["without"][1])
     assert not torch.equal(heads["with"][0], heads["with"][1])

@@ -106,7 +106,7 @@ def test_a_start_from_a_bundle_without_an_srm_detector_leaves_that_to_be_fitted(
 ) -> None:
     data = plant()
     assay_train(bundle_recipe, data, tmp_path / "run", "--set", "fit.epochs=0.2")
-    fit = '{ head = "logistic", components = 40, batch_size = 16, learning_rate = 0.0, weight_decay = 0.0, epochs = 1 }'
+    fit = '{ head = "logistic", batch_size = 16, learning_rate = 0.0, weight_decay = 0.0, epochs = 1 }'
     views = "{ size = 16, wholes = 0, crops = 1 }"
     more = f"[detectors.srm]\nviews = {views}\narchitecture = {{ scales = 2 }}\nfit = {fit}\n"
     bundle_recipe.write_text(bundle_recipe.read_text().replace("[card]", more + "[card]"))

@@ -4,15 +4,15 @@ import torch
 from PIL import Image
 
 from worker.detectors.detector import normalise
-from worker.detectors.srm import SrmArchitecture, SrmDetector, SrmNetwork, _planes, lower_of
+from worker.detectors.srm import DirectionAndLength, SrmArchitecture, SrmDetector, SrmNetwork, _planes, lower_of
 from worker.detectors.views import ViewPlan
 
-PLANES, ORDERS, CLASSES = 3, 2, 39
+PLANES, ORDERS, CLASSES, COMPONENTS = 3, 2, 39, 20
 
 
 def network(scales: int = 1, size: int = 32) -> SrmNetwork:
     torch.manual_seed(0)
-    made = SrmNetwork(SrmArchitecture(scales), size)
+    made = SrmNetwork(SrmArchitecture(scales, COMPONENTS), size)
     made.eval()
     return made
 
@@ -78,7 +78,7 @@ def test_features_are_normalised_as_the_head_does() -> None:
     features = made.features(views)
     normal = made.normalised_by(features.numpy())
     np.testing.assert_allclose(normal.mean(axis=0), 0.0, atol=1e-3)
-    against = made.get_submodule("head.1")(torch.from_numpy(normal))
+    against = made.head[1:](torch.from_numpy(normal))
     torch.testing.assert_close(lower_of(against), made(views), atol=1e-3, rtol=1e-3)
 
 
@@ -94,23 +94,26 @@ def test_what_is_sure_to_be_no_drawing_is_judged_against_photographs() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("surely", [-40.0, 0.0, 40.0])
-def test_what_all_cells_add_is_the_logit_but_for_the_biases_and_the_doubt_between_both(surely: float) -> None:
+def test_what_all_cells_add_is_the_logit_but_for_biases_length_and_the_doubt_between_both(surely: float) -> None:
     """Surely a drawing, if not AI-generated; either; surely a photograph."""
     made = network(scales=2, size=64)
-    made.get_parameter("head.1.bias")[1] += surely
+    made.get_parameter("head.1.bias").zero_()  # as where counts are normalised before their components are found
+    made.get_parameter("head.3.bias")[1] += surely
     pictures = [noise(seed, side=64) // (seed % 5 + 1) for seed in range(20)]
     views = normalise(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]))
     made.normalised_by(made.features(views).numpy())
     added = made.evidence(views)
     assert tuple(added.shape) == (20, 8, 8)
-    against = made.get_submodule("head")(made.features(views))
+    told = made.head[:3](made.features(views))
+    against = made.head[3](told)
     shares = (-against).softmax(dim=1)
     doubt = torch.special.entr(shares).sum(dim=1)
     if surely:
         assert doubt.max() < 1e-6
     else:
         assert 0.1 < doubt.max() <= np.log(2.0)
-    expected = made(views) + doubt - shares @ made.get_parameter("head.1.bias")
+    of_all = told[:, -1:] * made.get_parameter("head.3.weight")[:, -1] + made.get_parameter("head.3.bias")
+    expected = made(views) + doubt - (shares * of_all).sum(dim=1)
     torch.testing.assert_close(added.mean(dim=(1, 2)), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -146,23 +149,61 @@ def test_a_device_that_multiplies_by_the_reciprocal_counts_the_same() -> None:
 
 @torch.no_grad()
 def test_the_map_is_warmest_where_what_speaks_for_ai_lies() -> None:
-    """The head minds one class alone: that of triples without any difference."""
-    detector = SrmDetector(SrmArchitecture(1), ViewPlan(64, 0, 1))
+    """The head minds one class alone: that of triples without any difference, which makes its only component."""
+    detector = SrmDetector(SrmArchitecture(1, 1), ViewPlan(64, 0, 1))
     detector.network.eval()
     flat = np.full((64, 64, 3), 90, dtype=np.uint8)
-    linear = detector.network.get_submodule("head.1")
-    assert isinstance(linear, torch.nn.Linear)
-    linear.weight.zero_()
-    linear.bias.zero_()
+    for name in ("head.1", "head.3"):
+        linear = detector.network.get_submodule(name)
+        assert isinstance(linear, torch.nn.Linear)
+        linear.weight.zero_()
+        linear.bias.zero_()
+    detector.network.get_parameter("head.3.weight")[:, 0] = 1.0
     features = detector.network.features(normalise(torch.from_numpy(flat).permute(2, 0, 1)[None]))  # type: ignore[operator]
-    linear.weight[:, features[0] > 0] = 1.0
+    detector.network.get_parameter("head.1.weight")[:, features[0] > 0] = 1.0
     picture = noise(side=64)
     picture[:32, :32] = 90
     added = detector.evidence(normalise(detector.views(Image.fromarray(picture))))[0]
     assert added[:3, :3].min() > added[5:, 5:].max()
 
 
-@pytest.mark.parametrize(("scales", "size", "words"), [(0, 64, "one"), (4, 32, "cannot be halved 3 times")])
-def test_what_leaves_nothing_to_count_is_refused(scales: int, size: int, words: str) -> None:
+def test_the_head_is_told_the_direction_and_the_length_of_components() -> None:
+    """Twice as far in the same direction: the same direction, and a length that is larger by the logarithm of four."""
+    components = torch.tensor([[3.0, -4.0, 0.0], [6.0, -8.0, 0.0]])
+    near, far = DirectionAndLength()(components)
+    torch.testing.assert_close(near[:3], far[:3], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(near[:3].square().mean(), torch.tensor(1.0), atol=1e-3, rtol=1e-3)
+    assert (far[3] - near[3]).item() == pytest.approx(3.0 * np.log(4.0), abs=1e-2)
+
+
+def test_what_does_not_differ_from_the_mean_has_no_direction_and_the_least_length() -> None:
+    told = DirectionAndLength()(torch.stack([torch.zeros(5), torch.full((5,), 0.01), torch.ones(5)]))
+    assert told.isfinite().all()
+    assert told[0, :5].eq(0.0).all()
+    assert told[0, 5] < told[1, 5] < told[2, 5]
+
+
+@torch.no_grad()
+def test_a_picture_that_differs_wildly_has_no_larger_logit_than_its_direction_and_the_logarithm_give() -> None:
+    """Linear functions of the components alone gave a smooth drawing the largest logit of all."""
+    made = network()
+    made.get_parameter("head.1.bias").zero_()
+    made.get_parameter("head.3.bias").zero_()
+    counts = torch.rand(1, PLANES * ORDERS * CLASSES)
+    near, far = made.head(counts), made.head(1000.0 * counts)
+    length = made.get_parameter("head.3.weight")[:, -1]
+    torch.testing.assert_close(far - near, (3.0 * np.log(1000.0**2) * length)[None], atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("scales", "components", "size", "words"),
+    [
+        (0, 5, 64, "one"),
+        (4, 5, 32, "cannot be halved 3 times"),
+        (1, 0, 64, "told nothing"),
+        (1, 235, 64, "only 234 numbers"),
+    ],
+)
+def test_what_leaves_nothing_to_count_is_refused(scales: int, components: int, size: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        SrmNetwork(SrmArchitecture(scales), size)
+        SrmNetwork(SrmArchitecture(scales, components), size)
