@@ -86,7 +86,8 @@ def calibrate(measured: Measured) -> Calibrated:
     """Fit fusion and calibrations on all of it, and again without each group for the figures.
 
     The fusion's inputs are those that order images of groups left out best; of choices that are as good, the one of
-    most detectors: what one of them has never met, another may know. By loss, quality covariates were kept that cost
+    most detectors: what one of them has never met, another may know; and of these the one that weighs all alike, for
+    weights differ from fit to fit and probabilities with them. By loss, quality covariates were kept that cost
     0.04 of AUROC there: they calibrate the sources they know.
 
     Raises:

@@ -1,6 +1,7 @@
-"""Fusion of a run: held-out logits → logistic stacking, fitted in folds that part no source.
+"""Fusion of a run: held-out logits → their mean, or logistic stacking, fitted in folds that part no source.
 
-The inputs to choose from are the detectors' logits, together or alone, with or without the quality covariates.
+The inputs to choose from are the detectors' logits, together or alone, counted alike or weighed, with or without the
+quality covariates.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Measured:
         labels: (N,).
         groups: (N,), what must not be parted between folds.
         by_source: the groups are sources; else they are contents, there being one source.
+        alike: the detectors whose logits are not all zero are to count alike, and nothing is fitted.
     """
 
     names: tuple[str, ...]
@@ -52,21 +54,29 @@ class Measured:
     labels: Labels
     groups: NDArray[np.str_]
     by_source: bool = True
+    alike: bool = False
 
     def take(self, rows: Indices) -> Measured:
         """Select images by index."""
         parts = (self.logits[rows], self.covariates[rows], self.labels[rows], self.groups[rows])
-        return Measured(self.names, *parts, self.by_source)
+        return Measured(self.names, *parts, self.by_source, self.alike)
 
 
 def inputs(measured: Measured) -> dict[str, Measured]:
-    """Name every choice of inputs, the most detectors first; what is not chosen is zero, so its weight will be."""
+    """Name every choice of inputs, the most detectors first; what is not chosen is zero, so its weight will be.
+
+    Logits that count alike come before the same weighed: weights of a few sources are these sources' as much as the
+    detectors', and every fold has others. One logit by itself has nothing to be weighed against.
+    """
     found = {}
     for count in range(len(measured.names), 0, -1):
         for used in combinations(measured.names, count):
             logits = np.where(np.isin(measured.names, used), measured.logits, 0.0)
             some = replace(measured, logits=logits)
-            found[" + ".join(used)] = replace(some, covariates=np.zeros_like(measured.covariates))
+            plain = replace(some, covariates=np.zeros_like(measured.covariates))
+            if count > 1:
+                found[f"{' + '.join(used)}, alike"] = replace(plain, alike=True)
+            found[" + ".join(used)] = replace(plain, alike=count == 1)
             found[" + ".join((*used, "quality"))] = some
     return found
 
@@ -123,7 +133,15 @@ def out_of_fold(measured: Measured, parts: Folds) -> Floats:
 
 
 def fit_fusion(measured: Measured, rows: Indices) -> Fusion:
-    """Fit logistic stacking on some rows; a detector that would count against itself is left at zero."""
+    """Fit logistic stacking on some rows; a detector that would count against itself is left at zero.
+
+    Where the detectors count alike it is their mean, whatever the rows.
+    """
+    if measured.alike:
+        there = measured.logits.any(axis=0)
+        weights = (there / max(1, there.sum())).tolist()
+        nothing = ((0.0, 0.0, 1.0),) * measured.covariates.shape[1]
+        return Fusion(dict(zip(measured.names, weights, strict=True)), nothing, 0.0)
     names, labels = list(measured.names), measured.labels[rows]
     means, spreads = measured.covariates[rows].mean(axis=0), measured.covariates[rows].std(axis=0) + 1e-6
     standard = np.clip((measured.covariates[rows] - means) / spreads, -3.0, 3.0)

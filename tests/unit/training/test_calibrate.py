@@ -102,7 +102,7 @@ def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
     assert found.auroc_by_inputs.keys() >= {"clip", "convnext", "clip + quality", "convnext + quality"}
 
 
-def test_of_choices_that_order_sources_alike_the_one_of_most_detectors_is_taken() -> None:
+def test_of_choices_that_order_sources_alike_the_one_of_most_detectors_is_taken_and_none_weighed() -> None:
     """The second detector says what the first says, and a little noise."""
     rng = np.random.default_rng(5)
     labels = np.tile([0, 1], 400).astype(np.int8)
@@ -110,10 +110,34 @@ def test_of_choices_that_order_sources_alike_the_one_of_most_detectors_is_taken(
     logits = np.column_stack([first, first + rng.normal(0, 0.01, 800)])
     sources = np.array([f"source {place // 80}" for place in range(800)])
     found = calibrate(Measured(("clip", "srm"), logits, np.zeros((800, 2)), labels, sources))
-    assert next(iter(found.auroc_by_inputs)) == "clip + srm"
-    assert max(found.auroc_by_inputs.values()) - found.auroc_by_inputs["clip + srm"] < 1e-3
+    assert next(iter(found.auroc_by_inputs)) == "clip + srm, alike"
+    assert max(found.auroc_by_inputs.values()) - found.auroc_by_inputs["clip + srm, alike"] < 1e-3
+    assert (dict(found.fusion.weights), found.fusion.bias) == ({"clip": 0.5, "srm": 0.5}, 0.0)
     others = list(found.auroc_by_inputs.values())[1:]
     assert others == sorted(others, reverse=True)
+
+
+def test_detectors_that_count_alike_give_the_mean_of_their_logits() -> None:
+    data = measured()
+    chosen = inputs(data)["clip + convnext, alike"]
+    for rows in (np.arange(30), np.arange(30, 400)):
+        fused = fuse_all(fit_fusion(chosen, rows), chosen, np.arange(400))
+        np.testing.assert_allclose(fused, data.logits.mean(axis=1))
+
+
+def test_a_detector_by_itself_is_not_weighed() -> None:
+    data = measured()
+    fusion = fit_fusion(inputs(data)["convnext"], np.arange(400))
+    assert dict(fusion.weights) == {"clip": 0.0, "convnext": 1.0}
+
+
+def test_detectors_on_scales_of_their_own_are_weighed() -> None:
+    """The first, much the worse, has logits a hundred times as large: alike, it alone would be heard."""
+    data = measured(2000)
+    data.logits[:, 0] = 100.0 * np.random.default_rng(2).normal(0.1 * (data.labels * 2.0 - 1.0), 1.0)
+    found = calibrate(data)
+    assert "alike" not in next(iter(found.auroc_by_inputs))
+    assert found.fusion.weights["convnext"] > 20.0 * found.fusion.weights["clip"]
 
 
 def test_fits_that_differ_in_their_intercept_alone_order_images_as_well_as_one_fit() -> None:
