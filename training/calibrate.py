@@ -101,7 +101,7 @@ def calibrate(measured: Measured) -> Calibrated:
     calibrations = {
         name: fit_calibration(measured.logits[:, column], measured.labels) for column, name in enumerate(measured.names)
     }
-    calibrations["fused"] = fit_calibration(fused, measured.labels)
+    calibrations["fused"] = fit_calibration(fused, measured.labels, anywhere=chosen.alike)
     return Calibrated(
         fusion=fit_fusion(chosen, np.arange(len(fused))),
         calibrations=calibrations,
@@ -134,7 +134,7 @@ def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> Lef
     within = _folds_within(seen)
     name = _best(orders(seen, within))
     fused = out_of_fold(inputs(seen)[name], within)
-    calibration = fit_calibration(fused, seen.labels)
+    calibration = fit_calibration(fused, seen.labels, anywhere=inputs(seen)[name].alike)
     figures = figures_of(seen, _probabilities(calibration, fused), "")
     chosen = inputs(measured)[name]
     logits = fuse_all(fit_fusion(chosen, fitted), chosen, judged)
@@ -174,9 +174,12 @@ def _probabilities(calibration: Calibration, logits: Floats) -> Floats:
     return np.array([calibration.probability(logit) for logit in logits.tolist()])
 
 
-def fit_calibration(logits: Floats, labels: Labels) -> Calibration:
-    """Fit as rich a map as the count of images carries: temperature below 300, Platt to 2,000, beta beyond."""
-    if len(labels) < PLATT_FROM:
+def fit_calibration(logits: Floats, labels: Labels, *, anywhere: bool = False) -> Calibration:
+    """Fit as rich a map as the count of images carries: temperature below 300, Platt to 2,000, beta beyond.
+
+    Where nothing was fitted before that puts even odds at 0, they may lie `anywhere`: Platt from the first image on.
+    """
+    if len(labels) < PLATT_FROM and not anywhere:
         return _temperature(logits, labels)
     if len(labels) < BETA_FROM:
         return _platt(logits, labels)

@@ -91,8 +91,9 @@ def _whitened(network: SrmNetwork, features: NDArray[np.floating]) -> NDArray[np
     whitening, shift = whitening_of(normal, network.get_parameter("head.1.weight").shape[0])
     linear = {"weight": torch.from_numpy(whitening), "bias": torch.from_numpy(shift)}
     network.get_submodule("head.1").load_state_dict(linear)
+    device = network.get_parameter("head.1.weight").device
     with torch.no_grad():
-        told: NDArray[np.floating] = network.head[1:-1](torch.from_numpy(normal)).numpy()
+        told: NDArray[np.floating] = network.head[1:-1](torch.from_numpy(normal).to(device)).cpu().numpy()
     return told
 
 

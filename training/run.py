@@ -130,15 +130,17 @@ class Run:
         if not file.exists():
             return False
         tensors, header = _read(file, self.device)
-        self.detector.network.load_state_dict(_under("network.", tensors))
+        earlier = f"{file} is of an earlier version; delete {self.folder}, and its detector is fitted anew"
+        try:
+            self.detector.network.load_state_dict(_under("network.", tensors))
+        except RuntimeError as error:  # torch's, where names or shapes of weights differ
+            raise RecipeError(earlier) from error
         self.averaged.values = _under("averaged.", tensors)
         state, places = self.optimizer.state_dict(), {name: place for place, name in enumerate(self._fitted())}
         for key, value in _under("optimizer.", tensors).items():
             name, slot = key.rsplit(".", 1)
             if name not in places:
-                raise RecipeError(
-                    f"{file} is of an earlier version; delete {self.folder}, and its detector is fitted anew"
-                )
+                raise RecipeError(earlier)
             # AdamW counts on the CPU; a count on the GPU would be waited for in every step.
             state["state"].setdefault(places[name], {})[slot] = value.cpu() if slot == "step" else value
         self.optimizer.load_state_dict(state)

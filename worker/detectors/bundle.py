@@ -98,8 +98,8 @@ class Bundle:
                 detector.network.load_state_dict({key: tensor.float() for key, tensor in part.tensors.items()})
             except CANNOT_BUILD as error:
                 raise BundleError(
-                    f"detector {name!r} cannot be built of its architecture and weights: export the bundle again "
-                    f"({repr(error)[:200]})"
+                    f"detector {name!r} cannot be built of its architecture and weights: damaged, or of another "
+                    f"version of Assay; take a newer bundle, or fit this detector anew ({repr(error)[:200]})"
                 ) from error
             detector.network.to(self._device).eval().requires_grad_(requires_grad=False)
             self._detectors[name] = detector

@@ -131,6 +131,18 @@ def test_a_detector_by_itself_is_not_weighed() -> None:
     assert dict(fusion.weights) == {"clip": 0.0, "convnext": 1.0}
 
 
+@pytest.mark.parametrize("detectors", [1, 2])
+def test_of_few_images_even_odds_are_found_wherever_they_lie(detectors: int) -> None:
+    """The logits of a network that others trained: well apart, but all of them above zero."""
+    data = measured(240)
+    logits = (data.labels * 4.0 - 2.0 + np.random.default_rng(7).normal(0, 1.0, (2, 240)) + 4.0).T[:, :detectors]
+    offset = Measured(data.names[:detectors], logits, np.zeros((240, 2)), data.labels, data.groups)
+    found = calibrate(offset)
+    assert found.calibrations["fused"].method == "platt"
+    assert np.mean((found.held_out_probabilities >= 0.5) == data.labels) > 0.9
+    assert found.held_out_probabilities[data.labels == 0].mean() < 0.2
+
+
 def test_detectors_on_scales_of_their_own_are_weighed() -> None:
     """The first, much the worse, has logits a hundred times as large: alike, it alone would be heard."""
     data = measured(2000)

@@ -83,6 +83,17 @@ def test_a_checkpoint_whose_optimizer_counted_its_weights_is_told_to_be_of_an_ea
         Run(part, tmp_path, "cpu").resume()
 
 
+def test_a_checkpoint_with_weights_of_other_shapes_is_told_to_be_of_an_earlier_version(tmp_path: Path) -> None:
+    part = _small_clip([])
+    Run(part, tmp_path, "cpu").save()
+    file = tmp_path / "checkpoint.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        header = opened.metadata()
+    save_file({**load_file(file), "network.head.1.weight": torch.zeros(1, 3)}, file, metadata=header)
+    with pytest.raises(RecipeError, match=rf"is of an earlier version; delete {tmp_path}"):
+        Run(part, tmp_path, "cpu").resume()
+
+
 def test_matrices_alone_decay_and_are_orthogonalised_but_for_tables(tmp_path: Path) -> None:
     network = Run(_small_clip(["fit.optimizer=muon"]), tmp_path, "cpu").detector.network
     names = {id(p): name for name, p in network.named_parameters()}

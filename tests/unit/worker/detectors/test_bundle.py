@@ -213,7 +213,7 @@ def test_a_card_that_was_changed_by_hand_takes_nothing_more(make_parts: MakePart
 def test_weights_that_do_not_fit_are_refused(make_parts: MakeParts) -> None:
     parts = make_parts()
     misfit = DetectorPart(parts.detectors["clip"].architecture, ViewPlan(32, 1, 0), {})
-    with pytest.raises(BundleError, match="cannot be built of its architecture and weights: export the bundle again"):
+    with pytest.raises(BundleError, match="cannot be built of its architecture and weights: damaged, or of another"):
         Bundle(replace(parts, detectors={**parts.detectors, "clip": misfit}))
 
 
