@@ -133,8 +133,9 @@ def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> Lef
     seen = measured.take(fitted)
     within = _folds_within(seen)
     name = _best(orders(seen, within))
-    fused = out_of_fold(inputs(seen)[name], within)
-    calibration = fit_calibration(fused, seen.labels, anywhere=inputs(seen)[name].alike)
+    chosen = inputs(seen)[name]
+    fused = out_of_fold(chosen, within)
+    calibration = fit_calibration(fused, seen.labels, anywhere=chosen.alike)
     figures = figures_of(seen, _probabilities(calibration, fused), "")
     chosen = inputs(measured)[name]
     logits = fuse_all(fit_fusion(chosen, fitted), chosen, judged)

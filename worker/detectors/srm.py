@@ -101,7 +101,7 @@ class SrmNetwork(nn.Module):
         if architecture.components > width:
             raise ValueError(f"components = {architecture.components}: only {width} numbers are counted")
         self.head = nn.Sequential(
-            nn.BatchNorm1d(width, _EPS, affine=False),  # its mean and spread keep the weights small: they ship halved
+            nn.BatchNorm1d(width, _EPS, affine=False),  # its mean and spread keep the weights small enough for float16
             nn.Linear(width, architecture.components),
             DirectionAndLength(),
             nn.Linear(architecture.components + 1, _AGAINST),
@@ -185,7 +185,7 @@ class SrmNetwork(nn.Module):
 
 
 class DirectionAndLength(nn.Module):
-    """Components, (N, K) → (N, K + 1): divided by their root mean square, and the logarithm of its square."""
+    """Components, (N, K) → (N, K + 1): divided by their root mean square, and thrice the log of its square."""
 
     def forward(self, components: Tensor) -> Tensor:
         """Part direction from length."""
