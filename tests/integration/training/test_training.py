@@ -24,7 +24,7 @@ from training.refit_data import keep_for_replay
 from training.run import Run
 from worker.bundle_places import REPLAY
 from worker.detectors.bundle import load_bundle
-from worker.detectors.bundle_folder import update_card
+from worker.detectors.bundle_folder import read_bundle, update_card, write_bundle
 from worker.detectors.views import ViewPlan
 
 pytestmark = pytest.mark.integration
@@ -115,8 +115,15 @@ def test_the_held_out_figures_of_a_card_come_again_from_the_replay_beside_the_bu
     write_again(folder, tell_again(folder))
     assert load_bundle(folder).card == card
     assert "by content" in card["certifies"]
+    parts = read_bundle(folder)
+    for place, (change, same) in enumerate([(1e-12, True), (1e-3, False)]):  # another processor, and another fit
+        fusion = dataclasses.replace(parts.fusion, bias=parts.fusion.bias + change)
+        other = tmp_path / f"other-{place}"
+        assert write_bundle(dataclasses.replace(parts, fusion=fusion), other) != again.version
+        keep_for_replay(load_bundle(other), held_out, other / REPLAY)
+        assert tell_again(other).same_bundle == same
     with pytest.raises(DataError, match="do not come out as it has them"):
-        write_again(folder, again._replace(version="another-bundle"))
+        write_again(other, tell_again(other))
     keep_for_replay(load_bundle(folder), held_out.take(np.arange(60)), folder / REPLAY)
     assert "60, not all" in as_text(tell_again(folder))
     with pytest.raises(DataError, match="holds 60 images"):
