@@ -15,8 +15,11 @@ from api.problems import InvalidError, ProblemError
 from api.schemas import Accepted, AcceptedScan
 from api.services import Services
 from worker.ingest.s3_events import ObjectCreated
+from worker.log import get_logger
 from worker.store.audit import Actor
 from worker.store.tables import ScanState
+
+log = get_logger()
 
 IMAGE_ID_HEADER = "Assay-Image-Id"
 SOURCE_HEADER = "Assay-Source"
@@ -85,8 +88,10 @@ def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
     if registered is None:
         raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
     services.stores.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
-    # Where the store's own event was faster, the scan may have moved on already.
-    known = None if registered.created else services.queries.scan(registered.scan_id)
+    known = None
+    if not registered.created:  # the store's own event was faster, and the scan may have moved on already
+        log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
+        known = services.queries.scan(registered.scan_id)
     return Accepted(
         image_id=registered.image_id,
         bucket=bucket,

@@ -60,7 +60,7 @@ def test_an_upload_gets_its_verdict_and_one_request_id_leads_from_the_api_to_the
         return found.status_code == 200 and bool(found.json().get("verdict"))
 
     wait_until(served, 120, "the upload's verdict")
-    registered = [line for line in compose.log("api") if line.get("event") == "image_registered"]
+    registered = [line for line in compose.log("api") if line.get("event") in {"image_registered", "image_known"}]
     scan_ids = {line["scan_id"] for line in registered if line.get("request_id") == "request-of-this-test"}
     assert len(scan_ids) == 1
     ended = [line["scan_id"] for line in compose.log("worker") if line.get("event") == "scan_completed"]

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from api.bodies import MemoryBudget
 from api.main import create_app
@@ -59,7 +60,9 @@ def test_without_an_id_one_is_made(world: World, client: TestClient) -> None:
 def test_where_the_stores_event_was_faster_the_scans_own_state_is_told(world: World, client: TestClient) -> None:
     world.register.created = False
     world.queries.known_scans[8] = (scan_row(state=ScanState.LEASED), image_row())
-    assert client.post("/v1/images", content=PNG, headers=RAW).json()["scan"]["state"] == "leased"
+    with capture_logs() as lines:
+        assert client.post("/v1/images", content=PNG, headers=RAW).json()["scan"]["state"] == "leased"
+    assert [line["scan_id"] for line in lines if line["event"] == "image_known"] == [8]  # a request leads to its scan
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "", "application/octet-stream"])
