@@ -19,7 +19,8 @@ up: $(READY) ## Start everything and keep it up; data stays in .assay/
 
 test: $(READY) debian-packages ## Unit, integration, acceptance, browser and short chaos tests
 	@$(BIN)/pytest -m "not slow and not gpu" -n auto tests/unit
-	@$(BIN)/pytest -m "not slow and not gpu" tests/integration tests/acceptance tests/browser tests/chaos
+	@$(BIN)/pytest -m "not slow and not gpu" -n auto --dist loadfile tests/integration
+	@$(BIN)/pytest -m "not slow and not gpu" tests/acceptance tests/browser tests/chaos
 
 test-slow: $(READY) debian-packages ## The long ones
 	@$(BIN)/pytest -m "slow and not gpu"

@@ -5,7 +5,8 @@ import pytest
 from infra.testing import AssayUp
 
 
-@pytest.fixture(scope="session")
+# Of this folder, not of the session: what runs on takes time from the tests of other folders.
+@pytest.fixture(scope="package")
 def assay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AssayUp]:
     """The whole of Assay, started as a user starts it, on a folder of its own."""
     data_dir = tmp_path_factory.mktemp("assay")
