@@ -79,7 +79,9 @@ class Databases:
         """Make a database, empty or a copy of a template; return its URL."""
         name = f"assay_test_{next(_numbers)}"
         with self.admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else "")))
+            # Copied as files, which takes half the time of the write-ahead log's way: nothing is synced here.
+            copied = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
+            connection.execute(text(f"CREATE DATABASE {name}{copied}"))
         return self.url.set(database=name)
 
     def drop(self, url: URL) -> None:
