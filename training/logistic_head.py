@@ -133,13 +133,16 @@ def logistic_of(
             strength had a score, and the first would be taken.
         strengths: scikit-learn's `C`, to choose from.
     """
-    search = GridSearchCV(
-        LogisticRegression(max_iter=2000),
-        {"C": list(strengths)},
-        scoring=_order,
-        cv=parted((kinds == _AI).astype(np.int8), groups),
-        error_score="raise",
-    ).fit(features, kinds, sample_weight=weights)
+    folds = parted((kinds == _AI).astype(np.int8), groups)
+    with tqdm(total=len(strengths) * len(folds), desc="head, by strength and fold", file=sys.stderr) as progress:
+
+        def order(found: LogisticRegression, judged: Any, truly: Any, sample_weight: Any = None) -> float:
+            progress.update()
+            return _order(found, judged, truly, sample_weight)
+
+        search = GridSearchCV(
+            LogisticRegression(max_iter=2000), {"C": list(strengths)}, scoring=order, cv=folds, error_score="raise"
+        ).fit(features, kinds, sample_weight=weights)
     best: LogisticRegression = search.best_estimator_
     return best
 
