@@ -1,0 +1,1 @@
+"""A package, so that its stack ends with it and not with the whole run of tests."""
