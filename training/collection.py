@@ -69,8 +69,12 @@ def part_said(values: Sequence[Any], otherwise: str) -> str:
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """List a folder's Parquet files that hold labelled pictures; one beside pictures may be something else."""
-    return [file for file in sorted(folder.glob("*.parquet")) if set(_opened(file).schema_arrow.names) >= _NEEDED]
+    """List a folder's Parquet files that hold labelled pictures; one beside pictures may be something else.
+
+    Where there are none, those of its folder `data` are taken: so data sets lie on Hugging Face's hub.
+    """
+    files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
+    return [file for file in files if set(_opened(file).schema_arrow.names) >= _NEEDED]
 
 
 def _opened(file: Path) -> Any:
@@ -106,6 +110,8 @@ def open_parquet(file: Path) -> Collection:
     names = _label_names(opened.schema_arrow.metadata or {})
     labels = {value: _label(file, value, names) for value in {row["label"] for row in rows}}
     source = file.stem.split("-")[0]
+    if part_of(source):  # train-00000-of-00002.parquet: what it is of, its folder says
+        source = (file.parent.parent if file.parent.name == "data" else file.parent).name or source
     entries = tuple(
         Entry(
             name=_text(row.get("name")) or f"{file.name}#{index}",

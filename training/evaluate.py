@@ -230,6 +230,8 @@ def chosen_pictures(
     if held_out:
         pictures = held_out_of(pictures, load_recipe(held_out), fitted_without)
     pictures = without(pictures, seen) if seen else pictures
+    if part and part not in (there := sorted(set(pictures.parts.tolist()) - {""})):
+        raise DataError(f"there is no part {part!r} in it: {', '.join(there) or 'this data is not split'}")
     pictures = pictures.take(pictures.parts == part) if part else pictures
     pictures = some(pictures, limit) if limit else pictures
     if not len(pictures):

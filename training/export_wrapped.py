@@ -242,7 +242,7 @@ def _card(
         "training_data": {"images": None, "licences": wrapping.licences, "said_by": "the networks' authors, if anyone"},
         "heads_fitted_here": fitted_heads,
         "turned_round": turned,
-        "folds": "by source" if by_source else "by content",
+        "fitted_in_folds": "by source" if by_source else "by content",
         "certifies": "The upper threshold's false-positive bound holds for images like the calibration images'.",
         "held_out": told.pop("overall"),
         "held_out_is": HELD_OUT_IS,

@@ -62,8 +62,8 @@ def open_folder(root: Path) -> Collection:
     if tables:
         return open_tables(root, tables)
     raise DataError(
-        f"{root} has no folders that name the classes (such as real/ and fake/) and no CSV with labels "
-        f"({len(pictures)} pictures found)"
+        f"{root} has no folders that name the classes (such as real/ and fake/), no CSV with labels and no Parquet "
+        f"file with the columns image and label, in it or in its data/ ({len(pictures)} pictures found)"
     )
 
 

@@ -7,10 +7,12 @@ loaded.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import open_clip
 import timm
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models.convnext import ConvNeXt
 from torch import nn
@@ -20,6 +22,8 @@ from training.recipe import DetectorRecipe, RecipeError
 
 if TYPE_CHECKING:
     from worker.detectors.detector import Detector
+
+_DRAWN = 4_261_807  # a seed of no run's: by it what was loaded is told from what was drawn
 
 
 def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
@@ -33,7 +37,7 @@ def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
         return
     try:
         _load(detector, recipe, recipe.pretrained)
-    except (RuntimeError, OSError, KeyError, ValueError) as error:
+    except (RuntimeError, OSError, KeyError, ValueError, SafetensorError) as error:
         raise RecipeError(
             f"pretrained weights {recipe.pretrained!r} of {recipe.name} cannot be loaded ({error}); give a safetensors "
             "file of this architecture, be online for the library to fetch its own, or --set pretrained=false"
@@ -61,9 +65,32 @@ def _load(detector: Detector, recipe: DetectorRecipe, pretrained: str | bool) ->
 def _timm(model: str | None, file: str | None, num_classes: int) -> nn.Module:
     if not model:
         raise ValueError("only named models have pretrained weights")
-    overlay = {"file": file} if file else None
-    made: nn.Module = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=num_classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_DRAWN)
+        overlay = {"file": file} if file else None
+        made = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=num_classes)
+        torch.manual_seed(_DRAWN)
+        fresh = timm.create_model(model, pretrained=False, num_classes=num_classes)
+    _check_loaded(made, fresh)
     return made
+
+
+def _check_loaded(made: nn.Module, fresh: nn.Module) -> None:
+    """Refuse weights that are not this network's: where classes are counted otherwise, timm takes what fits of them.
+
+    What is still as it was drawn, but for the head, was not loaded, whatever the file calls its weights.
+    """
+    told: Any = made.pretrained_cfg  # of what torch knows, an attribute is a tensor or a module
+    named = told.get("classifier") or ()
+    heads = (named,) if isinstance(named, str) else tuple(named)
+    drawn = dict(fresh.named_parameters())
+    left = [
+        name
+        for name, value in made.named_parameters()
+        if value.ndim > 1 and not name.startswith(heads) and torch.equal(value, drawn[name])
+    ]
+    if left:
+        raise ValueError(f"{len(left)} of its weights are not in it, such as {left[0]}")
 
 
 def _load_tower(tower: nn.Module, model: str | None, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)

@@ -29,7 +29,14 @@ def build(  # noqa: PLR0917 (typer calls it by name)
     """Wrap published networks into a bundle, calibrated on your labelled images."""
     if convnext is None and clip is None:
         raise typer.BadParameter("give --convnext, --clip or both")
+    if head is not None and clip is None:
+        raise typer.BadParameter("--head is for the tower of --clip; the timm network's is --convnext-head")
+    if convnext_head is not None and convnext is None:
+        raise typer.BadParameter("--convnext-head is for the network of --convnext; the CLIP tower's is --head")
     refuse_if_there(out)
+    from worker.detectors.bundle_folder import checked_name
+
+    checked_name(name)  # not after minutes
     from training.evaluate import chosen_pictures
     from training.export_networks import open_clip_tower, open_convnext
     from training.export_wrapped import Wrapping, build_wrapped

@@ -165,9 +165,9 @@ def _groups(card: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _folds(card: Mapping[str, Any]) -> Iterator[str]:
-    if "folds" not in card:
+    told = card.get("folds")
+    if not isinstance(told, Mapping):  # wrapped bundles of earlier releases told in a word how they were calibrated
         return
-    told = card["folds"]
     overall, sources = told["overall"], sum(len(fold["sources"]) for fold in told["folds"])
     minutes = " and ".join(f"{name} {value:g}" for name, value in told["minutes"].items())
     yield _line(

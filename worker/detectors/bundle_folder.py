@@ -110,14 +110,24 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def checked_name(name: str) -> str:
+    """Give a bundle's name back.
+
+    Raises:
+        BundleError: it is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise BundleError(f"{name!r} is no name of a bundle: small letters, digits, `.`, `_` and `-`")
+    return name
+
+
 def write_bundle(parts: BundleParts, folder: Path) -> str:
     """Write the folder and give the version; existing files of the same names are replaced.
 
     Raises:
         BundleError: the name is none.
     """
-    if not _NAME.fullmatch(parts.name):
-        raise BundleError(f"{parts.name!r} is no name of a bundle: small letters, digits, `.`, `_` and `-`")
+    checked_name(parts.name)
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.detectors.items():
         file = folder / f"{name}.safetensors"

@@ -138,7 +138,7 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(run: Run, bundle: Path, pict
     (tmp_path / "empty").mkdir()
     for arguments, told in (
         (("--data", tmp_path / "empty", "--bundle", bundle), "empty"),
-        (("--data", pictures, "--bundle", bundle, "--part", "test"), "no pictures are left"),
+        (("--data", pictures, "--bundle", bundle, "--part", "test"), "not split"),
         (("--data", pictures, "--bundle", pictures), "holds no bundle.json"),
     ):
         result = run(*arguments)

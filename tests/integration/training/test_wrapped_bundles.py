@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from infra.cli.bundles import app
+from infra.cli.bundles_card import as_text as card_as_text
 from training.export_networks import NetworkError, open_clip_tower, open_convnext
 from worker.detectors.bundle import load_bundle
 from worker.errors import AssayError
@@ -94,6 +95,25 @@ def test_two_published_networks_become_a_calibrated_bundle_with_a_card(
     assert len(card["calibration_data"]["fingerprint_sha256"]) == 64
     assert card["code_version"]
     assert str(labelled) not in json.dumps(dict(card))
+    assert card["fitted_in_folds"] == "by content"
+    for told in (card, {**card, "folds": "by content"}):  # as releases before told it
+        assert bundle.version in card_as_text(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--convnext", "a", "--head", "head.safetensors"), "--convnext-head"),
+        (("--clip", "a", "--convnext-head", "head.safetensors"), "--head"),
+        (("--clip", "a", "--name", "Mine Too"), "no name of a bundle"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_read(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    result = build("--calibrate-on", "nowhere", "--name", "x", "--out", tmp_path / "b", *arguments)
+    assert result.exit_code != 0
+    assert told in result.output + str(result.exception)
 
 
 def test_a_folder_with_pickles_alone_is_refused(timm_folder: Path, labelled: Path, tmp_path: Path) -> None:

@@ -70,6 +70,18 @@ def test_a_hugging_face_file_is_read_with_the_names_of_its_labels(tmp_path: Path
     assert before.stamp != open_parquet(file).stamp
 
 
+def test_a_data_set_as_it_lies_on_the_hub_is_found_and_is_one_source(tmp_path: Path, picture: Picture) -> None:
+    images, data = [picture(0), picture(1)], tmp_path / "ai-or-not" / "data"
+    data.mkdir(parents=True)
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        hugging_face(data / f"{name}.parquet", images, [0, 1], ["REAL", "FAKE"])
+    recipe = Recipe(name="x", seed=0, augmentation="light", files=("own.parquet",), detectors=())
+    places = recipe_places(recipe, data.parent, tmp_path / "cache")
+    entries = [entry for place in places for entry in open_parquet(place).entries]
+    assert {entry.source for entry in entries} == {"ai-or-not"}
+    assert [entry.part for entry in entries] == ["test"] * 2 + ["training"] * 4
+
+
 def test_a_folder_of_parquet_files_is_all_of_them_unless_the_recipe_has_files_of_its_own(
     tmp_path: Path, picture: Picture
 ) -> None:

@@ -51,6 +51,16 @@ def test_a_classifier_takes_timms_body_and_freezes_its_early_layers(tmp_path: Pa
     assert {"conv1", "layer1"} == frozen
 
 
+@pytest.mark.parametrize("whose", [CONVNEXT, "nobody's"])
+def test_a_classifier_refuses_weights_of_another_network(tmp_path: Path, whose: str) -> None:
+    """Without a head of a thousand classes, timm takes what fits of a file, and be it nothing."""
+    other = torch.nn.Linear(8, 1) if whose == "nobody's" else timm.create_model(whose, pretrained=False)
+    file = published(tmp_path / "other.safetensors", other)
+    part = DetectorRecipe("r", {"model": "test_resnet.r160_in1k"}, ViewPlan(64, 1, 0), FIT, file, "classifier")
+    with pytest.raises(RecipeError, match="of its weights are not in it"):
+        give_weights(part.build(), part)
+
+
 def test_without_pretrained_weights_nothing_is_frozen() -> None:
     architecture = {"model": "test_resnet.r160_in1k", "freeze": ["conv1"]}
     part = DetectorRecipe("r", architecture, ViewPlan(64, 1, 0), FIT, False, "classifier")
@@ -91,6 +101,11 @@ def test_weights_that_are_no_safetensors_or_of_another_network_are_refused(tmp_p
     other = published(tmp_path / "other.safetensors", timm.create_model("test_resnet.r160_in1k", pretrained=False))
     part = DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, other, "convnext")
     with pytest.raises(RecipeError, match="pretrained=false"):
+        give_weights(part.build(), part)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(Path(other).read_bytes()[:1000])
+    part = DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, str(torn), "convnext")
+    with pytest.raises(RecipeError, match="cannot be loaded"):
         give_weights(part.build(), part)
     missing = DetectorRecipe(
         "convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, "nowhere.safetensors", "convnext"
