@@ -36,7 +36,7 @@ from worker.certificate import certify
 from worker.detectors.bundle import Bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -124,6 +124,7 @@ def evaluate(
             "examples": pictures.names[unsound][:5].tolist(),
             "not_read": not_read(pictures.collections),
         },
+        "of_training_sources": _of_training_sources(bundle, sound.sources),
     }
     if robustness_images:
         report["robustness"] = robustness(
@@ -132,6 +133,25 @@ def evaluate(
     report["curves"] = curves(sound.labels, probabilities)
     report["most_wrong"] = most_wrong(sound, probabilities)
     return report
+
+
+def _of_training_sources(bundle: Bundle, sources: NDArray[np.str_]) -> dict[str, Any]:
+    """Tell how many images, by their sources' names, (N,), are like some that the bundle was trained on, and which."""
+    trained_on = (bundle.card.get("training_data") or {}).get("sources") or ()
+    like = np.isin(sources, list(trained_on))
+    return {"images": int(like.sum()), "sources": np.unique(sources[like]).tolist()}
+
+
+def trained_on_too(report: Mapping[str, Any]) -> str:
+    """Warn in a sentence of figures that flatter; empty where no source is called as one that was trained on."""
+    found = report["data"]["of_training_sources"]
+    if not found["images"]:
+        return ""
+    names = ", ".join(found["sources"][:5]) + (", …" if len(found["sources"]) > 5 else "")  # noqa: PLR2004 (to read)
+    return (
+        f"{found['images']:,} of {report['data']['images']:,} images are of sources that the bundle was trained on "
+        f"({names}): figures of these say nothing of other sources, and flatter where they are the very images"
+    )
 
 
 def shifted(probabilities: NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
@@ -243,6 +263,7 @@ def as_text(report: dict[str, Any]) -> str:
     """Lay the report out for people, in a few lines."""
     overall, found = report["overall"], report["intervals_95"]
     lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}", *in_words(report["data"]["left_out"])]
+    lines += [f"careful    {warning}"] if (warning := trained_on_too(report)) else []
     if overall["auroc"] is None:
         lines.append("auroc      none: the images are all of one class; it needs both")
     for name, key in _TOLD:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from training import report_charts as charts
+from training.evaluate import trained_on_too
 from worker.decode import decode
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def render(report: Mapping[str, Any], images: Mapping[str, Shown]) -> str:
     return environment.get_template("report.html").render(
         report=report,
         measures=MEASURES,
+        trained_on_too=trained_on_too(report),
         drawings={name: Markup(drawing) for name, drawing in _drawings(report).items()},  # noqa: S704 (matplotlib's)
         wrong=[
             {**one, "image": images[one["sha256"]].address, "tiny": images[one["sha256"]].tiny}

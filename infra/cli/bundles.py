@@ -54,7 +54,10 @@ def list_(json_: _Json = False) -> None:
 
 @app.command()
 def show(bundle: _Bundle, json_: _Json = False) -> None:
-    """Show a bundle's card: what it was made of, how it measures, what is certified, where it is weak."""
+    """Show a bundle's card as it lies there: what it was made of, how it measures, what is certified, where it is weak.
+
+    `verify` checks that nobody changed it, nor the weights.
+    """
     with folder_of(bundle) as folder:
         card = read_card(folder)
     print(json.dumps(card) if json_ else as_text(card), end="\n" if json_ else "")

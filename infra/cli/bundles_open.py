@@ -10,7 +10,7 @@ import typer
 
 from infra.cli.environment import load_settings
 from worker.bundle_places import REPLAY, download_bundle, files_of
-from worker.errors import AssayError
+from worker.errors import AssayError, TransientError
 from worker.fetch import s3_client
 from worker.settings import Settings
 from worker.store.bundles import SHIPPED
@@ -73,10 +73,16 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def _location(settings: Settings, version: str) -> str:
-    with database_of(settings) as database:
-        found = Bundles(database).get(version)
+    shipped = ", ".join(folder.name for folder, _ in of_release())
+    try:
+        with database_of(settings) as database:
+            found = Bundles(database).get(version)
+    except TransientError as error:
+        raise AssayError(
+            f"{version!r} is no folder and no bundle of this release ({shipped}), and which others are registered is "
+            f"not known: {error.detail}"
+        ) from error
     if found is None:
-        shipped = ", ".join(folder.name for folder, _ in of_release())
         raise AssayError(f"there is no bundle {version!r}: shipped are {shipped}; see `assay bundles list`")
     return found.location
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from infra.cli.evaluate import evaluate
 from worker.detectors.bundle import load_bundle
+from worker.detectors.bundle_folder import update_card
 from worker.errors import AssayError
 
 pytestmark = pytest.mark.integration
@@ -90,6 +91,7 @@ def test_every_measure_comes_as_json_and_as_a_page_that_needs_nothing_else(
     assert report["intervals_are"]["drawn_together"].startswith("sources")
     assert (report["data"]["images"], report["data"]["left_out"]["undecodable"]) == (4 * _EACH, 1)
     assert set(report["by_source"]) == {"calm", _ODD}
+    assert report["data"]["of_training_sources"] == {"images": 0, "sources": []}
     groups = [*report["by_source"].values(), *report["by_generator"].values()]
     assert report["worst_group"]["accuracy"] == min(found["accuracy"] for found in groups)
     assert list(report["robustness"]["changes"]) == _CHANGES
@@ -134,12 +136,27 @@ def test_one_class_alone_is_measured_as_far_as_it_goes(run: Run, bundle: Path, p
     assert _Page(page.read_text("utf-8")).tags.count("svg") == 4
 
 
-def test_what_cannot_be_evaluated_is_told_in_a_line(run: Run, bundle: Path, pictures: Path, tmp_path: Path) -> None:
+def test_images_of_sources_that_a_bundle_was_trained_on_are_told_of(
+    run: Run, bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    update_card(bundle, {"training_data": {"sources": {"calm": {"real": 3}, "elsewhere": {"real": 3}}}})
+    page = tmp_path / "report.html"
+    told = run("--data", pictures, "--bundle", bundle, "--robustness", 0, "--report", page).stdout
+    warning = f"{2 * _EACH} of {4 * _EACH} images are of sources that the bundle was trained on (calm)"
+    assert warning in told
+    assert warning in _Page(page.read_text("utf-8")).text
+
+
+def test_what_cannot_be_evaluated_is_told_in_a_line(
+    run: Run, bundle: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     (tmp_path / "empty").mkdir()
     for arguments, told in (
         (("--data", tmp_path / "empty", "--bundle", bundle), "empty"),
         (("--data", pictures, "--bundle", bundle, "--part", "test"), "not split"),
         (("--data", pictures, "--bundle", pictures), "holds no bundle.json"),
+        (("--data", pictures, "--bundle", "nope"), "'nope' is no folder and no bundle of this release (cifake, wild)"),
     ):
         result = run(*arguments)
         assert isinstance(result.exception, AssayError)
