@@ -143,9 +143,12 @@ def _of_training_sources(bundle: Bundle, sources: NDArray[np.str_]) -> dict[str,
 
 
 def trained_on_too(report: Mapping[str, Any]) -> str:
-    """Warn in a sentence of figures that flatter; empty where no source is called as one that was trained on."""
-    found = report["data"]["of_training_sources"]
-    if not found["images"]:
+    """Warn in a sentence of figures that flatter; empty where no source is called as one that was trained on.
+
+    A run's own report does not ask: what it is judged on was held out of it.
+    """
+    found = report["data"].get("of_training_sources")
+    if not found or not found["images"]:
         return ""
     names = ", ".join(found["sources"][:5]) + (", …" if len(found["sources"]) > 5 else "")  # noqa: PLR2004 (to read)
     return (
