@@ -34,9 +34,9 @@ def build(  # noqa: PLR0917 (typer calls it by name)
     if convnext_head is not None and convnext is None:
         raise typer.BadParameter("--convnext-head is for the network of --convnext; the CLIP tower's is --head")
     refuse_if_there(out)
-    from worker.detectors.bundle_folder import checked_name
+    from worker.detectors.bundle_folder import check_name
 
-    checked_name(name)  # not after minutes
+    check_name(name)  # not after minutes
     from training.evaluate import chosen_pictures
     from training.export_networks import open_clip_tower, open_convnext
     from training.export_wrapped import Wrapping, build_wrapped

@@ -110,15 +110,10 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def checked_name(name: str) -> str:
-    """Give a bundle's name back.
-
-    Raises:
-        BundleError: it is none.
-    """
+def check_name(name: str) -> None:
+    """Raise BundleError where a bundle cannot be called so."""
     if not _NAME.fullmatch(name):
         raise BundleError(f"{name!r} is no name of a bundle: small letters, digits, `.`, `_` and `-`")
-    return name
 
 
 def write_bundle(parts: BundleParts, folder: Path) -> str:
@@ -127,7 +122,7 @@ def write_bundle(parts: BundleParts, folder: Path) -> str:
     Raises:
         BundleError: the name is none.
     """
-    checked_name(parts.name)
+    check_name(parts.name)
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.detectors.items():
         file = folder / f"{name}.safetensors"

@@ -155,6 +155,7 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(
     for arguments, told in (
         (("--data", tmp_path / "empty", "--bundle", bundle), "empty"),
         (("--data", pictures, "--bundle", bundle, "--part", "test"), "not split"),
+        (("--data", pictures, "--bundle", bundle, "--without", pictures), "no pictures are left"),
         (("--data", pictures, "--bundle", pictures), "holds no bundle.json"),
         (("--data", pictures, "--bundle", "nope"), "'nope' is no folder and no bundle of this release (cifake, wild)"),
     ):
