@@ -10,10 +10,10 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import bind_contextvars
 
-from api.pace import Pace
-from api.problems import ProblemError
-from worker.store.api_keys import Principal, Scope, fingerprint
-from worker.store.audit import Actor
+from api.errors.problems import ProblemError
+from api.requests.pace import Pace
+from worker.database.api_keys import Principal, Scope, fingerprint
+from worker.database.audit import Actor
 
 # A revoked key works at most this long after; the README promises that it is refused within 5 s.
 REMEMBER_SECONDS = 3.0
@@ -26,7 +26,7 @@ header_scheme = APIKeyHeader(
 
 
 class Verifies(Protocol):
-    """What authentication needs of :class:`~worker.store.api_keys.ApiKeys`."""
+    """What authentication needs of :class:`~worker.database.api_keys.ApiKeys`."""
 
     def verify(self, key: str) -> Principal | None:
         """Return whose key this is, or None."""

@@ -16,19 +16,19 @@ from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import text
 from starlette.middleware.cors import CORSMiddleware
 
+from api.answers.remembered import Remembered
 from api.auth import KeyRing
-from api.bodies import MemoryBudget
-from api.body_limits import IDLE_SECONDS, BodyLimits
 from api.console import routes as console
-from api.encoded_ids import EncodedIds
-from api.examples import show_examples
-from api.idempotency import install as install_replays
+from api.errors.problems import install
 from api.metrics import HttpMetrics
-from api.pace import Pace, Unlimited, ValkeyPace
-from api.problems import install
 from api.readiness import Readiness
-from api.remembered import Remembered
-from api.request_context import RequestContext
+from api.reference.examples import show_examples
+from api.requests.bodies import MemoryBudget
+from api.requests.body_limits import IDLE_SECONDS, BodyLimits
+from api.requests.encoded_ids import EncodedIds
+from api.requests.idempotency import install as install_replays
+from api.requests.pace import Pace, Unlimited, ValkeyPace
+from api.requests.request_context import RequestContext
 from api.routes import (
     audit,
     bundles,
@@ -51,15 +51,15 @@ from api.routes import (
     webhook_endpoints,
 )
 from api.services import FIGURES_SECONDS, Services, stores_over
-from worker.fetch import ObjectStore, object_store
+from worker.database.api_keys import ApiKeys
+from worker.database.label_agreement import LabelTerms
+from worker.database.migrate import pending
+from worker.database.served import Queries
+from worker.database.session import Database, connect
 from worker.ingest.register import Register
 from worker.log import configure_logging
+from worker.objects.object_store import ObjectStore, object_store
 from worker.settings import Settings
-from worker.store.api_keys import ApiKeys
-from worker.store.labelled import LabelTerms
-from worker.store.migrate import pending
-from worker.store.queries import Queries
-from worker.store.session import Database, connect
 
 _DESCRIPTION = (
     "Tells which images are AI-generated. Errors are problem details (RFC 9457) with a request id; their `type` leads "

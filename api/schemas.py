@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.store.duplicates import Near
-from worker.store.queries import Served
-from worker.store.tables import Image, Scan, ScanKind, ScanState, Verdict
-from worker.words import DecidedBy, VerdictValue
+from worker.database.duplicates import Near
+from worker.database.served import Served
+from worker.database.tables import Image, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 
 class FromRow(BaseModel):

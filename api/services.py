@@ -8,40 +8,40 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from api.answers.remembered import Remembered
 from api.auth import KeyRing
-from api.bodies import MemoryBudget
-from api.pace import Pace
 from api.readiness import Readiness
-from api.remembered import Remembered
-from worker.fetch import ObjectVersion
+from api.requests.bodies import MemoryBudget
+from api.requests.pace import Pace
+from worker.database.api_keys import ApiKeys
+from worker.database.audit import Audit
+from worker.database.challengers import Challengers
+from worker.database.console_sessions import ConsoleSessions
+from worker.database.drift import DriftMeasures
+from worker.database.duplicates import Duplicates
+from worker.database.erasure import Erasure
+from worker.database.heatmap_requests import HeatmapRequests
+from worker.database.history_rescans import HistoryRescans
+from worker.database.idempotency import Idempotency
+from worker.database.label_agreement import LabelledContents, LabelTerms
+from worker.database.labels import Labels
+from worker.database.policies import Policies
+from worker.database.promotion import Bundles
+from worker.database.rescans import Rescans
+from worker.database.retention import Retentions
+from worker.database.search import Search
+from worker.database.served import Served
+from worker.database.session import Database
+from worker.database.stats import Figures, Stats
+from worker.database.tables import Heatmap, Image, Scan, ScanState, Verdict
+from worker.database.training_runs import TrainingRuns
+from worker.database.webhook_endpoints import WebhookEndpoints
 from worker.ingest.sqs import Registers
-from worker.store.api_keys import ApiKeys
-from worker.store.audit import Audit
-from worker.store.challengers import Challengers
-from worker.store.console_sessions import ConsoleSessions
-from worker.store.drift import DriftMeasures
-from worker.store.duplicates import Duplicates
-from worker.store.erasure import Erasure
-from worker.store.heatmap_requests import HeatmapRequests
-from worker.store.history_rescans import HistoryRescans
-from worker.store.idempotency import Idempotency
-from worker.store.labelled import LabelledContents, LabelTerms
-from worker.store.labels import Labels
-from worker.store.policies import Policies
-from worker.store.promotion import Bundles
-from worker.store.queries import Served
-from worker.store.rescans import Rescans
-from worker.store.retention import Retentions
-from worker.store.search import Search
-from worker.store.session import Database
-from worker.store.stats import Figures, Stats
-from worker.store.tables import Heatmap, Image, Scan, ScanState, Verdict
-from worker.store.training_runs import TrainingRuns
-from worker.store.webhook_endpoints import WebhookEndpoints
+from worker.objects.object_store import ObjectVersion
 
 
 class Objects(Protocol):
-    """What the API needs of :class:`~worker.fetch.ObjectStore`."""
+    """What the API needs of :class:`~worker.objects.object_store.ObjectStore`."""
 
     def put(
         self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
@@ -59,7 +59,7 @@ class Objects(Protocol):
 
 
 class Reads(Protocol):
-    """What the API needs of :class:`~worker.store.queries.Queries`."""
+    """What the API needs of :class:`~worker.database.served.Queries`."""
 
     def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
         """Return what is served for an image."""

@@ -7,21 +7,21 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from api.answers.remembered import Remembered
 from api.auth import KeyRing
-from api.bodies import MemoryBudget
-from api.pace import Unlimited
 from api.readiness import Readiness
-from api.remembered import Remembered
+from api.requests.bodies import MemoryBudget
+from api.requests.pace import Unlimited
 from api.services import Services, stores_over
-from worker.fetch import ObjectVersion
+from worker.database.api_keys import Principal, Scope
+from worker.database.audit import Actor, Audit
+from worker.database.served import Served
+from worker.database.session import connect
+from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
+from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Registered
-from worker.ingest.s3_events import ObjectCreated
-from worker.store.api_keys import Principal, Scope
-from worker.store.audit import Actor, Audit
-from worker.store.queries import Served
-from worker.store.session import connect
-from worker.store.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
-from worker.words import DecidedBy, VerdictValue
+from worker.objects.object_store import ObjectVersion
 
 _NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -22,10 +22,10 @@ from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import EmbeddedStack
 from infra.testing import wait_until
-from worker.fetch import s3_client
+from worker.database.outcomes import Outcome, outcomes
+from worker.database.session import Database, connect
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.outcomes import Outcome, outcomes
-from worker.store.session import Database, connect
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

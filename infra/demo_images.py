@@ -60,7 +60,7 @@ def photographs() -> list[DemoImage]:
 
 def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:
     """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files."""
-    from training.generator import generate  # torch takes seconds to import
+    from training.generator.draw import generate  # torch takes seconds to import
 
     for seed in range(count):
         yield DemoImage(f"generated/dream-{seed}.jpg", as_jpeg(generate(seed, _AI_SIZE)), "AI-generated")

@@ -17,10 +17,10 @@ from infra.embedded.ports import choose
 from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import PARTS, EmbeddedStack
+from worker.database import migrate
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import connect
 from worker.settings import Settings
-from worker.store import migrate
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import connect
 
 # Which setting replaces which embedded part.
 _REPLACED_BY = {"postgres": "database_url", "valkey": "redis_url", "object_store": "s3_endpoint_url"}

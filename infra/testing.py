@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Self
 
 from infra.embedded.addresses import StackAddresses, read_running_stack
 from infra.stack import Doors, running_doors
-from worker.fetch import s3_client
+from worker.database.outcomes import Outcome, outcomes
+from worker.database.session import Database, DatabaseDownError, connect
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.outcomes import Outcome, outcomes
-from worker.store.session import Database, DatabaseDownError, connect
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from worker.store.tables import Base
+from worker.database.tables import Base
 
 with context.config.attributes["engine"].connect() as connection:
     context.configure(connection=connection, target_metadata=Base.metadata)

@@ -21,15 +21,15 @@ from infra.cli.environment import adopt
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from infra.testing import in_ci
-from worker.fetch import ObjectStore, client_arguments
-from worker.fetch import object_store as connect_object_store
+from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.database.images import LIVE_QUEUE, NewImage, insert_image_and_scan
+from worker.database.migrate import upgrade
+from worker.database.scans import take_due
+from worker.database.session import Database, connect
+from worker.database.tables import Scan, Verdict
+from worker.objects.object_store import ObjectStore, client_arguments
+from worker.objects.object_store import object_store as connect_object_store
 from worker.settings import Settings
-from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
-from worker.store.images import LIVE_QUEUE, NewImage, insert_image_and_scan
-from worker.store.migrate import upgrade
-from worker.store.scans import take_due
-from worker.store.session import Database, connect
-from worker.store.tables import Scan, Verdict
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Images:
-    """N of them; every array is (N,), as in `training.data.Rows`."""
+    """N of them; every array is (N,), as in `training.data.assemble.Rows`."""
 
     labels: NDArray[np.int8]
     sources: NDArray[np.str_]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tests.unit.worker.detectors.conftest import SMALL_VIEWS, TOWER
+from tests.unit.worker.small_bundles import SMALL_VIEWS, TOWER
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector, normalise
 from worker.detectors.views import ViewPlan

@@ -20,19 +20,19 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from training.calibrate import calibrate
-from training.collection import DataError
-from training.data import Rows, recipe_rows, split
-from training.evaluate import Policy, thresholds_under
-from training.export import measure_held_out, uncalibrated
-from training.fusion import Measured, folds
-from training.groups import by_group
-from training.intervals import intervals
-from training.metrics import measure
-from training.negatives import by_kind
+from training.calibration.calibrate import calibrate
+from training.calibration.fusion import Measured, folds
+from training.data.assemble import Rows, recipe_rows, split
+from training.data.collection import DataError
+from training.evaluation.evaluate import Policy, thresholds_under
+from training.evaluation.groups import by_group
+from training.evaluation.intervals import intervals
+from training.evaluation.metrics import measure
+from training.evaluation.negatives import by_kind
+from training.export.run_bundle import measure_held_out, uncalibrated
 from training.recipe import Recipe, load_recipe, with_minutes
 from training.train import Order, train
-from worker.detectors.bundle_folder import read_bundle, update_card
+from worker.bundles.folder import read_bundle, update_card
 from worker.errors import AssayError
 
 if TYPE_CHECKING:

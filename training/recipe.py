@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from training.augment import AugmentationName
-from training.classifier import Classifier, architecture_of
-from training.pixels import Shape
+from training.classifiers.classifier import Classifier, architecture_of
+from training.data.pixels import Shape
+from training.fitting.augment import AugmentationName
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Detector
 from worker.detectors.views import ViewPlan
@@ -139,7 +139,7 @@ class Recipe:
         pool: take the collection's own parts as one and cut the shares out of it (classifiers).
         disjoint: `content` or `source`: what the shares are cut by; a bundle's is cut by content too where the data has
             too few sources.
-        side, squeeze, limit: see `training.pixels.Shape`.
+        side, squeeze, limit: see `training.data.pixels.Shape`.
         made: pictures we make ourselves, and how many of each.
         emphasis: by source, how much more often it is drawn; a logistic head leaves it out.
         checkpoint_seconds: between checkpoints.

@@ -20,20 +20,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import PartialState
 
-from training import judge, leaks, logistic_head, manifest
-from training.data import all_rows, held_out_note, held_out_sources, load_manifest, recipe_places
-from training.export import export
-from training.fit import fit_detector
-from training.labelled_bucket import local_data
-from training.parts import Parts, parts_of
-from training.pixels import MixedSizesError, headers
+from training.classifiers import judge
+from training.data import leaks, manifest
+from training.data.assemble import all_rows, held_out_note, held_out_sources, load_manifest, recipe_places
+from training.data.parts import Parts, parts_of
+from training.data.pixels import MixedSizesError, headers
+from training.export.run_bundle import export
+from training.fitting import logistic_head
+from training.fitting.fit import fit_detector
+from training.fitting.run import Run
+from training.fitting.run_folder import alone_in, claim
+from training.fitting.warm_start import begin_from, take_weights
 from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
-from training.run import Run
-from training.run_folder import alone_in, claim
-from training.warm_start import begin_from, take_weights
-from worker.decode import share_freed_memory
-from worker.detectors.bundle_folder import read_bundle
+from training.retraining.labelled_bucket import local_data
+from worker.bundles.folder import read_bundle
 from worker.errors import AssayError
+from worker.images.decode import share_freed_memory
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,7 +157,7 @@ def look_at_data(
         data: as `Order.data`.
         out: the run's folder.
         writes: of several processes only the first does.
-        claims: told `training.manifest.seen` before anything but the cache is written; it may refuse the folder.
+        claims: told `training.data.manifest.seen` before anything but the cache is written; it may refuse the folder.
     """
     cache = out / "cache"
     try:

@@ -1,6 +1,6 @@
 """Every metric of the worker side, in one place; infra/monitoring has the rules and the dashboard over them.
 
-What Postgres alone knows is asked at each scrape, in :mod:`worker.store_metrics`.
+What Postgres alone knows is asked at each scrape, in :mod:`worker.processes.store_metrics`.
 """
 
 from prometheus_client import Counter, Gauge, Histogram

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor, check_scope
-from api.cursors import MAX_ID, decode_cursor, next_cursor
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
+from api.requests.cursors import MAX_ID, decode_cursor, next_cursor
 from api.services import FromApp
-from worker.store.api_keys import Scope
+from worker.database.api_keys import Scope
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 

@@ -16,19 +16,19 @@ from api.console.evidence import (
 )
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
 from api.services import FromApp
-from worker.errors import AssayError
-from worker.store.api_keys import Scope
-from worker.store.challengers import NotChallengerError, OtherChallengerError
-from worker.store.promotion import (
+from worker.database.api_keys import Scope
+from worker.database.challengers import NotChallengerError, OtherChallengerError
+from worker.database.promotion import (
     AlreadyChampionError,
     BarredError,
     NothingToRollBackError,
     OtherChampionError,
     UnknownBundleError,
 )
-from worker.store.tables import Bundle, BundleRole
+from worker.database.tables import Bundle, BundleRole
+from worker.errors import AssayError
 
 router = APIRouter(prefix=f"{HOME}/bundles", include_in_schema=False, route_class=ConsoleRoute)
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Response
 
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.history_rescans import HistoryFilter
-from worker.store.rescans import NoChampionError
-from worker.store.tables import Drift
-from worker.words import VerdictValue
+from worker.database.api_keys import Scope
+from worker.database.history_rescans import HistoryFilter
+from worker.database.rescans import NoChampionError
+from worker.database.tables import Drift
+from worker.decisions.vocabulary import VerdictValue
 
 router = APIRouter(prefix=f"{HOME}/drift", include_in_schema=False, route_class=ConsoleRoute)
 

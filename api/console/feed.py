@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, FromVisitor, Visitor
-from api.cursors import decode_position, encode_position
-from api.problems import InvalidError
+from api.errors.problems import InvalidError
+from api.requests.cursors import decode_position, encode_position
 from api.services import FromApp, Services
-from worker.store.search import Filters
-from worker.words import VerdictValue
+from worker.database.search import Filters
+from worker.decisions.vocabulary import VerdictValue
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 

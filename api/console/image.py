@@ -19,17 +19,17 @@ from api.console.visitor import (
     check_token,
 )
 from api.console.wording import headline, percent, words
-from api.image_ids import unknown_image
-from api.image_types import HEAD_BYTES, image_type
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
+from api.requests.image_ids import unknown_image
+from api.requests.image_types import HEAD_BYTES, image_type
+from api.requests.uploads import accept_upload, read_upload
 from api.services import FromApp
-from api.uploads import accept_upload, read_upload
-from worker.duplicates import MOST_DISTANCE
+from worker.database.api_keys import Scope
+from worker.database.heatmap_requests import NotJudgedError
+from worker.database.served import Served
+from worker.database.tables import LabelValue, ScanState
+from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.errors import PermanentError
-from worker.store.api_keys import Scope
-from worker.store.heatmap_requests import NotJudgedError
-from worker.store.queries import Served
-from worker.store.tables import LabelValue, ScanState
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 

@@ -17,10 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from api.console import wording
 from api.console.static_files import address_of
 from api.console.visitor import CSRF_FIELD, SignInNeededError, Visitor
-from api.problems import ProblemError, problem_response
+from api.errors.problems import ProblemError, problem_response
 from worker.errors import TransientError
-from worker.fetch import RefusedError
 from worker.log import get_logger
+from worker.objects.object_store import RefusedError
 
 log = get_logger()
 

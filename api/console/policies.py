@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
 from api.routes.policies import Terms, preview_policy
 from api.services import FromApp
-from worker.store.api_keys import Scope
+from worker.database.api_keys import Scope
 
 router = APIRouter(prefix=f"{HOME}/policies", include_in_schema=False, route_class=ConsoleRoute)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from api.console import administration, bundles, drift, feed, image, policies, scans, sign_in, static_files, training
 from api.console.pages import ConsoleRoute, go
 from api.console.visitor import HOME, FromVisitor
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
 
 router = APIRouter(include_in_schema=False)
 _elsewhere = APIRouter(prefix=HOME, route_class=ConsoleRoute)

@@ -6,8 +6,8 @@ from starlette.concurrency import run_in_threadpool
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import COOKIE, HOME, FromVisitor, check_origin, check_token, form_of, safe_next
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.console_sessions import LIFE
+from worker.database.api_keys import Scope
+from worker.database.console_sessions import LIFE
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, Request, Response
 
 from api.console.visitor import HOME
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
 
 router = APIRouter(prefix=f"{HOME}/static", include_in_schema=False)
 

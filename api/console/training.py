@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
+from api.answers.run_stream import event_stream, last_seen
 from api.console.evidence import compared_in, confusion_in, curves_in, losses_in
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
-from api.cursors import MAX_ID, decode_cursor, next_cursor
-from api.problems import ProblemError
+from api.errors.problems import ProblemError
+from api.requests.cursors import MAX_ID, decode_cursor, next_cursor
 from api.routes.training_runs import REPORT_PAGE, NewRun
-from api.run_stream import event_stream, last_seen
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.tables import TrainingRun
-from worker.store.training_runs import ACTIVE, ActiveRunError
+from worker.database.api_keys import Scope
+from worker.database.tables import TrainingRun
+from worker.database.training_runs import ACTIVE, ActiveRunError
 
 router = APIRouter(prefix=f"{HOME}/training", include_in_schema=False, route_class=ConsoleRoute)
 

@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from structlog.contextvars import bind_contextvars
 
-from api.bodies import not_its_charset
-from api.problems import ProblemError
-from worker.store.api_keys import Principal, Scope
-from worker.store.audit import Actor
+from api.errors.problems import ProblemError
+from api.requests.bodies import not_its_charset
+from worker.database.api_keys import Principal, Scope
+from worker.database.audit import Actor
 
 COOKIE = "assay_console"
 HOME = "/console"

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.problems import problems
+from api.errors.problems import problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.schemas import FromRow
 from api.services import FromApp
-from worker.store.api_keys import Scope
+from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=problems())
 

@@ -8,23 +8,23 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Line, Words
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Line, Words
-from worker.errors import AssayError
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.promotion import (
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.promotion import (
     AlreadyChampionError,
     BarredError,
     NothingToRollBackError,
     OtherChampionError,
     UnknownBundleError,
 )
-from worker.store.tables import BundleRole
+from worker.database.tables import BundleRole
+from worker.errors import AssayError
 
 router = APIRouter(prefix="/v1/bundles", tags=["bundles"], responses=problems(), route_class=OnceRoute)
 

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
 from api.routes.bundles import BundleOut, Version, Why
 from api.schemas import PastVerdict
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.challengers import Flip, NotChallengerError, OtherChallengerError
-from worker.store.promotion import AlreadyChampionError, UnknownBundleError
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.challengers import Flip, NotChallengerError, OtherChallengerError
+from worker.database.promotion import AlreadyChampionError, UnknownBundleError
 
 router = APIRouter(prefix="/v1/bundles/{version}", tags=["bundles"], responses=problems(404), route_class=OnceRoute)
 

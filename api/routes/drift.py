@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.problems import problems
+from api.errors.problems import problems
 from api.schemas import FromRow
 from api.services import FromApp
-from worker.store.api_keys import Scope
+from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/drift", tags=["stats"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))])
 

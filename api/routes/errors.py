@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.error_catalogue import CATALOGUE, PATH, ErrorCode, type_of
-from api.problems import invalid_only
+from api.errors.catalogue import CATALOGUE, PATH, ErrorCode, type_of
+from api.errors.problems import invalid_only
 
 router = APIRouter(prefix=PATH, tags=["errors"])
 

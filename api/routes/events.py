@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Ingester
-from api.bodies import read_body
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.bodies import read_body
 from api.schemas import EventsTaken
 from api.services import FromApp, Services
-from worker.ingest.s3_events import UnknownEventError, parse_events
+from worker.database.audit import Actor
+from worker.ingest.events import UnknownEventError, parse_events
 from worker.log import get_logger
-from worker.store.audit import Actor
 
 log = get_logger()
 

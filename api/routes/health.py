@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.problems import problem_response
+from api.errors.problems import problem_response
 from api.services import FromApp
 
 router = APIRouter(tags=["health"])

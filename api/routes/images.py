@@ -14,18 +14,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from api.auth import Admin, Ingester, Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.etags import NOT_MODIFIED, tagged
-from api.idempotency import Key, Once, OnceRoute, claim
-from api.image_ids import image_path, unknown_image
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.requests.etags import NOT_MODIFIED, tagged
+from api.requests.idempotency import Key, Once, OnceRoute, claim
+from api.requests.image_ids import image_path, unknown_image
+from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, fingerprint_of, read_upload
 from api.schemas import Accepted, AskedHeatmaps, History, ImageOut, NearImage, NearImages, PastVerdict
 from api.services import FromApp
-from api.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, fingerprint_of, read_upload
-from worker.duplicates import MOST_DISTANCE
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.heatmap_requests import NotJudgedError
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.heatmap_requests import NotJudgedError
+from worker.decisions.near_hashes import MOST_DISTANCE
 
 router = APIRouter(prefix="/v1/images", tags=["images"], responses=problems(404), route_class=OnceRoute)
 

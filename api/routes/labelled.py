@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.problems import problems
+from api.errors.problems import problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.labelled import LabelState, Standing
-from worker.store.tables import Image, LabelValue
+from worker.database.api_keys import Scope
+from worker.database.label_agreement import LabelState, Standing
+from worker.database.tables import Image, LabelValue
 
 router = APIRouter(prefix="/v1/labels", tags=["labels"], responses=problems())
 

@@ -8,17 +8,17 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.image_ids import unknown_image
-from api.problems import WITH_BODY, problems
+from api.errors.problems import WITH_BODY, problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.image_ids import unknown_image
+from api.requests.texts import Line, Words
 from api.routes.images import ImageId
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Line, Words
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.tables import LabelValue
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.tables import LabelValue
 
 router = APIRouter(prefix="/v1/images", tags=["labels"], responses=problems(404), route_class=OnceRoute)
 

@@ -7,17 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answers.policy_preview import NoFiguresError, Preview, figures_of, preview
 from api.auth import Needs
-from api.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.policy_preview import NoFiguresError, Preview, figures_of, preview
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Name
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Name
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.policies import PolicyTerms
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.policies import PolicyTerms
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"], responses=problems(), route_class=OnceRoute)
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.responses import HTMLResponse
 
-from api.error_catalogue import CATALOGUE
-from worker.store.webhook_endpoints import Event
+from api.errors.catalogue import CATALOGUE
+from worker.database.webhook_endpoints import Event
 
 router = APIRouter(include_in_schema=False)
 
-_PAGES = Environment(loader=PackageLoader("api", "reference_page"), autoescape=select_autoescape())
+_PAGES = Environment(loader=PackageLoader("api.reference", "page"), autoescape=select_autoescape())
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 EVENTS = {
@@ -38,7 +38,7 @@ def show_reference(request: Request) -> HTMLResponse:
 @router.get("/docs/reference.css")
 def get_style() -> Response:
     """Return the page's style."""
-    style = (files("api") / "reference_page" / "reference.css").read_text("utf-8")
+    style = (files("api.reference") / "page" / "reference.css").read_text("utf-8")
     return Response(style, media_type="text/css", headers={**_HEADERS, "Cache-Control": "max-age=3600"})
 
 

@@ -8,19 +8,19 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Admin, Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, ProblemError, problems
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Line, Name, Words
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Line, Name, Words
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.history_rescans import HistoryFilter
-from worker.store.promotion import UnknownBundleError
-from worker.store.rescans import NeverPromotedError, NoChampionError
-from worker.store.tables import Rescan, RescanState
-from worker.words import VerdictValue
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.history_rescans import HistoryFilter
+from worker.database.promotion import UnknownBundleError
+from worker.database.rescans import NeverPromotedError, NoChampionError
+from worker.database.tables import Rescan, RescanState
+from worker.decisions.vocabulary import VerdictValue
 
 router = APIRouter(prefix="/v1/rescans", tags=["rescans"], responses=problems(), route_class=OnceRoute)
 

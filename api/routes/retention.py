@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, problems
+from api.errors.problems import WITH_BODY, problems
+from api.requests.idempotency import Once, OnceRoute
 from api.schemas import FromRow
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.retention import RetentionTerms
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.retention import RetentionTerms
 
 router = APIRouter(prefix="/v1/retention", tags=["retention"], responses=problems(), route_class=OnceRoute)
 

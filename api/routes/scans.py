@@ -7,17 +7,17 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, model_validator
 
 from api.auth import Admin, Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Line, Name
 from api.schemas import ListedScan, Scans
 from api.services import FromApp
-from api.texts import Line, Name
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.promotion import UnknownBundleError
-from worker.store.rescans import NeverPromotedError, NoChampionError, Requested
-from worker.store.tables import ScanState
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.promotion import UnknownBundleError
+from worker.database.rescans import NeverPromotedError, NoChampionError, Requested
+from worker.database.tables import ScanState
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), route_class=OnceRoute)
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.auth import Needs
-from api.problems import problems
+from api.errors.problems import problems
 from api.schemas import FromRow
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.tables import ScanState
-from worker.words import VerdictValue
+from worker.database.api_keys import Scope
+from worker.database.tables import ScanState
+from worker.decisions.vocabulary import VerdictValue
 
 router = APIRouter(prefix="/v1", tags=["stats"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))])
 

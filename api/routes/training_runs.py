@@ -8,18 +8,18 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answers.run_stream import event_stream, last_seen
 from api.auth import Admin, Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, ProblemError, problems
-from api.run_stream import event_stream, last_seen
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Line, Name
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Line, Name
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.tables import RunState, TrainingRun
-from worker.store.training_runs import ActiveRunError
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.tables import RunState, TrainingRun
+from worker.database.training_runs import ActiveRunError
 
 router = APIRouter(prefix="/v1/training-runs", tags=["training runs"], responses=problems(), route_class=OnceRoute)
 

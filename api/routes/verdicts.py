@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from api.auth import Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_position, encode_position
-from api.etags import NOT_MODIFIED, tagged
-from api.problems import InvalidError, ProblemError, problems
+from api.errors.problems import InvalidError, ProblemError, problems
+from api.requests.cursors import MAX_ID, Cursor, Limit, decode_position, encode_position
+from api.requests.etags import NOT_MODIFIED, tagged
 from api.schemas import FoundVerdict, FoundVerdicts
 from api.services import FromApp
-from worker.store.api_keys import Scope
-from worker.store.search import Filters
-from worker.words import VerdictValue
+from worker.database.api_keys import Scope
+from worker.database.search import Filters
+from worker.decisions.vocabulary import VerdictValue
 
 router = APIRouter(
     prefix="/v1/verdicts", tags=["verdicts"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))]

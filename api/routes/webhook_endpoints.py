@@ -8,17 +8,17 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from api.auth import Admin, Needs
-from api.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
-from api.idempotency import Once, OnceRoute
-from api.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.texts import Words
 from api.schemas import FromRow
 from api.services import FromApp
-from api.texts import Words
-from worker.store.api_keys import Scope
-from worker.store.audit import Actor
-from worker.store.tables import WebhookDelivery
-from worker.store.webhook_endpoints import Event, NewSecret
-from worker.webhook_targets import TargetRefusedError, checked_url
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.tables import WebhookDelivery
+from worker.database.webhook_endpoints import Event, NewSecret
+from worker.duties.webhook_targets import TargetRefusedError, checked_url
 
 router = APIRouter(
     prefix="/v1/webhook-endpoints",

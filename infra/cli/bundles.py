@@ -16,16 +16,16 @@ from infra.cli.bundles_card import as_text, probe_told, read_card
 from infra.cli.bundles_held_out import held_out
 from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, of_release, refuse_foreign
 from infra.cli.environment import load_settings
-from worker.bundle_places import artifact_prefix, upload_bundle
+from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.database.bundles import SHIPPED, register_bundle
+from worker.database.promotion import Bundles
 from worker.errors import AssayError
-from worker.fetch import s3_client
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.bundles import SHIPPED, register_bundle
-from worker.store.promotion import Bundles
 
 if TYPE_CHECKING:
-    from worker.detectors.bundle_folder import BundleParts
-    from worker.store.tables import Bundle
+    from worker.bundles.folder import BundleParts
+    from worker.database.tables import Bundle
 
 app = typer.Typer(help="List, show, verify, move and build bundles.", no_args_is_help=True)
 _PROBE_TOLERANCE = 1e-3
@@ -68,8 +68,8 @@ def verify(
     bundles: Annotated[list[str] | None, typer.Argument(help="As for show; default all shipped.")] = None,
 ) -> None:
     """Check hashes, build the networks, and compare the probe on the card with what the bundle says now."""
-    from training.export_card import probe
-    from worker.detectors.bundle import Bundle as Loaded
+    from training.export.card import probe
+    from worker.bundles.loaded import Bundle as Loaded
 
     for name in bundles or [folder.name for folder, _ in of_release()]:
         with folder_of(name) as folder:
@@ -102,7 +102,7 @@ def export(bundle: _Bundle, to: Annotated[str, typer.Argument(help="A new folder
 @app.command("import")
 def import_(bundle: _Bundle) -> None:
     """Verify a bundle, put it into the artifact bucket and register it; promote it through the API or the console."""
-    from worker.detectors.bundle import Bundle as Loaded
+    from worker.bundles.loaded import Bundle as Loaded
 
     settings = load_settings()
     with folder_of(bundle) as folder:
@@ -134,7 +134,7 @@ def _row(version: str, name: str, is_: str, role: str, location: str) -> dict[st
 
 
 def _read(folder: Path) -> "BundleParts":
-    from worker.detectors.bundle_folder import read_bundle
+    from worker.bundles.folder import read_bundle
 
     parts = read_bundle(folder)
     refuse_foreign(folder)
@@ -142,7 +142,7 @@ def _read(folder: Path) -> "BundleParts":
 
 
 def _write(parts: "BundleParts", folder: Path) -> None:
-    from worker.detectors.bundle_folder import write_bundle
+    from worker.bundles.folder import write_bundle
 
     refuse_if_there(folder)
     write_bundle(parts, folder)

@@ -34,13 +34,13 @@ def build(  # noqa: PLR0917 (typer calls it by name)
     if convnext_head is not None and convnext is None:
         raise typer.BadParameter("--convnext-head is for the network of --convnext; the CLIP tower's is --head")
     refuse_if_there(out)
-    from worker.detectors.bundle_folder import check_name
+    from worker.bundles.folder import check_name
 
     check_name(name)  # not after minutes
-    from training.evaluate import chosen_pictures
-    from training.export_networks import open_clip_tower, open_convnext
-    from training.export_wrapped import Wrapping, build_wrapped
-    from training.labelled_bucket import local_data
+    from training.evaluation.evaluate import chosen_pictures
+    from training.export.published_networks import open_clip_tower, open_convnext
+    from training.export.wrapped import Wrapping, build_wrapped
+    from training.retraining.labelled_bucket import local_data
     from worker.detectors.device import pick_device, set_threads
 
     settings = load_settings()

@@ -16,7 +16,7 @@ def held_out(
 ) -> None:
     """Calibrate and measure a bundle again on the held-out images that its replay holds, beside the card's figures."""
     # torch takes seconds to import; usage errors should not.
-    from training.held_out_again import as_json, as_text, tell_again, write_again
+    from training.calibration.held_out_again import as_json, as_text, tell_again, write_again
 
     with folder_of(bundle) as folder:
         if write_card and not Path(bundle).is_dir() and folder not in [shipped for shipped, _ in of_release()]:

@@ -9,15 +9,15 @@ from pathlib import Path
 import typer
 
 from infra.cli.environment import load_settings
-from worker.bundle_places import REPLAY, download_bundle, files_of
+from worker.bundles.copies import REPLAY, download_bundle, files_of
+from worker.database.bundles import SHIPPED
+from worker.database.promotion import Bundles
+from worker.database.session import Database, connect
 from worker.errors import AssayError, TransientError
-from worker.fetch import s3_client
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.bundles import SHIPPED
-from worker.store.promotion import Bundles
-from worker.store.session import Database, connect
 
-RELEASE = Path(__file__).parents[2] / "worker" / "bundles"
+RELEASE = Path(__file__).parents[2] / "worker" / "bundles" / "shipped"
 _PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
 
 

@@ -21,10 +21,10 @@ from infra.demo_images import DemoImage, own_images, sample_images
 from infra.embedded.addresses import read_running_stack
 from infra.embedded.errors import StackError
 from infra.stack import AssayStack, Doors, running_doors
-from worker.fetch import s3_client
+from worker.database.outcomes import Outcome, outcomes
+from worker.database.session import Database, connect
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.outcomes import Outcome, outcomes
-from worker.store.session import Database, connect
 
 _POLL_SECONDS = 0.25
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from infra.demo_images import DemoImage
 from infra.stack import Doors
-from worker.store.outcomes import Outcome
+from worker.database.outcomes import Outcome
 
 _DETECTORS = ("clip", "convnext", "srm")
 _COLOURS = {"ai_generated": "red", "uncertain": "yellow", "not_ai_generated": "green"}

@@ -15,15 +15,15 @@ from rich.markup import escape
 from infra.cli import doctor_processes
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
-from worker.celery_app import make_celery
+from worker.database.bundles import champion
+from worker.database.images import BULK_QUEUE, LIVE_QUEUE
+from worker.database.migrate import require_migrated
+from worker.database.scans import backlog
+from worker.dispatch.celery_app import make_celery
+from worker.dispatch.publish import Publisher
 from worker.errors import AssayError
-from worker.fetch import object_store
-from worker.publish import Publisher
+from worker.objects.object_store import object_store
 from worker.settings import Settings
-from worker.store.bundles import champion
-from worker.store.images import BULK_QUEUE, LIVE_QUEUE
-from worker.store.migrate import require_migrated
-from worker.store.scans import backlog
 
 _OLDEST_IS_FINE_SECONDS = 300.0
 _PROBE_KEY = "doctor/probe"
@@ -151,7 +151,7 @@ def _bundle(settings: Settings) -> str:
         return "not looked at here, where no torch is; a worker loads its bundle before it takes a scan"
     from PIL import Image
 
-    from worker.detectors.bundle import load_bundle, shipped_bundle
+    from worker.bundles.loaded import load_bundle, shipped_bundle
     from worker.detectors.device import pick_device
 
     device = pick_device(settings.device)

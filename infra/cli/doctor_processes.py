@@ -10,12 +10,12 @@ from sqlalchemy import extract, func, select
 
 from infra.embedded.addresses import read_running_stack
 from infra.stack import Doors, running_doors, without_proxy
-from worker.celery_app import make_celery
+from worker.database.session import Database, connect
+from worker.database.tables import Duty
+from worker.dispatch.celery_app import make_celery
 from worker.errors import AssayError
 from worker.ingest.sqs import sqs_client
 from worker.settings import Settings
-from worker.store.session import Database, connect
-from worker.store.tables import Duty
 
 _ANSWER_SECONDS = 5.0
 _PING_SECONDS = 3.0

@@ -61,13 +61,13 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     if report is not None:
         writable_file(report)
 
-    from training import evaluate as evaluation
-    from training.export_card import evaluation_entry
-    from training.heatmap_checks import heatmap_checks, in_words
-    from training.labelled_bucket import local_data
-    from training.report import render, wrong_images
-    from worker.detectors.bundle import load_bundle
-    from worker.detectors.bundle_folder import add_to_card
+    from training.evaluation import evaluate as evaluation
+    from training.evaluation.heatmap_checks import heatmap_checks, in_words
+    from training.evaluation.report import render, wrong_images
+    from training.export.card import evaluation_entry
+    from training.retraining.labelled_bucket import local_data
+    from worker.bundles.folder import add_to_card
+    from worker.bundles.loaded import load_bundle
 
     set_threads(threads or settings.torch_threads)
     cache = settings.data_dir / "cache"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from infra.embedded.private_files import write_private
-from worker.store.api_keys import PREFIX
+from worker.database.api_keys import PREFIX
 
 # The folder lets nobody in but its owner. The files below it can be read by whoever they are handed to: a container
 # sees a file alone, and Postgres, Valkey, the object store and Assay each run there as a user of their own.

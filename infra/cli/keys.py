@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.environment import load_settings
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.audit import Actor
-from worker.store.session import connect
-from worker.store.tables import ApiKey
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.audit import Actor
+from worker.database.session import connect
+from worker.database.tables import ApiKey
 
 app = typer.Typer(help="Make, list, rotate and revoke keys of the API.", no_args_is_help=True)
 

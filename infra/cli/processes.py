@@ -12,7 +12,7 @@ def worker() -> None:
     # Torch's CPU threads otherwise spin while they wait, and on a machine with other work to do each of them takes
     # its time from the one it waits for: a batch was seen to take fifty times as long.
     adopt({"OMP_WAIT_POLICY": "PASSIVE"})
-    from worker.bootstrap_worker import run_worker  # torch takes seconds to import; only this command needs it
+    from worker.processes.worker import run_worker  # torch takes seconds to import; only this command needs it
 
     run_worker(_settings())
 
@@ -21,21 +21,21 @@ def training_worker() -> None:
     """Take training runs: train, let the gate judge, register the bundle."""
     # It only watches; torch is loaded by the process that it starts for each run.
     adopt({"OMP_WAIT_POLICY": "PASSIVE"})
-    from training.training_worker import run_training_worker
+    from training.retraining.training_worker import run_training_worker
 
     run_training_worker(_settings())
 
 
 def dispatcher() -> None:
     """Move due scans from Postgres to Celery and run the scheduled duties."""
-    from worker.bootstrap import run_dispatcher
+    from worker.processes.dispatcher import run_dispatcher
 
     run_dispatcher(_settings())
 
 
 def listener() -> None:
     """Turn bucket events from the SQS queue into scans."""
-    from worker.bootstrap import run_listener
+    from worker.processes.dispatcher import run_listener
 
     run_listener(_settings())
 
@@ -57,7 +57,7 @@ def flower() -> None:
 
 def sweep() -> None:
     """List the upload buckets once and scan what events missed."""
-    from worker.bootstrap import build_database, build_sweep
+    from worker.processes.dispatcher import build_database, build_sweep
 
     settings = _settings()
     found = build_sweep(settings, build_database(settings))()
@@ -66,8 +66,8 @@ def sweep() -> None:
 
 def migrate() -> None:
     """Bring the database to the newest migration."""
-    from worker.store.migrate import upgrade
-    from worker.store.session import connect
+    from worker.database.migrate import upgrade
+    from worker.database.session import connect
 
     upgrade(connect(_settings().database_url.get_secret_value()))
     print("the database is at the newest migration", file=sys.stderr)

@@ -131,12 +131,12 @@ def origin_in_words(provenance: Mapping[str, Any]) -> str:
 
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     # torch takes seconds to import; usage errors should not.
-    from worker.decode import share_freed_memory
-    from worker.detectors.bundle import load_bundle, shipped_bundle
+    from worker.bundles.loaded import load_bundle, shipped_bundle
+    from worker.decisions.verdict import Rules
     from worker.detectors.device import pick_device, set_threads
+    from worker.images.decode import share_freed_memory
     from worker.provenance.c2pa_process import manifest_reader
-    from worker.scan_files import scan_files
-    from worker.verdict import Rules
+    from worker.scan.scan_files import scan_files
 
     share_freed_memory()
     set_threads(settings.torch_threads)

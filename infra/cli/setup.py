@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from infra.cli.environment import load_settings
-from worker.fetch import s3_client
+from worker.database import migrate
+from worker.database.api_keys import Scope, fingerprint
+from worker.database.audit import Actor, record
+from worker.database.session import Database, connect
+from worker.database.tables import ApiKey
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store import migrate
-from worker.store.api_keys import Scope, fingerprint
-from worker.store.audit import Actor, record
-from worker.store.session import Database, connect
-from worker.store.tables import ApiKey
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

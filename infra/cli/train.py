@@ -34,7 +34,7 @@ def train(  # noqa: PLR0917 (typer calls it by name)
     name = Path(recipe).stem if recipe.endswith(".toml") else recipe
     folder = writable_folder(out or Path(".assay/runs") / (f"{name}-smoke" if smoke else name))
 
-    from training.judge import as_text
+    from training.classifiers.judge import as_text
     from training.train import order_of
     from training.train import train as run
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from infra.demo_images import as_jpeg, photographs
 from infra.testing import AssayUp, wait_until
-from worker.provenance.testing import make_authority
+from worker.testing.provenance import make_authority
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from infra.demo_images import as_jpeg, photographs, sample_images
 from infra.testing import AssayUp, wait_until
-from worker.store.tables import Policy
+from worker.database.tables import Policy
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

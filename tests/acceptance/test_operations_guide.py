@@ -13,8 +13,8 @@ from infra.compose_processes import ComposeProcesses
 from infra.demo_images import photographs
 from infra.embedded.postgres_home import settle
 from infra.testing import wait_until
-from worker.store.session import connect
-from worker.store.tables import Rescan, Scan, ScanState, Verdict
+from worker.database.session import connect
+from worker.database.tables import Rescan, Scan, ScanState, Verdict
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(600)]
 

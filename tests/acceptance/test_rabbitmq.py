@@ -12,8 +12,8 @@ from infra.demo_images import photographs
 from infra.embedded.ports import choose
 from infra.embedded.supervisor import Supervisor
 from infra.rabbitmq import RabbitMq
-from worker.celery_app import make_celery
-from worker.publish import Publisher
+from worker.dispatch.celery_app import make_celery
+from worker.dispatch.publish import Publisher
 from worker.settings import Settings
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]

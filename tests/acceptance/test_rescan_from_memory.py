@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from infra.demo_images import as_jpeg
 from infra.testing import AssayUp, wait_until
-from worker.store.tables import Image as ImageRow
-from worker.store.tables import Verdict
+from worker.database.tables import Image as ImageRow
+from worker.database.tables import Verdict
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -33,10 +33,10 @@ from seed import SOURCES, seed
 from sqlalchemy import text
 
 from infra.embedded.stack import EmbeddedStack
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.migrate import upgrade
-from worker.store.session import connect
-from worker.words import VerdictValue
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.migrate import upgrade
+from worker.database.session import connect
+from worker.decisions.vocabulary import VerdictValue
 
 _CLIENTS = 32
 _WARM_UP_REQUESTS = 200

@@ -6,13 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from worker.decode import share_freed_memory
-from worker.detectors.bundle import load_bundle, shipped_bundle
+from worker.bundles.loaded import load_bundle, shipped_bundle
+from worker.decisions.verdict import Rules
 from worker.detectors.device import pick_device, set_threads
+from worker.images.decode import share_freed_memory
 from worker.provenance.c2pa_process import manifest_reader
-from worker.scan_files import scan_files
+from worker.scan.scan_files import scan_files
 from worker.settings import Settings
-from worker.verdict import Rules
 
 
 def main() -> None:

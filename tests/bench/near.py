@@ -16,9 +16,9 @@ from statistics import quantiles
 from sqlalchemy import text
 
 from infra.embedded.stack import EmbeddedStack
-from worker.store.duplicates import Duplicates
-from worker.store.migrate import upgrade
-from worker.store.session import Database, connect
+from worker.database.duplicates import Duplicates
+from worker.database.migrate import upgrade
+from worker.database.session import Database, connect
 
 _ASKED = 200
 _CHUNK = 50_000

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from training.gate import Origin, Terms
-from training.refit import Head, Seen, refit, with_head
+from training.retraining.gate import Origin, Terms
+from training.retraining.refit import Head, Seen, refit, with_head
+from worker.bundles.folder import BundleParts, DetectorPart, read_bundle
+from worker.bundles.loaded import shipped_bundle
 from worker.detectors.build import build_detector
-from worker.detectors.bundle import shipped_bundle
-from worker.detectors.bundle_folder import BundleParts, DetectorPart, read_bundle
 from worker.detectors.views import ViewPlan
 
 

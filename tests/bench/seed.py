@@ -13,8 +13,8 @@ import sys
 
 from sqlalchemy import text
 
-from worker.store.migrate import upgrade
-from worker.store.session import Database, connect
+from worker.database.migrate import upgrade
+from worker.database.session import Database, connect
 
 SOURCES = 40
 # A transaction locks each content it adds (labels reach all images of the same bytes), and Postgres has room for some

@@ -13,15 +13,15 @@ from infra.cli.environment import child_environment
 from infra.debian import command, find
 from infra.demo_images import ai_pictures, photographs
 from infra.testing import AssayUp
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.audit import Actor
-from worker.store.bundles import SHIPPED, register_bundle
-from worker.store.drift import DriftMeasures
-from worker.store.images import NewImage, insert_image_and_scan
-from worker.store.policies import Policies, PolicyTerms
-from worker.store.tables import Bundle, RunState, Scan, ScanState, TrainingRun
-from worker.store.training_runs import announce
-from worker.store.webhook_endpoints import Event, WebhookEndpoints
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.audit import Actor
+from worker.database.bundles import SHIPPED, register_bundle
+from worker.database.drift import DriftMeasures
+from worker.database.images import NewImage, insert_image_and_scan
+from worker.database.policies import Policies, PolicyTerms
+from worker.database.tables import Bundle, RunState, Scan, ScanState, TrainingRun
+from worker.database.training_runs import announce
+from worker.database.webhook_endpoints import Event, WebhookEndpoints
 
 ANNA = Actor("anna")
 # One core is shared with the worker.
@@ -127,7 +127,7 @@ def _dead(up: AssayUp) -> str:
 
 def _shipped_bundle(up: AssayUp) -> str:
     """Register the other bundle of this release."""
-    card = json.loads(Path("worker/bundles/cifake/card.json").read_text(encoding="utf-8"))
+    card = json.loads(Path("worker/bundles/shipped/cifake/card.json").read_text(encoding="utf-8"))
     with up.database.transaction() as session:
         version = str(card["bundle"])
         register_bundle(session, version=version, name="cifake", location=f"{SHIPPED}cifake", card=card)

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from infra.demo_images import ai_pictures, photographs
 from tests.browser.conftest import Console, Watched
-from worker.store.api_keys import ApiKeys, Scope
+from worker.database.api_keys import ApiKeys, Scope
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from infra.demo_images import as_jpeg
 from infra.embedded.stack import EmbeddedStack
 from infra.testing import AssayUp, wait_until
-from worker.store.tables import Verdict
+from worker.database.tables import Verdict
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

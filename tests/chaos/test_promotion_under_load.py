@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 
 from infra.demo_images import as_jpeg
 from infra.testing import AssayUp, wait_until
-from worker.detectors.bundle import Bundle, load_bundle, shipped_bundle
-from worker.store.bundles import SHIPPED, register_bundle
-from worker.store.tables import Image as ImageRow
-from worker.store.tables import Verdict
+from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
+from worker.database.bundles import SHIPPED, register_bundle
+from worker.database.tables import Image as ImageRow
+from worker.database.tables import Verdict
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 

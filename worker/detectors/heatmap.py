@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from worker.decode import PREVIEW_SIDE
 from worker.detectors.detector import Additive, normalise
 from worker.detectors.views import view_boxes
+from worker.images.decode import PREVIEW_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Wrapped networks: any timm network or open_clip image tower with a head of one or two logits, as a detector.
 
-Published detectors come in this way (`training.export_networks` opens them). Everything needed to build the network
-again is in its architecture as plain values: nothing is fetched, and names that would make a library fetch something
-are refused.
+Published detectors come in this way (`published_networks` of `training.export` opens them). Everything needed to build
+the network again is in its architecture as plain values: nothing is fetched, and names that would make a library
+fetch something are refused.
 """
 
 from __future__ import annotations

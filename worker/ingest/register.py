@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.fetch import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
-from worker.ingest.s3_events import ObjectCreated, is_name
+from worker.database.images import ErasedImageError, NewImage, insert_image_and_scan
+from worker.database.session import Database
+from worker.ingest.events import ObjectCreated, is_name
 from worker.log import get_logger
-from worker.store.images import ErasedImageError, NewImage, insert_image_and_scan
-from worker.store.session import Database
+from worker.objects.object_store import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
 
 log = get_logger()
 

@@ -10,11 +10,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from structlog.contextvars import bound_contextvars
 
 from worker.errors import TransientError
-from worker.fetch import client_arguments
+from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
 from worker.ingest.register import Registered
-from worker.ingest.s3_events import ObjectCreated, UnknownEventError, parse_events
 from worker.log import get_logger
 from worker.metrics import EVENTS, SQS_TROUBLE
+from worker.objects.object_store import client_arguments
 from worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from worker.fetch import ListedObject, ObjectStore
-from worker.ingest.s3_events import ObjectCreated, is_name
+from worker.database.images import news
+from worker.database.session import Database
+from worker.ingest.events import ObjectCreated, is_name
 from worker.ingest.sqs import Registers
 from worker.log import get_logger
-from worker.store.images import news
-from worker.store.session import Database
+from worker.objects.object_store import ListedObject, ObjectStore
 
 log = get_logger()
 

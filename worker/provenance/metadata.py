@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from worker.decode import FORMATS
+from worker.images.decode import FORMATS
 
 _JPEG_SOS, _JPEG_STUFFING = 0xDA, {0x00, 0x01, *range(0xD0, 0xDA)}
 _PNG_MAGIC, _PNG_HEAD = b"\x89PNG\r\n\x1a\n", 8

@@ -9,20 +9,20 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
+from api.answers.remembered import Remembered
 from api.auth import KeyRing
 from api.main import readiness_of
-from api.remembered import Remembered
 from api.services import Services, stores_over
 from api.testing import fake_world
-from worker.fetch import ObjectStore, s3_client
+from worker.database.api_keys import ApiKeys
+from worker.database.migrate import upgrade
+from worker.database.served import Queries
+from worker.database.session import Database, connect
+from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.register import Register
+from worker.objects.object_store import ObjectStore, s3_client
 from worker.settings import Settings
-from worker.store.api_keys import ApiKeys
-from worker.store.migrate import upgrade
-from worker.store.queries import Queries
-from worker.store.session import Database, connect
-from worker.store.tables import Bundle, BundleRole, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
-from worker.words import DecidedBy, VerdictValue
 
 BUNDLE = "api-tests"
 

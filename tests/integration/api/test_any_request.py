@@ -19,10 +19,10 @@ from schemathesis.specs.openapi.checks import (
 from api.main import create_app
 from api.services import Services
 from tests.integration.api.conftest import Rows
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.audit import Actor
-from worker.store.session import Database
-from worker.store.webhook_endpoints import Event, WebhookEndpoints
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.audit import Actor
+from worker.database.session import Database
+from worker.database.webhook_endpoints import Event, WebhookEndpoints
 
 pytestmark = pytest.mark.integration
 

@@ -4,8 +4,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import Database
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import Database
 
 pytestmark = pytest.mark.integration
 

@@ -16,9 +16,9 @@ from api.client import Assay, Problem
 from api.main import create_app
 from api.services import Services
 from tests.integration.api.conftest import BUNDLE, Rows
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import Database
-from worker.store.tables import ScanState
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import Database
+from worker.database.tables import ScanState
 
 pytestmark = pytest.mark.integration
 

@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from api.services import Services
 from tests.integration.api.conftest import Rows
-from worker.duplicates import bands_of
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import Database
+from worker.database.tables import Policy, ScanState, TrainingRun
+from worker.decisions.near_hashes import bands_of
 from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import Database
-from worker.store.tables import Policy, ScanState, TrainingRun
 
 pytestmark = pytest.mark.integration
 

@@ -12,13 +12,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import text
 
-from api.examples import EXAMPLES, Example
 from api.main import create_app
+from api.reference.examples import EXAMPLES, Example
 from api.services import Services
 from tests.integration.api.conftest import Rows
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.bundles import SHIPPED, crown_shipped, register_bundle
-from worker.store.session import Database
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.database.session import Database
 
 pytestmark = pytest.mark.integration
 

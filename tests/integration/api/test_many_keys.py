@@ -14,9 +14,9 @@ from sqlalchemy import insert
 
 from api.main import create_app
 from api.services import Services
-from worker.store.api_keys import PREFIX, fingerprint
-from worker.store.session import Database
-from worker.store.tables import ApiKey
+from worker.database.api_keys import PREFIX, fingerprint
+from worker.database.session import Database
+from worker.database.tables import ApiKey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 

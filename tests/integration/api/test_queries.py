@@ -5,12 +5,12 @@ from typing import Any, Protocol
 import pytest
 
 from tests.integration.api.conftest import BUNDLE
-from worker.store.audit import Actor
-from worker.store.queries import SERVED, SERVED_AS_OF, Queries, history_statement, scans_statement
-from worker.store.rescans import Rescans
-from worker.store.session import Database
-from worker.store.tables import ScanKind, ScanState
-from worker.words import DecidedBy
+from worker.database.audit import Actor
+from worker.database.rescans import Rescans
+from worker.database.served import SERVED, SERVED_AS_OF, Queries, history_statement, scans_statement
+from worker.database.session import Database
+from worker.database.tables import ScanKind, ScanState
+from worker.decisions.vocabulary import DecidedBy
 
 pytestmark = pytest.mark.integration
 

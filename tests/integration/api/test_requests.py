@@ -20,13 +20,13 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from api.main import create_app
-from api.pace import RateLimitError, ValkeyPace
+from api.requests.pace import RateLimitError, ValkeyPace
 from api.services import Services
 from infra.embedded.addresses import StackAddresses
 from tests.integration.api.conftest import Rows
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.audit import Audit
-from worker.store.session import Database
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.audit import Audit
+from worker.database.session import Database
 
 pytestmark = pytest.mark.integration
 

@@ -18,9 +18,9 @@ import uvicorn
 from api.auth import KeyRing
 from api.main import create_app, readiness_of
 from api.services import Services
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.queries import Queries
-from worker.store.session import Database, connect
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.served import Queries
+from worker.database.session import Database, connect
 
 pytestmark = pytest.mark.integration
 

@@ -7,10 +7,10 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.services import Services
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import Database
-from worker.store.tables import RunState
-from worker.store.training_leases import RunLease, TrainingLeases, complete
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import Database
+from worker.database.tables import RunState
+from worker.database.training_leases import RunLease, TrainingLeases, complete
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Buckets
-from worker.ingest.s3_events import parse_events
+from worker.ingest.events import parse_events
 
 PROCESSES = ("api", "dispatcher", "listener", "worker", "training")
 # What AWS asks for each call that boto3 makes for us (Service Authorization Reference, Amazon S3 and Amazon SQS).

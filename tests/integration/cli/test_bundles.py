@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli.bundles import app
-from worker.bootstrap_worker import bundle_copies
-from worker.bundle_places import BundleCopies
+from worker.bundles.copies import BundleCopies
+from worker.database.promotion import Bundles
+from worker.database.session import Database
 from worker.errors import AssayError
+from worker.processes.worker import bundle_copies
 from worker.settings import Settings
-from worker.store.promotion import Bundles
-from worker.store.session import Database
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +39,7 @@ def run(database_url: str, object_store: Any, stack_settings: Settings, monkeypa
 
 @pytest.fixture
 def shipped(repository: Path) -> Path:
-    return repository / "worker" / "bundles" / "cifake"
+    return repository / "worker" / "bundles" / "shipped" / "cifake"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_held_out_figures_go_onto_a_card_only_from_all_of_its_images(run: Run, c
     assert "not all that its card's figures are of" in str(refused.exception)
     assert json.loads((copy / "card.json").read_text("utf-8")) == card
     (copy / "replay.parquet").unlink()
-    assert "training.replay" in str(run("held-out", copy).exception)
+    assert "training.export.replay" in str(run("held-out", copy).exception)
 
 
 def test_a_bundle_goes_out_to_a_folder_and_a_bucket_and_comes_in_again(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from infra.cli.doctor import Finding, examine
+from worker.database.session import Database
+from worker.database.tables import Duty
 from worker.settings import Settings
-from worker.store.session import Database
-from worker.store.tables import Duty
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from infra.cli.evaluate import evaluate
-from worker.detectors.bundle import load_bundle
-from worker.detectors.bundle_folder import update_card
+from worker.bundles.folder import update_card
+from worker.bundles.loaded import load_bundle
 from worker.errors import AssayError
 
 pytestmark = pytest.mark.integration
@@ -49,7 +49,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(repository: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(repository / "worker" / "bundles" / "cifake", tmp_path / "bundle"))
+    return Path(shutil.copytree(repository / "worker" / "bundles" / "shipped" / "cifake", tmp_path / "bundle"))
 
 
 @pytest.fixture

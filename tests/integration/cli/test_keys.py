@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli.keys import app
-from worker.store.api_keys import ApiKeys
-from worker.store.audit import Audit
-from worker.store.session import Database
+from worker.database.api_keys import ApiKeys
+from worker.database.audit import Audit
+from worker.database.session import Database
 
 pytestmark = pytest.mark.integration
 

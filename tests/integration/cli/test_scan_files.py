@@ -10,7 +10,7 @@ from PIL import Image
 
 from infra.cli.environment import child_environment
 from infra.demo_images import as_jpeg, photographs
-from worker.provenance.testing import make_authority
+from worker.testing.provenance import make_authority
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ import pytest
 from infra.cli.init import write_secrets
 from infra.cli.setup import make_buckets, register_keys
 from tests.conftest import Buckets
+from worker.database.api_keys import ApiKeys, Scope
+from worker.database.session import Database
 from worker.settings import Settings
-from worker.store.api_keys import ApiKeys, Scope
-from worker.store.session import Database
 
 
 @pytest.fixture

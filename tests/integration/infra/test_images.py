@@ -127,8 +127,9 @@ def test_everything_the_api_s_image_runs_can_be_imported_from_it(
     tree_of(repository, docker / "api.Dockerfile", app)
     packages_of(docker / "api.lock", site)
     code = (
-        "import sys, api.main, worker.bootstrap, infra.cli.main, infra.cli.setup, infra.flower, flower.command;"
-        "from worker.store.migrate import upgrade; from importlib.resources import files;"
+        "import sys, api.main, worker.processes.dispatcher, infra.cli.main, infra.cli.setup, infra.flower, "
+        "flower.command;"
+        "from worker.database.migrate import upgrade; from importlib.resources import files;"
         "assert (files('migrations') / 'env.py').is_file();"
         "print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)), api.main.__file__)"
     )
@@ -145,8 +146,8 @@ def test_everything_the_worker_s_image_runs_can_be_imported_from_it(
     packages_of(docker / "worker.lock", site)
     packages_of(docker / "torch.lock", site)
     code = (
-        "import worker.bootstrap_worker, infra.cli.main, training.train, training.evaluate;"
-        "from worker.detectors.bundle import load_bundle, shipped_bundle; "
+        "import worker.processes.worker, infra.cli.main, training.train, training.evaluation.evaluate;"
+        "from worker.bundles.loaded import load_bundle, shipped_bundle; "
         "print(load_bundle(shipped_bundle('wild')).name)"
     )
     assert run_in(app, site, code).split() == ["wild"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from infra.cli.bundles_card import as_text as card_as_text
-from training.collection import DataError
+from training.data.collection import DataError
 from training.folds import as_text, measure_folds, put_on_card
 from training.recipe import load_recipe
-from worker.detectors.bundle import shipped_bundle
-from worker.detectors.bundle_folder import read_bundle
+from worker.bundles.folder import read_bundle
+from worker.bundles.loaded import shipped_bundle
 
 pytestmark = pytest.mark.integration
 

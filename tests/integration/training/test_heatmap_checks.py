@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.planted_mark import picture, trained
-from training.evaluate_pictures import Pictures, open_pictures
-from training.heatmap_checks import heatmap_checks, in_words
-from worker.detectors.bundle import Bundle
+from training.evaluation.heatmap_checks import heatmap_checks, in_words
+from training.evaluation.pictures import Pictures, open_pictures
+from worker.bundles.loaded import Bundle
 from worker.detectors.detector import Detector
 
 

@@ -8,11 +8,11 @@ from pydantic import SecretStr
 from sqlalchemy import insert, text
 
 from tests.conftest import Buckets
-from training.collection import DataError, Entry, open_parquet
-from training.labelled_bucket import local_data
+from training.data.collection import DataError, Entry, open_parquet
+from training.retraining.labelled_bucket import local_data
+from worker.database.session import Database
+from worker.database.tables import Image, Label
 from worker.settings import Settings
-from worker.store.session import Database
-from worker.store.tables import Image, Label
 
 pytestmark = pytest.mark.integration
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from training.logistic_head import cached_features, fit_head
-from training.negatives import PROGRAM
-from training.parts import Parts
+from training.data.parts import Parts
+from training.evaluation.negatives import PROGRAM
+from training.fitting.logistic_head import cached_features, fit_head
+from training.fitting.run import Run
 from training.recipe import Recipe, RecipeError, load_recipe
-from training.run import Run
 from training.train import Order, look_at_data, train
-from worker.detectors.bundle import load_bundle
+from worker.bundles.loaded import load_bundle
 from worker.detectors.clip import ClipNetwork
 from worker.detectors.detector import normalise
 from worker.detectors.srm import SrmNetwork

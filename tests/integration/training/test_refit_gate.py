@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.training.test_refit import KNOWS_ONE, drawn, small_base
-from training.gate import Terms
-from training.refit import refit, with_head
-from training.refit_data import joined
-from worker.detectors.bundle_folder import BundleParts
+from tests.unit.training.retraining.test_refit import KNOWS_ONE, drawn, small_base
+from training.retraining.gate import Terms
+from training.retraining.refit import refit, with_head
+from training.retraining.refit_data import joined
+from worker.bundles.folder import BundleParts
 
 
 @pytest.fixture(scope="module")

@@ -16,23 +16,23 @@ from sqlalchemy import insert, select
 
 from tests.conftest import Buckets
 from tests.learning_pictures import picture, write_base
-from training.retrain import bundle_folder, execute
-from training.retrain_data import agreed, contents_of, gather, recipe_of
-from training.retrain_keep import register
+from training.retraining.data import agreed, contents_of, gather, recipe_of
+from training.retraining.keep import register
+from training.retraining.retrain import bundle_folder, execute
 from training.train import order_of, train
-from worker.bundle_places import artifact_prefix, upload_bundle
-from worker.detectors.bundle import load_bundle
-from worker.fetch import s3_client
+from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.bundles.loaded import load_bundle
+from worker.database.audit import Actor
+from worker.database.bundles import crown, register_bundle
+from worker.database.challengers import Challengers
+from worker.database.erasure import Erasure
+from worker.database.features import Seen, put
+from worker.database.session import Database
+from worker.database.tables import Bundle, BundleRole, Image, Label, Policy, RunState, TrainingRun
+from worker.database.training_leases import TrainingLeases
+from worker.database.training_runs import TrainingRuns
+from worker.objects.object_store import s3_client
 from worker.settings import Settings
-from worker.store.audit import Actor
-from worker.store.bundles import crown, register_bundle
-from worker.store.challengers import Challengers
-from worker.store.erasure import Erasure
-from worker.store.features import Seen, put
-from worker.store.session import Database
-from worker.store.tables import Bundle, BundleRole, Image, Label, Policy, RunState, TrainingRun
-from worker.store.training_leases import TrainingLeases
-from worker.store.training_runs import TrainingRuns
 
 pytestmark = pytest.mark.integration
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from training.fitting.run_folder import alone_in
 from training.recipe import RecipeError, load_recipe
-from training.run_folder import alone_in
 from training.train import Order, train
 
 pytestmark = pytest.mark.integration

@@ -13,12 +13,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from infra.cli.main import app
-from training import export
-from training.collection import DataError
+from training.data.collection import DataError
+from training.export import run_bundle as export
 from training.recipe import RecipeError, load_recipe
 from training.train import look_at_data
-from worker.detectors.bundle import load_bundle
-from worker.detectors.bundle_folder import read_bundle
+from worker.bundles.folder import read_bundle
+from worker.bundles.loaded import load_bundle
 
 pytestmark = pytest.mark.integration
 

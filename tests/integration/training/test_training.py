@@ -13,18 +13,20 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from training import augment, data, drawings, fit, schedule
-from training.collection import DataError
-from training.evaluate import evaluate
-from training.evaluate_pictures import open_pictures
-from training.export import export
-from training.held_out_again import as_text, tell_again, write_again
+from training.calibration.held_out_again import as_text, tell_again, write_again
+from training.data import assemble as data
+from training.data import drawings
+from training.data.collection import DataError
+from training.evaluation.evaluate import evaluate
+from training.evaluation.pictures import open_pictures
+from training.export.run_bundle import export
+from training.fitting import augment, fit, schedule
+from training.fitting.run import Run
 from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
-from training.refit_data import keep_for_replay
-from training.run import Run
-from worker.bundle_places import REPLAY
-from worker.detectors.bundle import load_bundle
-from worker.detectors.bundle_folder import read_bundle, update_card, write_bundle
+from training.retraining.refit_data import keep_for_replay
+from worker.bundles.copies import REPLAY
+from worker.bundles.folder import read_bundle, update_card, write_bundle
+from worker.bundles.loaded import load_bundle
 from worker.detectors.views import ViewPlan
 
 pytestmark = pytest.mark.integration

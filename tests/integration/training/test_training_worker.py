@@ -10,13 +10,13 @@ from sqlalchemy import text
 
 from infra.testing import wait_until
 from tests.conftest import Buckets
-from training.checkpoints import Checkpoints
-from training.training_worker import FENCED, TEMPORARY_FAILURE, TrainingWorker
-from worker.store.audit import Actor
-from worker.store.session import Database
-from worker.store.tables import RunState, TrainingRun
-from worker.store.training_leases import RunLease, TrainingLeases
-from worker.store.training_runs import TrainingRuns
+from training.fitting.checkpoints import Checkpoints
+from training.retraining.training_worker import FENCED, TEMPORARY_FAILURE, TrainingWorker
+from worker.database.audit import Actor
+from worker.database.session import Database
+from worker.database.tables import RunState, TrainingRun
+from worker.database.training_leases import RunLease, TrainingLeases
+from worker.database.training_runs import TrainingRuns
 
 pytestmark = pytest.mark.integration
 

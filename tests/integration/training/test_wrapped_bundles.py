@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from infra.cli.bundles import app
 from infra.cli.bundles_card import as_text as card_as_text
-from training.export_networks import NetworkError, open_clip_tower, open_convnext
-from worker.detectors.bundle import load_bundle
+from training.export.published_networks import NetworkError, open_clip_tower, open_convnext
+from worker.bundles.loaded import load_bundle
 from worker.errors import AssayError
 
 pytestmark = pytest.mark.integration

@@ -16,8 +16,8 @@ from infra.embedded.addresses import StackAddresses
 from infra.embedded.ports import choose
 from infra.embedded.process import Process
 from infra.embedded.supervisor import Supervisor
-from worker.celery_app import make_celery
-from worker.publish import Publisher
+from worker.dispatch.celery_app import make_celery
+from worker.dispatch.publish import Publisher
 from worker.settings import Settings
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Scanned
-from worker.dispatch import Bell, BrokerDownError, Dispatcher
-from worker.store.images import BULK_QUEUE, LIVE_QUEUE
-from worker.store.tables import ScanState
-from worker.testing import FakeStop
+from worker.database.images import BULK_QUEUE, LIVE_QUEUE
+from worker.database.tables import ScanState
+from worker.dispatch.dispatcher import Bell, BrokerDownError, Dispatcher
+from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 import redis
 
-from worker.celery_app import SCAN_TASK, make_celery
-from worker.dispatch import BrokerDownError
-from worker.publish import Publisher
+from worker.database.images import BULK_QUEUE, LIVE_QUEUE
+from worker.dispatch.celery_app import SCAN_TASK, make_celery
+from worker.dispatch.dispatcher import BrokerDownError
+from worker.dispatch.publish import Publisher
 from worker.settings import Settings
-from worker.store.images import BULK_QUEUE, LIVE_QUEUE
 
 pytestmark = pytest.mark.integration
 

@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.conftest import Buckets
+from worker.database.served import Queries
+from worker.database.session import Database
+from worker.database.tables import Image, Scan, ScanState
 from worker.errors import Reason
-from worker.fetch import ObjectHead, ObjectStoreDownError, RefusedError
-from worker.fetch import object_store as connect_store
+from worker.ingest.events import ObjectCreated
 from worker.ingest.register import VANISHED, Register
-from worker.ingest.s3_events import ObjectCreated
 from worker.ingest.sweep import Sweep
+from worker.objects.object_store import ObjectHead, ObjectStoreDownError, RefusedError
+from worker.objects.object_store import object_store as connect_store
 from worker.settings import Settings
-from worker.store.queries import Queries
-from worker.store.session import Database
-from worker.store.tables import Image, Scan, ScanState
 
 pytestmark = pytest.mark.integration
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 
-from worker.dispatch import Schedule, ScheduledDuty
-from worker.store.session import Database, connect
-from worker.store.tables import Duty
-from worker.testing import FakeStop
+from worker.database.session import Database, connect
+from worker.database.tables import Duty
+from worker.dispatch.dispatcher import Schedule, ScheduledDuty
+from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
 

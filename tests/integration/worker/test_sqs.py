@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Buckets
+from worker.database.session import Database, connect
+from worker.database.tables import Image
 from worker.errors import TransientError
+from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Register
-from worker.ingest.s3_events import ObjectCreated
 from worker.ingest.sqs import Registers, SqsListener
-from worker.store.session import Database, connect
-from worker.store.tables import Image
-from worker.testing import FakeStop
+from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
 

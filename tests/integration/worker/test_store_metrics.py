@@ -4,10 +4,10 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from tests.conftest import Scanned
-from worker.store.drift import newest_measures
-from worker.store.session import connect
-from worker.store.tables import Drift, Duty, Scan, ScanState, TrainingRun
-from worker.store_metrics import StoreCollector
+from worker.database.drift import newest_measures
+from worker.database.session import connect
+from worker.database.tables import Drift, Duty, Scan, ScanState, TrainingRun
+from worker.processes.store_metrics import StoreCollector
 
 
 def registry_of(scanned: Scanned) -> CollectorRegistry:

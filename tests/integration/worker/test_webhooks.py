@@ -14,16 +14,16 @@ from sqlalchemy import func, select, text
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.integration.api.conftest import BUNDLE, Rows
-from worker.store.audit import Actor
-from worker.store.erasure import Erasure
-from worker.store.labels import Labels
-from worker.store.outbox import Outbox
-from worker.store.promotion import Bundles
-from worker.store.session import Database
-from worker.store.tables import Bundle, BundleRole, LabelValue, Scan, ScanState, WebhookDelivery, WebhookEndpoint
-from worker.store.webhook_endpoints import Event, NewSecret, WebhookEndpoints
-from worker.webhooks import BACKOFF_SECONDS, Sender
-from worker.words import VerdictValue
+from worker.database.audit import Actor
+from worker.database.erasure import Erasure
+from worker.database.labels import Labels
+from worker.database.outbox import Outbox
+from worker.database.promotion import Bundles
+from worker.database.session import Database
+from worker.database.tables import Bundle, BundleRole, LabelValue, Scan, ScanState, WebhookDelivery, WebhookEndpoint
+from worker.database.webhook_endpoints import Event, NewSecret, WebhookEndpoints
+from worker.decisions.vocabulary import VerdictValue
+from worker.duties.webhooks import BACKOFF_SECONDS, Sender
 
 pytestmark = pytest.mark.integration
 
@@ -364,7 +364,7 @@ def test_a_receiver_that_does_not_answer_is_left_after_a_while(
     receiver.held = threading.Event()
     made = listening(endpoints, receiver)
     rows.verdict(rows.image("cat"))
-    monkeypatch.setattr("worker.webhooks.TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr("worker.duties.webhooks.TOTAL_SECONDS", 0.3)
     assert send() == 0
     assert (delivery(endpoints, made).last_error or "").startswith("no answer within")
 

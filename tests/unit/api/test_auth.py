@@ -3,8 +3,8 @@ from fastapi.testclient import TestClient
 
 from api.auth import REMEMBER_SECONDS, KeyRing
 from api.testing import FakeClock, FakeKeys, World
+from worker.database.api_keys import Scope
 from worker.errors import TransientError
-from worker.store.api_keys import Scope
 
 URL = "/v1/scans?state=dead"
 

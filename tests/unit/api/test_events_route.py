@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from api.testing import World
 from worker.errors import TransientError
-from worker.ingest.s3_events import ObjectCreated
+from worker.ingest.events import ObjectCreated
 
 URL = "/v1/events/s3"
 

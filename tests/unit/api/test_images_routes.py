@@ -5,10 +5,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.testing import World, image_row, scan_row, verdict_row
+from worker.database.served import Served
+from worker.database.tables import Heatmap, ScanState
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.errors import Reason
-from worker.store.queries import Served
-from worker.store.tables import Heatmap, ScanState
-from worker.words import DecidedBy, VerdictValue
 
 HEATMAP = {
     "detector": "clip",

@@ -1,8 +1,8 @@
 from fastapi.testclient import TestClient
 
 from api.testing import World, image_row, scan_row
+from worker.database.tables import Image, Scan, ScanState
 from worker.errors import Reason
-from worker.store.tables import Image, Scan, ScanState
 
 
 def dead(number: int) -> tuple[Scan, Image]:

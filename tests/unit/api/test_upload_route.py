@@ -8,13 +8,13 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from api.bodies import MemoryBudget
 from api.main import create_app
+from api.requests.bodies import MemoryBudget
 from api.testing import World, image_row, scan_row
+from worker.database.tables import ScanState
 from worker.errors import TransientError
-from worker.fetch import RefusedError
-from worker.ingest.s3_events import ObjectCreated
-from worker.store.tables import ScanState
+from worker.ingest.events import ObjectCreated
+from worker.objects.object_store import RefusedError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100
 KEY = re.compile(r"api/2026-11-21/[0-9a-f]{32}\.png")

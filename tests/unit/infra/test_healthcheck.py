@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from infra.healthcheck import healthy
-from worker.metrics_server import serve_observed
+from worker.processes.metrics_server import serve_observed
 
 
 @pytest.mark.parametrize(("alive", "expected"), [(True, True), (False, False)])

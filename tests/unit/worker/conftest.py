@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.worker.scan_world import World
+from tests.unit.worker.scan.scan_world import World
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.errors import AssayError, GoneError, PermanentError, Reason, TransientError
-from worker.fetch import ObjectStoreDownError
+from worker.objects.object_store import ObjectStoreDownError
 
 
 def subclasses(kind: type[AssayError]) -> list[type[AssayError]]:

@@ -6,9 +6,9 @@ import logging
 import pytest
 from celery import Celery
 
-from worker.celery_app import SCAN_TASK
+from worker.dispatch.celery_app import SCAN_TASK
+from worker.dispatch.tasks import register_tasks
 from worker.log import configure_logging, get_logger
-from worker.tasks import register_tasks
 
 pytestmark = pytest.mark.usefixtures("logging_restored")
 

@@ -82,7 +82,7 @@ def test_a_smoke_run_says_so() -> None:
 
 @pytest.mark.parametrize("name", ["cifake", "wild"])
 def test_cards_that_ship_are_told_with_the_weaknesses_of_their_evaluations(repository: Path, name: str) -> None:
-    card = json.loads((repository / "worker" / "bundles" / name / "card.json").read_text("utf-8"))
+    card = json.loads((repository / "worker" / "bundles" / "shipped" / name / "card.json").read_text("utf-8"))
     text = as_text(card)
     weak = [said for found in card["evaluations"] for said in found["weaknesses"]]
     assert weak

@@ -6,7 +6,7 @@ from rich.console import Console
 from infra.cli.demo_report import outcome_rows, outcome_table, totals
 from infra.demo_images import DemoImage
 from infra.stack import Doors
-from worker.store.outcomes import Outcome
+from worker.database.outcomes import Outcome
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DOORS = Doors("http://127.0.0.1:8080", "http://127.0.0.1:5555", "assay:password", "key")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from infra.cli import scan as command
 from infra.cli.scan import files_of, overlay_name, result_table
-from worker.detectors.bundle import BundleError
+from worker.bundles.loaded import BundleError
 
 
 def test_folders_are_walked_in_a_stable_order_without_hidden_entries(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_shipped_bundle_wins_over_a_folder_of_pictures_of_its_name(
         asked.append(folder)
         raise BundleError("enough")
 
-    monkeypatch.setattr("worker.detectors.bundle.load_bundle", load)
+    monkeypatch.setattr("worker.bundles.loaded.load_bundle", load)
     monkeypatch.setenv("ASSAY_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
     Path("wild").mkdir()

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 import worker.metrics
 from api.metrics import HttpMetrics
-from worker.store_metrics import StoreCollector
+from worker.processes.store_metrics import StoreCollector
 
 _NAME = re.compile(r"\bassay_\w+")
 
@@ -72,7 +72,7 @@ def exported() -> Iterator[str]:
 
 def test_rules_and_dashboard_ask_for_nothing_that_nobody_tells(monitoring: Path) -> None:
     assert worker.metrics.SCANS
-    source = (monitoring.parents[1] / "worker" / "store_metrics.py").read_text()
+    source = (monitoring.parents[1] / "worker" / "processes" / "store_metrics.py").read_text()
     known = set(exported()) | set(_NAME.findall(source))
     assert StoreCollector.__doc__
     asked = {

@@ -4,9 +4,9 @@ import pytest
 import torch
 from prometheus_client import REGISTRY
 
-from worker.bootstrap_worker import show_memory
 from worker.detectors import device
 from worker.detectors.device import DeviceError, memory, pick_device, set_threads
+from worker.processes.worker import show_memory
 
 
 def test_a_cpu_has_no_memory_of_its_own_to_tell_of() -> None:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.worker.detectors.conftest import DETECTORS
+from tests.unit.worker.small_bundles import DETECTORS
+from worker.bundles.folder import BundleParts
+from worker.bundles.loaded import Bundle
 from worker.detectors import heatmap as drawing
 from worker.detectors.build import build_detector
-from worker.detectors.bundle import Bundle
-from worker.detectors.bundle_folder import BundleParts
 from worker.detectors.detector import Detector, normalise
 from worker.detectors.heatmap import Heatmap, Method, explained_layers, grad_cam, overlay_png, raw_npy
 from worker.detectors.views import ViewPlan

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.fetch import ObjectHead, ObjectVersion
+from worker.ingest.events import ObjectCreated
 from worker.ingest.register import VANISHED, image_id_for, source_for, stored_at_of, version_of
-from worker.ingest.s3_events import ObjectCreated
+from worker.objects.object_store import ObjectHead, ObjectVersion
 
 KEY = "dir/a.jpg"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from worker.provenance.testing import Authority, make_authority
+from worker.testing.provenance import Authority, make_authority
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from worker.provenance.anchors import TrustAnchorsError, read_anchors
-from worker.provenance.testing import Authority
+from worker.testing.provenance import Authority
 
 
 def test_no_place_is_no_anchor() -> None:

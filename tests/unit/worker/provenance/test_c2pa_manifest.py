@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.decode import decode
+from worker.images.decode import decode
 from worker.provenance.c2pa_manifest import has_traces, read_manifest
 from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
 from worker.provenance.metadata import beside_pixels
 from worker.provenance.reading import read_provenance
-from worker.provenance.testing import CREATED_BY_AI, IPTC, OPENED, Authority
+from worker.testing.provenance import CREATED_BY_AI, IPTC, OPENED, Authority
 
 TRUSTED, VALID, INVALID = SignatureState.TRUSTED, SignatureState.VALID, SignatureState.INVALID
 Picture = Callable[..., bytes]

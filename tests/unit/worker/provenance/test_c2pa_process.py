@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.c2pa_process import C2paProcess, C2paProcessError, manifest_reader
 from worker.provenance.findings import Manifest, SignatureState
-from worker.provenance.testing import Authority
+from worker.testing.provenance import Authority
 
 MEMORY = 2 * 1024**3
 UNREAD = Manifest(SignatureState.INVALID, problems=("cannot be read within the limits",))

@@ -1,0 +1,1 @@
+"""Answers: what routes compute beyond one statement."""

@@ -1,0 +1,1 @@
+"""Errors: one shape for everything that goes wrong, and the catalogue of kinds."""

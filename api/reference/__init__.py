@@ -1,0 +1,1 @@
+"""Reference: the page that documents every route, with examples that tests run."""

@@ -1,0 +1,1 @@
+"""Requests: everything that happens to a request before a route answers it."""

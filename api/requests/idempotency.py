@@ -1,0 +1,139 @@
+"""`Idempotency-Key`: a request that is sent again is answered again, not done again.
+
+A route that takes part is of the class :class:`OnceRoute` and names who acts
+by :class:`Once`. The key is claimed before the route runs and the answer is
+kept after it; an error gives the key free again.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Acts, bearer_scheme, header_scheme
+from api.errors.catalogue import ErrorCode
+from api.errors.problems import InvalidError, ProblemError
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+from worker.database.idempotency import Answer, Claim, Idempotency
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+_VALID = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = ("content-type", "location", "etag")
+
+Key = Annotated[
+    str | None,
+    Header(alias=HEADER, description="Any name of your own for this request; sent again within a day it is done once."),
+]
+
+
+class Replay(Exception):  # noqa: N818 - no error: it carries an answer past the route.
+    """This request was answered before."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Once:
+    """A dependency: as :class:`~api.auth.Acts`, for a request whose body FastAPI has read."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._acts = Acts(scope)
+
+    async def __call__(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
+        header: Annotated[str | None, Depends(header_scheme)],
+        key: Key = None,
+    ) -> Actor:
+        """Return who acts, once the key is claimed."""
+        actor = await self._acts(request, bearer, header)
+        if key is not None:
+            await claim(request, actor, key, await request.body())
+        return actor
+
+
+async def claim(request: Request, actor: Actor, key: str, content: bytes) -> None:
+    """Claim a key for this request.
+
+    Raises:
+        Replay: it was answered before.
+        ProblemError: 422 for a key that cannot be or was used for something
+            else, 409 while the first request is being served.
+    """
+    if not _VALID.fullmatch(key):
+        raise InvalidError("header", HEADER, "must be 1 to 255 visible ASCII characters")
+    if actor.api_key_id is None:
+        raise RuntimeError("only requests with a key reach this")
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + content
+    table: Idempotency = request.app.state.services.stores.idempotency
+    found = await run_in_threadpool(table.claim, actor.api_key_id, key, sha256(asked).hexdigest())
+    if isinstance(found, Answer):
+        raise Replay(found)
+    if found is Claim.RUNNING:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            "A request with this idempotency key is being served.",
+            code=ErrorCode.STILL_RUNNING,
+            headers={"Retry-After": "1"},
+        )
+    if found is Claim.OTHER:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "This idempotency key was used for another request.",
+            code=ErrorCode.KEY_REUSED,
+        )
+    request.state.claimed = (actor.api_key_id, key)
+
+
+class OnceRoute(APIRoute):
+    """A route that keeps what it answered to a claimed request."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the handler."""
+        handler = super().get_route_handler()
+
+        async def served(request: Request) -> Response:
+            try:
+                response = await handler(request)
+            except BaseException:
+                await _settle(request, None)
+                raise
+            await _settle(request, response)
+            return response
+
+        return served
+
+
+async def _settle(request: Request, response: Response | None) -> None:
+    claimed: tuple[int, str] | None = getattr(request.state, "claimed", None)
+    if claimed is None:
+        return
+    key_id, key = claimed
+    table: Idempotency = request.app.state.services.stores.idempotency
+    if response is None or response.status_code >= HTTPStatus.BAD_REQUEST:
+        await run_in_threadpool(table.release, key_id, key)
+        return
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    answer = Answer(response.status_code, headers, bytes(response.body))
+    await run_in_threadpool(table.answer, key_id, key, answer)
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer with what it answered before."""
+    app.add_exception_handler(Replay, _on_replay)
+
+
+async def _on_replay(_request: Request, replay: Exception) -> Response:
+    assert isinstance(replay, Replay)  # noqa: S101 - Starlette's handlers are typed for any exception.
+    answer = replay.answer
+    return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})

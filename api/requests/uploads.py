@@ -1,0 +1,122 @@
+"""An upload's way: read under limits, looked at, stored in the upload bucket, registered as any other image."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from uuid import uuid4
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from api.errors.problems import InvalidError, ProblemError
+from api.requests.bodies import Held, read_body, read_form, too_large
+from api.requests.image_ids import checked_image_id, checked_source, from_header
+from api.requests.image_types import HEAD_BYTES, TYPES, ImageType, image_type
+from api.schemas import Accepted, AcceptedScan
+from api.services import Services
+from worker.database.audit import Actor
+from worker.database.tables import ScanState
+from worker.ingest.events import ObjectCreated
+from worker.log import get_logger
+
+log = get_logger()
+
+IMAGE_ID_HEADER = "Assay-Image-Id"
+SOURCE_HEADER = "Assay-Source"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as a platform sent it; ``named`` tells whether it came with an id."""
+
+    body: bytes
+    type: ImageType
+    image_id: str
+    source: str | None
+    named: bool
+
+
+async def read_upload(request: Request, limit: int, held: Held) -> Upload:
+    """Read an upload of either form.
+
+    Raises:
+        ProblemError: 413 for too many bytes, 415 for what is no image, 422 for
+            ids that cannot be, 400 for a broken form, 429 when too much is
+            held already.
+    """
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    image_id, source = _header(request, IMAGE_ID_HEADER), _header(request, SOURCE_HEADER)
+    if content_type == "multipart/form-data":
+        async with read_form(request, limit, held) as form:
+            image_id, source = _field(form.get("image_id")) or image_id, _field(form.get("source")) or source
+            body = await _file(form.get("file"), limit)
+    elif content_type.startswith("image/"):
+        body = await read_body(request, limit, held)
+    else:
+        raise _unsupported("Send `multipart/form-data` with a `file`, or the image itself as `image/*`.")
+    found = image_type(body[:HEAD_BYTES])
+    if found is None:
+        known = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
+        raise _unsupported(f"The bytes are no image of a type that Assay knows: {known}.")
+    return Upload(
+        body,
+        found,
+        checked_image_id(image_id) if image_id else uuid4().hex,
+        checked_source(source) if source else None,
+        named=bool(image_id),
+    )
+
+
+def fingerprint_of(upload: Upload) -> bytes:
+    """Return what tells one upload from another, however it was packed."""
+    image_id = upload.image_id if upload.named else ""
+    return sha256(upload.body).digest() + f"{image_id}\x00{upload.source}".encode()
+
+
+def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
+    """Store an upload and register it; the event that the store sends of it changes nothing more.
+
+    Raises:
+        TransientError: a part is out of reach. The object may be stored all
+            the same; the sweep then finds it.
+    """
+    bucket = services.upload_bucket
+    key = f"api/{services.now():%Y-%m-%d}/{uuid4().hex}{upload.type.suffix}"
+    metadata = {"image-id": upload.image_id} | ({"source": upload.source} if upload.source else {})
+    stored = services.objects.put(bucket, key, upload.body, upload.type.media_type, metadata)
+    registered = services.register(ObjectCreated(bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
+    if registered is None:
+        raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
+    services.stores.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
+    known = None
+    if not registered.created:  # the store's own event was faster, and the scan may have moved on already
+        log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
+        known = services.queries.scan(registered.scan_id)
+    return Accepted(
+        image_id=registered.image_id,
+        bucket=bucket,
+        key=registered.key,
+        version=registered.version,
+        scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
+    )
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    return from_header(name, value) if value else None
+
+
+def _field(value: UploadFile | str | None) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+async def _file(value: UploadFile | str | None, limit: int) -> bytes:
+    if not isinstance(value, UploadFile):
+        raise InvalidError("body", "file", "the form needs one file of this name")
+    if (value.size or 0) > limit:
+        raise too_large(limit)
+    return await value.read()
+
+
+def _unsupported(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)

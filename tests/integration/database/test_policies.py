@@ -1,0 +1,30 @@
+"""What a policy's preview stands on, in a real Postgres."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api.conftest import BUNDLE, Rows
+from worker.database.policies import Policies
+from worker.database.session import Database
+from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("provenance", "barred"),
+    [
+        ({}, False),
+        (Provenance(camera="Canon").as_json(), False),
+        (Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.CAPTURED)).as_json(), False),
+        (Provenance(tags=("comfyui",)).as_json(), True),
+        (Provenance(manifest=Manifest(SignatureState.VALID, Says.PARTLY_AI)).as_json(), True),
+        (Provenance(manifest=Manifest(SignatureState.INVALID)).as_json(), True),
+    ],
+)
+def test_a_preview_knows_which_files_bar_clearing(
+    database: Database, rows: Rows, provenance: dict[str, Any], *, barred: bool
+) -> None:
+    rows.verdict(rows.image("asked"), provenance=provenance)
+    assert [one.barred for one in Policies(database).judged(BUNDLE)] == [barred]

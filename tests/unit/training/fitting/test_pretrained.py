@@ -1,0 +1,121 @@
+"""Pretrained weights come through the libraries' own loaders; here from small local files in their formats."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from training.fitting.pretrained import give_weights
+from training.recipe import DetectorRecipe, Fit, RecipeError
+from worker.detectors.views import ViewPlan
+
+FIT = Fit(batch_size=4, learning_rate=1e-3, weight_decay=0.0, epochs=1)
+CONVNEXT = "test_convnext.r160_in1k"
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+def published(file: Path, network: torch.nn.Module) -> str:
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
+    return str(file)
+
+
+def test_a_timm_network_brings_everything_but_its_head(tmp_path: Path) -> None:
+    whole = timm.create_model(CONVNEXT, pretrained=False)
+    file = published(tmp_path / "convnext.safetensors", whole)
+    part = DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, file, "convnext")
+    detector = part.build()
+    give_weights(detector, part)
+    loaded, theirs = detector.network.state_dict(), whole.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in loaded.items() if not name.startswith("head.fc"))
+    assert (1, *theirs["head.fc.weight"].shape[1:]) == tuple(loaded["head.fc.weight"].shape)
+
+
+def test_a_classifier_takes_timms_body_and_freezes_its_early_layers(tmp_path: Path) -> None:
+    whole = timm.create_model("test_resnet.r160_in1k", pretrained=False)
+    file = published(tmp_path / "resnet.safetensors", whole)
+    architecture = {"model": "test_resnet.r160_in1k", "freeze": ["conv1", "layer1"]}
+    part = DetectorRecipe("r", architecture, ViewPlan(64, 1, 0), FIT, file, "classifier")
+    detector = part.build()
+    give_weights(detector, part)
+    body = detector.network.get_submodule("body")
+    assert torch.equal(body.get_parameter("layer1.0.conv1.weight"), whole.get_parameter("layer1.0.conv1.weight"))
+    frozen = {name.split(".")[0] for name, value in body.named_parameters() if not value.requires_grad}
+    assert {"conv1", "layer1"} == frozen
+
+
+@pytest.mark.parametrize("whose", [CONVNEXT, "nobody's"])
+def test_a_classifier_refuses_weights_of_another_network(tmp_path: Path, whose: str) -> None:
+    """Without a head of a thousand classes, timm takes what fits of a file, and be it nothing."""
+    other = torch.nn.Linear(8, 1) if whose == "nobody's" else timm.create_model(whose, pretrained=False)
+    file = published(tmp_path / "other.safetensors", other)
+    part = DetectorRecipe("r", {"model": "test_resnet.r160_in1k"}, ViewPlan(64, 1, 0), FIT, file, "classifier")
+    with pytest.raises(RecipeError, match="of its weights are not in it"):
+        give_weights(part.build(), part)
+
+
+def test_without_pretrained_weights_nothing_is_frozen() -> None:
+    architecture = {"model": "test_resnet.r160_in1k", "freeze": ["conv1"]}
+    part = DetectorRecipe("r", architecture, ViewPlan(64, 1, 0), FIT, False, "classifier")
+    detector = part.build()
+    give_weights(detector, part)
+    assert all(value.requires_grad for value in detector.network.parameters())
+
+
+@pytest.fixture
+def tiny_clip(tmp_path: Path) -> str:
+    """Tell open_clip of a tiny architecture, as people tell it of their own."""
+    (tmp_path / "assay-tiny.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(tmp_path)
+    return "assay-tiny"
+
+
+def test_open_clips_own_file_gives_its_image_tower(tmp_path: Path, tiny_clip: str) -> None:
+    whole = open_clip.create_model(tiny_clip, pretrained=None, load_weights=False)
+    file = published(tmp_path / "clip.safetensors", whole)
+    part = DetectorRecipe(
+        "clip", {"model": tiny_clip, "frozen": True, "taps": [1]}, ViewPlan(32, 1, 0), FIT, file, "clip"
+    )
+    detector = part.build()
+    give_weights(detector, part)
+    tower = detector.network.get_submodule("tower")
+    assert all(torch.equal(value, tower.state_dict()[name]) for name, value in whole.visual.state_dict().items())
+    trained = {name.split(".")[0] for name, value in detector.network.named_parameters() if value.requires_grad}
+    assert {"head"} == trained
+
+
+def test_weights_that_are_no_safetensors_or_of_another_network_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"\x80\x04")
+    part = DetectorRecipe(
+        "convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, str(tmp_path / "weights.bin"), "convnext"
+    )
+    with pytest.raises(RecipeError, match="must be safetensors"):
+        give_weights(part.build(), part)
+    other = published(tmp_path / "other.safetensors", timm.create_model("test_resnet.r160_in1k", pretrained=False))
+    part = DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, other, "convnext")
+    with pytest.raises(RecipeError, match="pretrained=false"):
+        give_weights(part.build(), part)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(Path(other).read_bytes()[:1000])
+    part = DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, str(torn), "convnext")
+    with pytest.raises(RecipeError, match="cannot be loaded"):
+        give_weights(part.build(), part)
+    missing = DetectorRecipe(
+        "convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, "nowhere.safetensors", "convnext"
+    )
+    with pytest.raises(RecipeError, match="cannot be loaded"):
+        give_weights(missing.build(), missing)
+
+
+def test_a_network_without_a_name_has_no_weights_to_fetch() -> None:
+    architecture = {"network": {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}}
+    part = DetectorRecipe("convnext", architecture, ViewPlan(32, 0, 1), FIT, True, "convnext")
+    with pytest.raises(RecipeError, match="no weights but a local file's"):
+        give_weights(part.build(), part)

@@ -1,0 +1,29 @@
+"""The broker by its URL: what each transport is told, and that each queue gets its own messages alone."""
+
+import pytest
+
+from worker.dispatch.celery_app import broker_url, make_celery, transport_options
+from worker.settings import Settings
+
+
+def test_the_broker_is_valkey_unless_another_is_named() -> None:
+    assert broker_url(Settings.model_validate({"redis_url": "redis://valkey/0"})) == "redis://valkey/0"
+    both = {"redis_url": "redis://valkey/0", "broker_url": "amqp://assay:hush@rabbit//"}
+    assert broker_url(Settings.model_validate(both)) == "amqp://assay:hush@rabbit//"
+
+
+@pytest.mark.parametrize("broker", ["amqp://rabbit//", "amqps://rabbit//", "pyamqp://rabbit//"])
+def test_rabbitmq_is_told_nothing_that_it_would_refuse(broker: str) -> None:
+    assert transport_options(broker, None) == {"confirm_publish": True}
+
+
+def test_sentinels_are_told_whose_master_they_watch() -> None:
+    assert transport_options("sentinel://a:26379;sentinel://b:26379", "assay")["master_name"] == "assay"
+    assert "master_name" not in transport_options("redis://valkey/0", None)
+
+
+def test_each_queue_is_bound_to_its_own_messages() -> None:
+    queues = make_celery(Settings()).amqp.queues
+    assert {name: queue.routing_key for name, queue in queues.items()} == {
+        name: name for name in ("scan.live", "scan.bulk", "training")
+    }

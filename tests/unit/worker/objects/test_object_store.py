@@ -1,0 +1,223 @@
+"""The edge to the object store, against a server that answers what a test tells it to."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from worker.errors import GoneError, TooLargeError
+from worker.objects.object_store import (
+    _FETCH_SECONDS,
+    ObjectStore,
+    ObjectStoreDownError,
+    ObjectVersion,
+    RefusedError,
+    client_arguments,
+)
+from worker.settings import Settings
+from worker.testing.fakes import FakeClock
+
+
+@dataclass
+class Answer:
+    """What the server says next, and what it was asked."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    announced: int | None = None
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    monotonic: Callable[[], float] = field(default_factory=FakeClock)
+    end: threading.Event = field(default_factory=threading.Event)
+
+    def now(self) -> float:
+        return self.monotonic()
+
+
+class Handler(BaseHTTPRequestHandler):
+    answer: ClassVar[Answer]
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer.asked.append((self.path, dict(self.headers)))
+        self.send_response(self.answer.status)
+        for name, value in self.answer.headers.items():
+            self.send_header(name, value)
+        announced = self.answer.announced
+        self.send_header("Content-Length", str(len(self.answer.body) if announced is None else announced))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(self.answer.body)
+        self.answer.end.wait()
+        self.close_connection = announced is not None
+
+    do_HEAD = do_PUT = do_GET  # noqa: N815 - the base class names them so.
+
+    def log_message(self, *arguments: Any) -> None:
+        del arguments
+
+
+@pytest.fixture
+def answer() -> Answer:
+    answer = Answer()
+    answer.end.set()
+    return answer
+
+
+@pytest.fixture
+def store(answer: Answer) -> Iterator[ObjectStore]:
+    handler = type("TestHandler", (Handler,), {"answer": answer})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    settings = Settings.model_validate({"s3_access_key_id": "key", "s3_secret_access_key": "secret"})
+    arguments = client_arguments(settings, f"http://127.0.0.1:{server.server_port}")
+    arguments["config"] = arguments["config"].merge(Config(retries={"max_attempts": 0}))
+    client = boto3.client("s3", **arguments)
+    yield ObjectStore(client, monotonic=answer.now)
+    answer.end.set()
+    client.close()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def error_of(code: str) -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+
+
+def fetch(store: ObjectStore, *, versioned: bool = False, max_bytes: int = 100) -> bytes:
+    return store.fetch("uploads", "a b.png", "v1", versioned=versioned, max_bytes=max_bytes)
+
+
+def test_a_fetch_is_pinned_to_the_version_that_was_registered(store: ObjectStore, answer: Answer) -> None:
+    answer.body = b"bytes"
+    assert fetch(store, versioned=True) == b"bytes"
+    assert fetch(store, versioned=False) == b"bytes"
+    [(versioned, _), (plain, headers)] = answer.asked
+    assert versioned == "/uploads/a%20b.png?versionId=v1"
+    assert (plain, headers["If-Match"]) == ("/uploads/a%20b.png", '"v1"')
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, "NoSuchKey"), (404, "NoSuchVersion"), (412, "PreconditionFailed"), (405, "MethodNotAllowed")],
+)
+def test_what_was_deleted_or_overwritten_is_gone(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(GoneError):
+        fetch(store)
+
+
+OUTAGES = [
+    (503, "SlowDown"),
+    (500, "InternalError"),
+    (429, "Anything"),
+    (403, "InvalidAccessKeyId"),
+    (403, "SignatureDoesNotMatch"),
+    (400, "ExpiredToken"),
+    (400, "InvalidToken"),
+]
+REFUSALS = [(403, "AccessDenied"), (403, "InvalidObjectState"), (400, "KMS.DisabledException"), (403, "")]
+
+
+@pytest.mark.parametrize(("status", "code"), [*OUTAGES, (404, "NoSuchBucket")])
+def test_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(ObjectStoreDownError):
+        fetch(store)
+    with pytest.raises(ObjectStoreDownError):
+        store.put("artifacts", "a.png", b"x", "image/png")
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_what_the_store_refuses_is_no_outage(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(RefusedError):
+        fetch(store)
+    with pytest.raises(RefusedError):
+        store.put("artifacts", "a.png", b"x", "image/png")
+
+
+def test_a_fetch_ends_well_within_a_lease() -> None:
+    config: Any = client_arguments(Settings(), None)["config"]
+    silence = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    longest = max(silence, _FETCH_SECONDS) + config.read_timeout
+    assert longest < 0.6 * Settings().lease_seconds
+
+
+def test_a_body_that_drips_is_given_up_without_waiting_for_the_rest(store: ObjectStore, answer: Answer) -> None:
+    answer.body, answer.announced = b"x", 80
+    times = iter([0.0, _FETCH_SECONDS + 1])
+    answer.monotonic = lambda: next(times)
+    answer.end.clear()
+    with pytest.raises(ObjectStoreDownError, match="only 1 of 80 bytes"):
+        fetch(store)
+
+
+def test_more_bytes_than_allowed_are_not_read(store: ObjectStore, answer: Answer) -> None:
+    answer.body = b"x" * 101
+    with pytest.raises(TooLargeError, match="101 bytes, the limit is 100"):
+        fetch(store)
+    assert fetch(store, max_bytes=101) == answer.body
+
+
+def test_a_body_that_breaks_off_is_tried_again_rather_than_called_damaged(store: ObjectStore, answer: Answer) -> None:
+    answer.body, answer.announced = b"half", 80
+    with pytest.raises(ObjectStoreDownError, match="after 4 of 80 bytes"):
+        fetch(store)
+
+
+def test_a_head_tells_version_size_and_metadata_however_its_names_are_written(
+    store: ObjectStore, answer: Answer
+) -> None:
+    answer.headers = {"ETag": '"e1"', "x-amz-version-id": "v1", "X-Amz-Meta-Image-Id": "Gr%C3%BC%C3%9Fe%00 7"}
+    answer.announced = 7
+    head = store.head("uploads", "a.png")
+    assert head is not None
+    assert (head.version, head.size) == (ObjectVersion("v1", "e1"), 7)
+    assert head.metadata == {"image-id": "Grüße 7"}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, ""), (405, ""), (400, "KeyTooLongError"), (403, "NoSuchKey"), (400, "NoSuchVersion")],
+)
+def test_a_head_of_what_is_not_there_is_none(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    assert store.head("uploads", "a.png") is None
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_a_head_that_is_refused_says_so(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(RefusedError):
+        store.head("uploads", "a.png", "v1")
+    head, get = answer.asked[0], answer.asked[-1]
+    assert head[0] == get[0] == "/uploads/a.png?versionId=v1"
+    assert get[1]["Range"] == "bytes=0-0"
+
+
+@pytest.mark.parametrize(("status", "code"), OUTAGES)
+def test_a_head_with_bad_credentials_is_an_outage(store: ObjectStore, answer: Answer, status: int, code: str) -> None:
+    answer.status, answer.body = status, error_of(code)
+    with pytest.raises(ObjectStoreDownError):
+        store.head("uploads", "a.png")
+
+
+def test_a_head_of_a_store_in_trouble_is_tried_again(store: ObjectStore, answer: Answer) -> None:
+    answer.status = 503
+    with pytest.raises(ObjectStoreDownError):
+        store.head("uploads", "a.png")
+
+
+def test_metadata_travels_percent_encoded(store: ObjectStore, answer: Answer) -> None:
+    answer.headers = {"ETag": '"e1"'}
+    assert store.put("uploads", "a.png", b"x", "image/png", {"image-id": "Grüße 7"}) == ObjectVersion(None, "e1")
+    [(_, headers)] = answer.asked
+    assert headers["x-amz-meta-image-id"] == "Gr%C3%BC%C3%9Fe%207"

@@ -1,0 +1,91 @@
+"""A rescan is judged by what an earlier scan saw where that suffices, and by the pixels where it does not."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.scan.scan_world import BETWEEN, CLEAR, FLAGGED, World, grey
+from worker.database.features import Remembered, Seen
+from worker.decisions.calibration import logit_of
+from worker.errors import TransientError
+from worker.provenance.findings import Provenance
+from worker.testing.fakes import FakeBundle, FakeScan
+
+SILENT = Provenance().as_json()
+
+
+def rescan(world: World, remembered: Remembered | None, pixels: int = BETWEEN) -> FakeScan:
+    """Scan an image of known facts again; what is remembered may differ from the pixels, so that one sees which won."""
+    scan_id = world.upload(grey(pixels), rescan=True)
+    image = world.scans.scans[scan_id].image
+    image.sha256, image.size_bytes, image.width, image.height = "00ff", 7, 32, 16
+    if remembered is not None:
+        world.scans.memory[image.id] = [remembered]
+    return world.scan(scan_id)
+
+
+def memory_of(brightness: int, provenance: dict[str, Any] | None = None, version: str = "fake-0") -> Remembered:
+    logit = logit_of(brightness / 255)
+    seen = Seen(b"\x00\x3c", {"clip": logit, "convnext": logit}, (0.1, 0.2))
+    return Remembered(version, seen, SILENT if provenance is None else provenance)
+
+
+def test_a_rescan_needs_no_pixels_where_an_earlier_scan_saw_the_same(world: World) -> None:
+    scan = rescan(world, memory_of(CLEAR))
+    assert scan.verdict is not None
+    assert scan.verdict["verdict"] == "not_ai_generated"
+    assert scan.verdict["probability"] == pytest.approx(CLEAR / 255)
+    assert scan.facts is not None
+    assert (scan.facts.sha256, scan.seen, world.bundles.bundle.batches) == ("00ff", memory_of(CLEAR).seen, [])
+    assert "fetch" not in scan.timings
+
+
+@pytest.mark.parametrize(
+    "remembered",
+    [
+        pytest.param(None, id="nothing is remembered"),
+        pytest.param(memory_of(CLEAR, {"tags": ["Stable Diffusion"]}), id="the file said something of its origin"),
+        pytest.param(memory_of(FLAGGED), id="it would be flagged, which needs heatmaps"),
+    ],
+)
+def test_a_rescan_looks_at_the_pixels_where_memory_does_not_suffice(
+    world: World, remembered: Remembered | None
+) -> None:
+    scan = rescan(world, remembered)
+    assert scan.verdict is not None
+    assert scan.verdict["probability"] == pytest.approx(BETWEEN / 255)
+    assert world.bundles.bundle.batches == [[BETWEEN]]
+
+
+def test_a_bundle_that_sees_otherwise_looks_for_itself(world: World) -> None:
+    world.bundles.bundle = FakeBundle(version="another-1")
+    other = world.bundles
+    found = {"fake-0": FakeBundle(version="fake-0")}
+    known = other.get
+
+    def get(version: str) -> FakeBundle:
+        return found.get(version) or known(version)
+
+    other.get = get  # type: ignore[method-assign]
+    rescan(world, memory_of(CLEAR))
+    assert world.bundles.bundle.batches == [[BETWEEN]]
+
+
+def test_a_bundle_that_is_gone_is_no_trouble(world: World) -> None:
+    known = world.bundles.get
+
+    def get(version: str) -> FakeBundle:
+        if version == "fake-0":
+            raise TransientError
+        return known(version)
+
+    world.bundles.get = get  # type: ignore[method-assign]
+    rescan(world, memory_of(CLEAR))
+    assert world.bundles.bundle.batches == [[BETWEEN]]
+
+
+def test_a_live_scan_never_goes_by_memory(world: World) -> None:
+    scan_id = world.upload(grey(BETWEEN))
+    world.scans.memory[scan_id] = [memory_of(CLEAR)]
+    world.scan(scan_id)
+    assert world.bundles.bundle.batches == [[BETWEEN]]

@@ -1,0 +1,1 @@
+"""Calibration: held-out logits become fusion, calibration and held-out figures."""

@@ -1,0 +1,174 @@
+"""Fusion of a run: held-out logits → their mean, or logistic stacking, fitted in folds that part no source.
+
+The inputs to choose from are the detectors' logits, together or alone, counted alike or weighed, with or without the
+quality covariates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from training.data.collection import DataError
+from worker.decisions.calibration import Fusion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Labels = NDArray[np.int8]
+    Indices = NDArray[np.int64]
+    Folds = Sequence[tuple[Indices, Indices]]
+
+_FOLDS = 5
+
+
+class TooFewGroupsError(DataError, ValueError):
+    """The held-out images cannot be parted into folds with both classes; hold out more."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the detectors gave on held-out images, N of them.
+
+    Attributes:
+        names: of the detectors, D of them.
+        logits: (N, D).
+        covariates: (N, C).
+        labels: (N,).
+        groups: (N,), what must not be parted between folds.
+        by_source: the groups are sources; else they are contents, there being one source.
+        alike: the detectors whose logits are not all zero are to count alike, and nothing is fitted.
+    """
+
+    names: tuple[str, ...]
+    logits: Floats
+    covariates: Floats
+    labels: Labels
+    groups: NDArray[np.str_]
+    by_source: bool = True
+    alike: bool = False
+
+    def take(self, rows: Indices) -> Measured:
+        """Select images by index."""
+        parts = (self.logits[rows], self.covariates[rows], self.labels[rows], self.groups[rows])
+        return Measured(self.names, *parts, self.by_source, self.alike)
+
+
+def inputs(measured: Measured) -> dict[str, Measured]:
+    """Name every choice of inputs, the most detectors first; what is not chosen is zero, so its weight will be.
+
+    Logits that count alike come before the same weighed: weights of a few sources are these sources' as much as the
+    detectors', and every fold has others. One logit by itself has nothing to be weighed against.
+    """
+    found = {}
+    for count in range(len(measured.names), 0, -1):
+        for used in combinations(measured.names, count):
+            logits = np.where(np.isin(measured.names, used), measured.logits, 0.0)
+            some = replace(measured, logits=logits)
+            plain = replace(some, covariates=np.zeros_like(measured.covariates))
+            if count > 1:
+                found[f"{' + '.join(used)}, alike"] = replace(plain, alike=True)
+            found[" + ".join(used)] = replace(plain, alike=count == 1)
+            found[" + ".join((*used, "quality"))] = some
+    return found
+
+
+def folds(measured: Measured) -> Folds:
+    """Part into (fitted, judged) rows by group, with both classes on either side; the most folds that allow it.
+
+    Raises:
+        TooFewGroupsError: even two folds leave a side with one class.
+    """
+    return parted(measured.labels, measured.groups)
+
+
+def parted(labels: Labels, groups: NDArray[np.str_]) -> Folds:
+    """Do as `folds`, for labels (N,) and groups (N,) alone: it can be told before there is anything to fuse.
+
+    Raises:
+        TooFewGroupsError: even two folds leave a side with one class.
+    """
+    most = min(_FOLDS, len(np.unique(groups)), int(np.bincount(labels, minlength=2).min()))
+    for count in range(most, 1, -1):
+        for seed in range(20):
+            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+            parts = list(splitter.split(labels, labels, groups))
+            if all(len(np.unique(labels[side])) > 1 for part in parts for side in part):
+                return parts
+    raise TooFewGroupsError(
+        f"the {len(labels)} held-out images cannot be parted so that both classes are on either side: hold out more "
+        "sources, or a larger held_out_share"
+    )
+
+
+def by_source_or_content(labels: Labels, sources: NDArray[np.str_], hashes: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Give the groups to part by, (N,): sources where they can be parted, else contents."""
+    try:
+        parted(labels, sources)
+    except TooFewGroupsError:
+        return hashes
+    return sources
+
+
+def grouped(measured: Measured, hashes: NDArray[np.str_]) -> Measured:
+    """Give it as it is where its groups can be parted, else grouped by contents, `hashes` (N,)."""
+    groups = by_source_or_content(measured.labels, measured.groups, hashes)
+    return replace(measured, groups=groups, by_source=groups is measured.groups)
+
+
+def out_of_fold(measured: Measured, parts: Folds) -> Floats:
+    """Fuse each image by a fit without its group: (N,) logits."""
+    fused = np.empty(len(measured.labels))
+    for fitted, judged in parts:
+        fused[judged] = fuse_all(fit_fusion(measured, fitted), measured, judged)
+    return fused
+
+
+def fit_fusion(measured: Measured, rows: Indices) -> Fusion:
+    """Fit logistic stacking on some rows; a detector that would count against itself is left at zero.
+
+    Where the detectors count alike it is their mean, whatever the rows.
+    """
+    if measured.alike:
+        there = measured.logits.any(axis=0)
+        weights = (there / max(1, there.sum())).tolist()
+        nothing = ((0.0, 0.0, 1.0),) * measured.covariates.shape[1]
+        return Fusion(dict(zip(measured.names, weights, strict=True)), nothing, 0.0)
+    names, labels = list(measured.names), measured.labels[rows]
+    means, spreads = measured.covariates[rows].mean(axis=0), measured.covariates[rows].std(axis=0) + 1e-6
+    standard = np.clip((measured.covariates[rows] - means) / spreads, -3.0, 3.0)
+    used = np.arange(len(names))
+    while True:
+        weights, bias = _balanced_logistic(np.hstack([measured.logits[rows][:, used], standard]), labels)
+        counts_for = weights[: len(used)] >= 0
+        if counts_for.all():
+            break
+        used = used[counts_for]  # and fit again: the bias belongs to the weights it was fitted with
+    by_name = dict.fromkeys(names, 0.0) | {names[c]: float(w) for c, w in zip(used, weights, strict=False)}
+    tail = weights[len(used) :]
+    covariates = tuple((float(w), float(m), float(s)) for w, m, s in zip(tail, means, spreads, strict=True))
+    return Fusion(by_name, covariates, bias)
+
+
+def _balanced_logistic(columns: Floats, labels: Labels) -> tuple[Floats, float]:
+    if not columns.any():
+        return np.zeros(columns.shape[1]), 0.0
+    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000).fit(columns, labels)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def fuse_all(fusion: Fusion, measured: Measured, rows: Indices) -> Floats:
+    """Fuse some images: (M,) logits."""
+    fused = [
+        fusion.fuse(dict(zip(measured.names, logits, strict=True)), covariates)
+        for logits, covariates in zip(measured.logits[rows].tolist(), measured.covariates[rows].tolist(), strict=True)
+    ]
+    return np.array(fused)

@@ -1,0 +1,68 @@
+"""Held out: what detectors gave on held-out images → fusion, calibration, and what the card tells of them.
+
+`training.export.run_bundle` calibrates with it; `training.calibration.held_out_again` does so from a bundle's replay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sklearn.metrics import roc_auc_score
+
+from training.calibration.calibrate import calibrate, figures_of
+from training.evaluation.evaluate import Policy, summarise, thresholds_under
+from training.export.card import HELD_OUT_IS, measures, weaknesses
+from worker.bundles.loaded import Bundle
+
+if TYPE_CHECKING:
+    from training.calibration.calibrate import Calibrated
+    from training.calibration.fusion import Measured
+    from training.evaluation.evaluate import Known
+    from worker.bundles.folder import BundleParts
+
+
+class Told(NamedTuple):
+    """A calibrated bundle's parts, and what a card tells of its held-out images, weaknesses apart.
+
+    `by_source` says whether fusion and thresholds were measured source by source, or by content.
+    """
+
+    parts: BundleParts
+    facts: dict[str, Any]
+    weaknesses: list[str]
+    by_source: bool
+
+
+def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: str = "cpu") -> Told:
+    """Calibrate a bundle on held-out images and measure them by fits that never saw their source.
+
+    Args:
+        parts: whose fusion and calibrations are still to be fitted.
+        known: the images, N of them.
+        measured: what the detectors gave on them, in the same order.
+        device: a torch device.
+    """
+    found = calibrate(measured)
+    figures = figures_of(measured, found.threshold_probabilities, parts.figures.scope)
+    parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
+    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
+    return Told(parts, _facts(report, measured, found), weaknesses(report), measured.by_source)
+
+
+def _facts(report: dict[str, Any], measured: Measured, found: Calibrated) -> dict[str, Any]:
+    told = measures(report)
+    return {
+        "held_out": told.pop("overall"),
+        "held_out_is": HELD_OUT_IS,
+        "auroc_by_detector": {
+            name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
+            for column, name in enumerate(measured.names)
+        },
+        # Nothing is fitted for it, so nothing of the judged sources is in it, nor a fold's own intercept.
+        "auroc_of_added_logits": float(roc_auc_score(measured.labels, measured.logits.sum(axis=1))),
+        "auroc_by_inputs": found.auroc_by_inputs,
+        **told,
+        "certificate": report["certificate"],
+    }

@@ -1,0 +1,1 @@
+"""Classifiers: single networks of the student systems, fitted and compared."""

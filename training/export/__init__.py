@@ -1,0 +1,1 @@
+"""Export: fitted detectors become a bundle with its card."""

@@ -1,0 +1,1 @@
+"""Fitting: rows become a fitted detector."""

@@ -1,0 +1,1 @@
+"""Generator: a small diffusion model of our own that draws pictures for the demo and for tests."""

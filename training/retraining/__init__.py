@@ -1,0 +1,1 @@
+"""Retraining: a training run from its lease to a registered challenger."""

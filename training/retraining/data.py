@@ -1,0 +1,168 @@
+"""Data of a training run: labels, S3 prefixes and the recipe's own files → one folder, and a recipe that reads it.
+
+The folder looks the same wherever the run goes on: links to files that are there already, and a Parquet file of the
+labelled images, which are named by the numbers of their rows so that what is kept of a run names nobody's upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from training.data.collection import DataError, stamp
+from training.data.image_folder import open_collection
+from training.recipe import Recipe, RecipeError, load_recipe, with_minutes
+from training.retraining.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
+from worker.database.label_agreement import LabelTerms
+from worker.objects.object_store import object_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+    from worker.database.session import Database
+    from worker.settings import Settings
+
+LABELS = "labels.parquet"
+# Of the labels; half of them calibrate, half are for the gate.
+LABELS_HELD_OUT, GATE_SHARE = 0.5, 0.5
+_HELD_OUT_DIGITS = slice(16, 24)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run trains on.
+
+    Attributes:
+        recipe: reads the folder, and leaves a share of what is held out for the gate.
+        folder: links and the labels' file.
+        labelled: the labelled images, in the file's order but for those that are gone.
+        labels_file: their Parquet file.
+    """
+
+    recipe: Recipe
+    folder: Path
+    labelled: list[Labelled]
+    labels_file: Path
+
+
+def recipe_of(name: str, parameters: Mapping[str, Any], settings: Settings) -> Recipe:
+    """Read a recipe by its name, the platform's own first, and change it as asked.
+
+    Raises:
+        RecipeError: there is none, it cannot be read, or it makes no bundle.
+    """
+    own = settings.training_recipes / f"{name}.toml" if settings.training_recipes else None
+    recipe = load_recipe(str(own) if own and own.is_file() else name, parameters.get("changes", ()))
+    if recipe.kind != "bundle":
+        raise RecipeError(f"recipe {name} makes no bundle; train it with `assay train`")
+    minutes = parameters.get("minutes")
+    return recipe if minutes is None else with_minutes(recipe, float(minutes))
+
+
+def agreed(session: Session, parameters: Mapping[str, Any], settings: Settings) -> list[Labelled]:
+    """List the images that a run's labels are of: those below the prefixes it names, or all.
+
+    Raises:
+        DataError: prefixes are named and on nothing below them do reviewers agree.
+    """
+    terms = LabelTerms(settings.label_reviewers, settings.audit_share)
+    places = [place for place in parameters.get("data", ()) if place.startswith("s3://")]
+    prefixes = [bucket_and_prefix(place) for place in places]
+    labelled = labelled_images(session, terms, prefixes, parameters.get("labels_until"))
+    if prefixes and not labelled:
+        wanted = " or ".join(places)
+        raise DataError(f"on no image below {wanted} do {terms.reviewers} reviewers agree; label images first")
+    return labelled
+
+
+def gather(
+    recipe: Recipe, parameters: Mapping[str, Any], work: Path, database: Database, settings: Settings
+) -> RunData:
+    """Bring the run's data together in `work`; what was fetched in an earlier life of the run is not fetched again.
+
+    Unless it lists other images now: one of them was erased, or came again under another key.
+
+    Raises:
+        AssayError: something that was asked for is not there; the message says what to do.
+    """
+    folder = work / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    named = [place for place in parameters.get("data", ()) if not place.startswith("s3://")]
+    files = [_linked(folder, name, settings) for name in (*recipe.files, *named)]
+    with database.transaction() as session:
+        labelled = agreed(session, parameters, settings)
+    labels_file = folder / LABELS
+    _forget_others(labelled, labels_file, work)
+    if labelled:
+        fetch(labelled, object_store(settings), labels_file, settings.max_image_bytes, _naming)
+        files.append(LABELS)
+    if not files and not recipe.made:
+        raise DataError("there is nothing to train on: no labels that reviewers agree on, no files; name data")
+    changed = replace(
+        recipe,
+        files=tuple(files),
+        gate_share=GATE_SHARE,
+        show_views=False,
+        side=recipe.side or _side_of(folder, files),
+    )
+    return RunData(changed, folder, labelled, labels_file)
+
+
+def _forget_others(labelled: list[Labelled], labels_file: Path, work: Path) -> None:
+    """Delete what an earlier life of the run fetched and decoded, should it not be of these very images."""
+    mark, listed = labels_file.with_suffix(".listed"), stamp([[image.image_pk, image.label] for image in labelled])
+    if labels_file.exists() and not (mark.exists() and mark.read_text(encoding="utf-8") == listed):
+        labels_file.unlink()
+        shutil.rmtree(work / "out" / "cache", ignore_errors=True)
+        for file in (work / "out").glob("*/features.*"):  # of a frozen tower, row by row
+            file.unlink()
+    mark.write_text(listed, encoding="utf-8")
+
+
+def _naming(image: Labelled, data: bytes) -> tuple[str, str]:
+    place = int(hashlib.sha256(data).hexdigest()[_HELD_OUT_DIGITS], 16) / 2.0**32
+    return f"image:{image.image_pk}", "held_out" if place < LABELS_HELD_OUT else ""
+
+
+def _linked(folder: Path, name: str, settings: Settings) -> str:
+    """Link a file or folder of the training worker's data into the run's; nothing outside of it can be named."""
+    root = settings.training_data
+    if root is None:
+        raise DataError(f"{name} is wanted: set ASSAY_TRAINING_DATA on the training worker to the folder that holds it")
+    place = (root / name).resolve()
+    if not place.is_relative_to(root.resolve()) or not place.exists():
+        raise DataError(f"there is no {name} in the training worker's data folder")
+    link = folder / name
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(place)
+    return name
+
+
+def _side_of(folder: Path, files: list[str]) -> int | None:
+    """Give labelled images, which come in all sizes, the side of the recipe's own pictures."""
+    if LABELS not in files:
+        return None
+    others = [name for name in files if name != LABELS]
+    if not others:
+        raise DataError("labelled images come in all sizes: add `side=224`, or another, to `changes`")
+    first = next(iter(open_collection(folder / others[0]).read([0])))
+    with Image.open(BytesIO(first)) as picture:
+        return min(picture.size)
+
+
+def contents_of(file: Path) -> dict[str, str]:
+    """Give the content hash of each labelled image that was fetched, by its name `image:ROW`."""
+    if not file.exists():
+        return {}
+    rows = pq.read_table(file, columns=["name", "image"]).to_pylist()
+    return {row["name"]: hashlib.sha256(row["image"]).hexdigest() for row in rows}

@@ -1,0 +1,121 @@
+"""What a run saw and made, kept with its bundle in the artifact bucket; and the bundle, registered.
+
+No image is kept and none is named: the manifest tells labelled images by their rows' numbers, which lead nowhere once
+an image was erased.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from training.evaluation.report import render
+from training.retraining.gate_report import render_gate
+from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.database.audit import Actor, record
+from worker.database.bundles import register_bundle
+from worker.database.challengers import OtherChallengerError, challenge
+from worker.database.promotion import AlreadyChampionError, locked_champion
+from worker.database.tables import Bundle
+from worker.database.training_leases import complete
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from types_boto3_s3.client import S3Client
+
+    from training.recipe import Recipe
+    from training.retraining.refit import RefitPlan
+    from worker.database.session import Database
+    from worker.database.training_leases import RunLease
+
+    Facts = Mapping[str, Any]
+
+TRAINER = Actor("training worker")
+
+
+def run_prefix(version: str) -> str:
+    """Name the place of what a run saw and made, beside its bundle's files."""
+    return f"{artifact_prefix(version)}run/"
+
+
+def write_papers(work: Path, plan: Recipe | RefitPlan, gate: Facts, evaluation: Facts, run: Facts) -> Path:
+    """Write what is to be kept into the folder `papers`; gives the folder."""
+    papers = work / "papers"
+    papers.mkdir(exist_ok=True)
+    for name, value in (("recipe", asdict(plan)), ("gate", gate), ("evaluation", evaluation), ("run", run)):
+        (papers / f"{name}.json").write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    (papers / "gate.html").write_text(render_gate(gate, run), encoding="utf-8")
+    (papers / "evaluation.html").write_text(render(evaluation, {}), encoding="utf-8")
+    out = work / "out"
+    if (out / "manifest.parquet").exists():
+        table = pq.read_table(out / "manifest.parquet")
+        ours = pc.starts_with(table["name"], "image:")
+        nothing = pa.nulls(len(table), pa.string())
+        hidden = pc.if_else(ours, nothing, table["sha256"])
+        kept = table.set_column(table.schema.get_field_index("sha256"), "sha256", hidden)
+        pq.write_table(kept, papers / "manifest.parquet")
+        (papers / "data.json").write_bytes((out / "data.json").read_bytes())
+    return papers
+
+
+def upload_papers(client: S3Client, papers: Path, out: Path, bucket: str, prefix: str) -> None:
+    """Write papers and TensorBoard logs below a prefix of the bucket."""
+    logs = [(file, f"tensorboard/{file.relative_to(out).parts[0]}/{file.name}") for file in out.glob("*/tensorboard/*")]
+    for file, name in [*((file, file.name) for file in sorted(papers.iterdir())), *logs]:
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        client.upload_file(str(file), bucket, prefix + name, ExtraArgs={"ContentType": kind})
+
+
+def register(  # noqa: PLR0917 (all of it is one act)
+    database: Database,
+    lease: RunLease,
+    client: S3Client,
+    folder: Path,
+    bucket: str,
+    gate: Mapping[str, Any],
+    shadow_share: float,
+) -> str:
+    """Upload the bundle, register it with the gate's report and end the run; a challenger if the gate passed it.
+
+    Returns:
+        What became of it, in words.
+
+    Raises:
+        LeaseLostError: somebody else holds the run; nothing was registered.
+    """
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    version = str(card["bundle"])
+    upload_bundle(client, folder, bucket, artifact_prefix(version))
+    detail = _outcome(gate)
+    with database.transaction() as session:
+        serving = locked_champion(session)
+        name = version.rpartition("-")[0]
+        new = register_bundle(session, version=version, name=name, location=artifact_prefix(version), card=card)
+        if serving is None or serving.version != version:
+            session.get_one(Bundle, version).gate = dict(gate)
+        record(session, TRAINER, "bundle.register", f"bundle:{version}", run=lease.run_id, new=new, gate=gate["passed"])
+        if serving is not None and serving.version != gate["champion"]:
+            detail += f"; {serving.version} has become champion meanwhile, train it again to compare with that"
+        elif gate["passed"] and shadow_share > 0:
+            try:
+                reason = f"made by training run {lease.run_id}, passed by the gate"
+                challenge(session, TRAINER, version, shadow_share, reason)
+            except (OtherChallengerError, AlreadyChampionError) as error:
+                detail += f"; it does not scan in shadow yet: {error.detail}"
+        complete(session, lease, bundle_version=version, report=gate, artifacts=run_prefix(version), detail=detail)
+    return detail
+
+
+def _outcome(gate: Mapping[str, Any]) -> str:
+    if gate["passed"]:
+        return "the gate passed it"
+    failed = [rule["name"] for rule in gate["rules"] if not rule["passed"]]
+    return f"the gate stopped it: {'; '.join(failed)}"

@@ -1,0 +1,269 @@
+"""The training worker: hears the bell, takes the lease of a run, and keeps it alive while a process executes it.
+
+The run is executed in a process of its own, so that its memory is given back, a cancellation ends it at once, and a
+crash of it is seen. Celery's message is acknowledged when it is heard: whatever happens then, the lease ends by itself
+and the bell is rung again.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from celery.signals import setup_logging, worker_shutting_down
+
+from training.fitting.checkpoints import Checkpoints
+from worker.database.migrate import require_migrated
+from worker.database.session import connect
+from worker.database.tables import RunState
+from worker.database.training_leases import RunLease, TrainingLeases
+from worker.dispatch.celery_app import TRAINING_QUEUE, make_celery
+from worker.dispatch.tasks import register_training_task
+from worker.errors import LeaseLostError, TransientError
+from worker.log import configure_logging, get_logger
+from worker.objects.object_store import s3_client
+from worker.processes.dispatcher import serve_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from worker.settings import Settings
+
+log = get_logger()
+
+# As in training.retraining.retrain. This process must not import it: torch would take memory while nothing is to do.
+TEMPORARY_FAILURE, FENCED = 75, 76
+_BEATS_A_LEASE = 20
+_RUN = re.compile(r"run-(\d{1,18})$")
+_END_SECONDS = 5.0
+_PAUSE_SECONDS = 15.0
+
+
+class TrainingWorker:
+    """Executes runs one after the other, as long as there are any."""
+
+    def __init__(
+        self,
+        leases: TrainingLeases,
+        *,
+        command: Callable[[RunLease], Sequence[str]],
+        root: Path,
+        checkpoints: Callable[[int, Path], Checkpoints],
+        lease_seconds: float,
+        checkpoint_seconds: float,
+        exit_seconds: float = 60.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            leases: of the runs.
+            command: what executes the run of a lease.
+            root: folder of the runs' own folders, on this machine.
+            checkpoints: what copies them to the bucket.
+            lease_seconds: for which a run is held without a heartbeat.
+            checkpoint_seconds: between copies.
+            exit_seconds: that a process may take to exit once it has ended its run.
+            monotonic: clock, in seconds.
+        """
+        self._leases = leases
+        self._command = command
+        self._root = root
+        self._checkpoints = checkpoints
+        self._lease_seconds = lease_seconds
+        self._beat_seconds = min(1.0, lease_seconds / _BEATS_A_LEASE)
+        self._checkpoint_seconds = checkpoint_seconds
+        self._exit_seconds = exit_seconds
+        self._monotonic = monotonic
+        self._stop = threading.Event()
+
+    def __call__(self) -> None:
+        """Execute runs until none waits, or until told to stop."""
+        try:
+            while not self._stop.is_set() and (lease := self._leases.claim(self._lease_seconds)) is not None:
+                self._run(lease)
+            self.clear()
+        except TransientError as error:
+            log.warning("training_left", error=error.detail)  # the bell is rung again
+
+    def clear(self) -> None:
+        """Delete what is left here of runs that have ended elsewhere: cancelled while they waited, or taken over.
+
+        People's uploads are among it.
+        """
+        left = {int(found[1]): folder for folder in self._root.glob("run-*") if (found := _RUN.match(folder.name))}
+        for run_id in self._leases.ended(left.keys()):
+            self._checkpoints(run_id, left[run_id]).drop()
+            shutil.rmtree(left[run_id], ignore_errors=True)
+
+    def stop(self) -> None:
+        """End the process that runs, and give its run back; another worker resumes it."""
+        self._stop.set()
+
+    def _run(self, lease: RunLease) -> None:
+        folder = self._root / f"run-{lease.run_id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints = self._checkpoints(lease.run_id, folder)
+        try:
+            self._bring(lease, checkpoints)
+        except LeaseLostError as error:
+            log.warning("training_lost", error=error.detail)
+            return
+        ended = threading.Event()
+        copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
+        log.info("training_taken", run=lease.run_id)
+        try:
+            final = self._executed(lease, folder)
+        except LeaseLostError as error:
+            log.warning("training_lost", error=error.detail)
+            checkpoints.leave()
+            final = False
+        finally:
+            ended.set()
+            copying.join()
+        if final:
+            checkpoints.drop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _bring(self, lease: RunLease, checkpoints: Checkpoints) -> None:
+        """Fetch the run's checkpoints, which may be large and far away, without losing the run meanwhile."""
+        bringing = threading.Thread(target=checkpoints.bring, name="bring", daemon=True)
+        bringing.start()
+        while bringing.is_alive():
+            bringing.join(self._beat_seconds)
+            try:
+                self._leases.beat(lease, self._lease_seconds)
+            except TransientError as error:
+                log.warning("heartbeat_missed", error=error.detail)
+
+    def _executed(self, lease: RunLease, folder: Path) -> bool:
+        """Execute the run; return whether it has come to its end, be it a bad one."""
+        with (folder / "log.txt").open("ab") as written:
+            process = subprocess.Popen(
+                self._command(lease), stdin=subprocess.PIPE, stdout=written, stderr=subprocess.STDOUT
+            )
+        try:
+            cancelled = self._watched(lease, process)
+        finally:
+            _end(process)
+        if cancelled:
+            self._leases.end(lease, RunState.CANCELLED)
+            return True
+        if self._stop.is_set() or process.returncode == TEMPORARY_FAILURE:
+            self._give_back(lease, process.returncode)
+            return False
+        return self._judged(lease, process.returncode, folder)
+
+    def _watched(self, lease: RunLease, process: subprocess.Popen[bytes]) -> bool:
+        """Keep the lease alive until the process ends, or has to; return whether the run was cancelled.
+
+        Raises:
+            LeaseLostError: somebody else holds the run, or may: Postgres was away for longer than the lease.
+        """
+        beaten = self._monotonic()
+        while not self._stop.is_set() and not _ended(process, self._beat_seconds):
+            try:
+                if self._leases.beat(lease, self._lease_seconds):
+                    return True
+                beaten = self._monotonic()
+            except TransientError as error:
+                log.warning("heartbeat_missed", error=error.detail)
+                if self._monotonic() - beaten > self._lease_seconds:
+                    raise LeaseLostError(f"the lease of run {lease.run_id} could not be renewed") from error
+            except LeaseLostError:
+                # The process may have ended the run a moment ago, and be on its way out.
+                if not _ended(process, self._exit_seconds):
+                    raise
+        return False
+
+    def _give_back(self, lease: RunLease, status: int) -> None:
+        log.info("training_given_back", run=lease.run_id, status=status)
+        self._leases.give_back(lease)
+        if not self._stop.is_set():
+            self._stop.wait(_PAUSE_SECONDS)  # a part was away: not again at once
+
+    def _judged(self, lease: RunLease, status: int, folder: Path) -> bool:
+        """Make sure that the run ends as its process did; return whether it has come to its end."""
+        if status == 0:  # it has ended the run itself
+            return True
+        try:
+            if status == FENCED:  # somebody else holds the run, or it was cancelled at the very end
+                if self._leases.beat(lease, self._lease_seconds):
+                    self._leases.end(lease, RunState.CANCELLED)
+                    return True
+                return False
+            if status < 0:
+                # Killed, by the machine's lack of memory perhaps: resumed, some times.
+                log.warning("training_killed", run=lease.run_id, signal=signal.Signals(-status).name)
+                self._leases.beat(lease, self._lease_seconds)
+                self._leases.let_expire(lease)
+                return False
+            self._leases.end(lease, RunState.FAILED, f"the run ended with status {status}: {_last_line(folder)}")
+        except LeaseLostError:
+            return False
+        return True
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs; its checkpoints are written in one move, so any moment is good."""
+    process.terminate()
+    if not _ended(process, _END_SECONDS):
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else "it said nothing"
+
+
+def run_training_worker(settings: Settings) -> None:
+    """Take training runs until told to stop."""
+    setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
+    database = connect(settings.database_url.get_secret_value(), pool_size=4)
+    require_migrated(database)
+    client = s3_client(settings)
+    worker = TrainingWorker(
+        TrainingLeases(database),
+        command=_command,
+        root=settings.data_dir / "training",
+        checkpoints=lambda run_id, folder: Checkpoints(client, settings.artifact_bucket, run_id, folder),
+        lease_seconds=settings.training_lease_seconds,
+        checkpoint_seconds=settings.training_checkpoint_seconds,
+    )
+    serve_metrics(settings)
+    app = make_celery(settings)
+    register_training_task(app, worker)
+    _clear(worker)
+    worker_shutting_down.connect(lambda **_: worker.stop(), weak=False)
+    options = ["--pool=threads", "--concurrency=1", f"--queues={TRAINING_QUEUE}", "--hostname=training@%h"]
+    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel=WARNING"])
+
+
+def _clear(worker: TrainingWorker) -> None:
+    try:
+        worker.clear()
+    except TransientError as error:
+        log.warning("training_not_cleared", error=error.detail)  # the next bell does it
+
+
+def _command(lease: RunLease) -> Sequence[str]:
+    module = [sys.executable, "-m", "training.retraining.retrain"]
+    return [*module, "--run", str(lease.run_id), "--token", str(lease.token)]

@@ -1,0 +1,1 @@
+"""Bundles: detectors' weights with preprocessing, fusion and calibration, on disk and loaded."""

@@ -1,0 +1,160 @@
+"""Where bundles are besides this release: below prefixes of buckets, and copies of them on this machine.
+
+Only the files that `bundle.json` names travel. A copy is put into place in one move, after its content was checked.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.bundles.shelf import BundleMissingError
+from worker.errors import AssayError
+from worker.objects.object_store import RefusedError, store_down
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+# Beside a shipped bundle, and no part of it: what refits of it replay. It does not travel.
+REPLAY = "replay.parquet"
+_DETECTOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_CONTENT_TYPES = {".json": "application/json", ".safetensors": "application/octet-stream"}
+_GONE = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
+_REFUSED = {"403", "AccessDenied", "Forbidden"}
+
+
+def artifact_prefix(version: str) -> str:
+    """Name the place of a bundle in the artifact bucket; it becomes the location of the registered bundle."""
+    return f"bundles/{version}/"
+
+
+def files_of(description: Mapping[str, Any]) -> list[str]:
+    """Name a bundle's files, the description last: a bundle that has one is whole.
+
+    Raises:
+        AssayError: the description names files that no bundle has.
+    """
+    detectors = description.get("detectors")
+    if not isinstance(detectors, dict) or not all(_DETECTOR.fullmatch(name) for name in detectors):
+        raise AssayError("its bundle.json describes no bundle: export it again")
+    return [*(f"{name}.safetensors" for name in detectors), "card.json", "bundle.json"]
+
+
+def upload_bundle(client: "S3Client", folder: Path, bucket: str, prefix: str) -> None:
+    """Write a bundle's files below a prefix.
+
+    Raises:
+        AssayError: the folder holds none, or the store refuses.
+        ObjectStoreDownError: the store does not answer.
+    """
+    for name in files_of(_described(folder / "bundle.json")):
+        extra = {"ContentType": _CONTENT_TYPES[Path(name).suffix]}
+        try:
+            client.upload_file(str(folder / name), bucket, _key(prefix, name), ExtraArgs=extra)
+        except (ClientError, BotoCoreError, Boto3Error) as error:
+            raise _trouble(error, f"s3://{bucket}/{_key(prefix, name)}") from error
+
+
+def download_bundle(client: "S3Client", bucket: str, prefix: str, folder: Path) -> None:
+    """Fetch a bundle's files into a folder that exists; what they hold is checked by whoever reads them.
+
+    Raises:
+        BundleMissingError: there is none below the prefix.
+        AssayError: what is there is no bundle, or the store refuses.
+        ObjectStoreDownError: the store does not answer.
+    """
+    _download(client, bucket, _key(prefix, "bundle.json"), folder / "bundle.json")
+    for name in files_of(_described(folder / "bundle.json"))[:-1]:
+        _download(client, bucket, _key(prefix, name), folder / name)
+
+
+class BundleCopies:
+    """Copies of the bundles in a bucket, on this machine's disk."""
+
+    def __init__(self, client: "S3Client", bucket: str, root: Path, digest_of: Callable[[Path], str]) -> None:
+        """Keep what is needed.
+
+        Args:
+            client: of the object store.
+            bucket: the artifact bucket.
+            root: a folder for the copies, made when the first one comes.
+            digest_of: reads and verifies a folder and gives the hash of its content; raises AssayError.
+        """
+        self._client = client
+        self._bucket = bucket
+        self._root = root
+        self._digest_of = digest_of
+
+    def folder(self, version: str, location: str, digest: str | None = None) -> Path:
+        """Return the copy of a bundle, fetched anew where there is none or it was damaged.
+
+        Args:
+            version: of the bundle.
+            location: its prefix in the bucket.
+            digest: what its content must hash to, where it is known; the version holds the beginning of it.
+
+        Raises:
+            BundleMissingError: it is not in the bucket, or what is there is another.
+            ObjectStoreDownError: the store does not answer.
+        """
+        copy = self._root / version
+        if self._holds(copy, version, digest):
+            return copy
+        self._root.mkdir(parents=True, exist_ok=True)
+        half = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._root))
+        try:
+            download_bundle(self._client, self._bucket, location, half)
+            if not self._holds(half, version, digest):
+                raise BundleMissingError(
+                    f"s3://{self._bucket}/{location} does not hold bundle {version} as it was registered: "
+                    "import it again"
+                )
+            half.chmod(0o755)
+            shutil.rmtree(copy, ignore_errors=True)
+            half.replace(copy)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+        return copy
+
+    def _holds(self, folder: Path, version: str, digest: str | None) -> bool:
+        try:
+            found = self._digest_of(folder)
+        except AssayError:
+            return False
+        # The digest of a bundle is of what its version names; its own claim was compared when it was read.
+        return version.endswith(f"-{found[:12]}") and digest in {None, found}
+
+
+def _described(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AssayError(f"{file} is missing or no JSON: give a bundle's folder or prefix") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _download(client: "S3Client", bucket: str, key: str, file: Path) -> None:
+    try:
+        client.download_file(bucket, key, str(file))
+    except (ClientError, BotoCoreError, Boto3Error) as error:
+        raise _trouble(error, f"s3://{bucket}/{key}") from error
+
+
+def _trouble(error: Exception, place: str) -> AssayError:
+    # boto3 wraps what an upload met; the store's own code is in the text only.
+    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+    if code in _GONE:
+        return BundleMissingError(f"there is no {place}")
+    if code in _REFUSED or "AccessDenied" in str(error):
+        return RefusedError(f"the object store refuses {place}")
+    return store_down(error)
+
+
+def _key(prefix: str, name: str) -> str:
+    return f"{prefix.strip('/')}/{name}".lstrip("/")

@@ -1,0 +1,303 @@
+"""A bundle on disk: `bundle.json`, one safetensors file for each detector, `card.json`.
+
+The version is a hash of exactly what changes a logit or a probability. The figures, which only thresholds read, have
+a checksum of their own; the card may grow without making a new bundle. It names its bundle and has a checksum too:
+against damage and mix-ups, not against forgers, who can write both anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
+from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
+from worker.detectors.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
+from worker.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+FUSED = "fused"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+# How a pickle begins, and a zip of them, as torch.save writes it.
+_PICKLED = (b"\x80", b"PK\x03\x04")
+# Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
+PREPROCESSING: dict[str, Any] = {
+    "pixel_mean": PIXEL_MEAN,
+    "pixel_spread": PIXEL_SPREAD,
+    "crop_positions": [list(position) for position in CROP_POSITIONS],
+    "covariates": list(COVARIATE_NAMES),
+}
+
+
+class BundleError(AssayError, ValueError):
+    """The bundle cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class DetectorPart:
+    """One detector as plain values and tensors."""
+
+    architecture: Mapping[str, Any]
+    plan: ViewPlan
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """Everything a bundle is made of, before any network is built.
+
+    Attributes:
+        name: such as `wild`.
+        detectors: by name, in the order they are fused.
+        fusion: of the detectors' logits.
+        calibrations: by detector name, and `fused`.
+        figures: what thresholds stand on.
+        card: for people.
+    """
+
+    name: str
+    detectors: Mapping[str, DetectorPart]
+    fusion: Fusion
+    calibrations: Mapping[str, Calibration]
+    figures: CalibrationFigures
+    card: Mapping[str, Any]
+
+    def deciding(self) -> dict[str, Any]:
+        """Give the plain values that change logits or probabilities."""
+        return {
+            "format": FORMAT,
+            "detectors": {
+                name: {"architecture": dict(part.architecture), "views": part.plan.to_json()}
+                for name, part in self.detectors.items()
+            },
+            "preprocessing": PREPROCESSING,
+            "fusion": self.fusion.to_json(),
+            "calibrations": {name: calibration.to_json() for name, calibration in self.calibrations.items()},
+        }
+
+    def version(self) -> str:
+        """Name the bundle by its content: `wild-` and the first 12 hex digits of the digest."""
+        return _version(self.name, self.digest())
+
+    def digest(self) -> str:
+        """Hash everything that changes logits or probabilities: sha256, 64 hex digits."""
+        digest = hashlib.sha256(_canonical(self.deciding()))
+        for detector, part in sorted(self.detectors.items()):
+            for name, tensor in sorted(part.tensors.items()):
+                digest.update(_canonical([detector, name, str(tensor.dtype), list(tensor.shape)]))
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _version(name: str, digest: str) -> str:
+    return f"{name}-{digest[:12]}"
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def check_name(name: str) -> None:
+    """Raise BundleError where a bundle cannot be called so."""
+    if not _NAME.fullmatch(name):
+        raise BundleError(f"{name!r} is no name of a bundle: small letters, digits, `.`, `_` and `-`")
+
+
+def write_bundle(parts: BundleParts, folder: Path) -> str:
+    """Write the folder and give the version; existing files of the same names are replaced.
+
+    Raises:
+        BundleError: the name is none.
+    """
+    check_name(parts.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.detectors.items():
+        file = folder / f"{name}.safetensors"
+        save_file({k: v.detach().cpu().contiguous() for k, v in part.tensors.items()}, file)
+        file.chmod(0o644)  # the library makes files for their owner alone; a service may run as another user
+    figures = parts.figures.to_json()
+    version = parts.version()
+    description = {
+        "name": parts.name,
+        "version": version,
+        **parts.deciding(),
+        "figures_sha256": hashlib.sha256(_canonical(figures)).hexdigest(),
+        "figures": figures,
+    }
+    (folder / "bundle.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    _write_card(folder, {**parts.card, "bundle": version, "content_sha256": parts.digest()})
+    return version
+
+
+def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
+    """Put an evaluation on the card; an earlier one, told so, on the same images is replaced. The version stays.
+
+    Raises:
+        BundleError: the card was damaged or changed by hand.
+    """
+    card = _read_card(folder)
+    others = [found for found in card.get("evaluations", []) if _evaluated_on(found) != _evaluated_on(evaluation)]
+    _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
+
+
+def update_card(folder: Path, facts: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    """Put facts on the card in place of those of the same names, and take others off. The version stays.
+
+    Raises as `add_to_card`.
+    """
+    kept = {name: fact for name, fact in _read_card(folder).items() if name not in without}
+    _write_card(folder, {**kept, **facts})
+
+
+def _evaluated_on(evaluation: Mapping[str, Any]) -> tuple[Any, Any]:
+    # `data` holds names without their folders, which other images may have too; their fingerprint tells them apart.
+    return evaluation.get("data"), evaluation.get("data_facts", {}).get("fingerprint_sha256")
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    half = folder / "card.json.tmp"
+    text = json.dumps({**card, "card_sha256": _card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
+    # Of a name that is no UTF-8 stay escapes, which JSON reads as they were.
+    half.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(half, folder / "card.json")  # noqa: PTH105 (one atomic move)
+
+
+def _card_sha256(card: Mapping[str, Any]) -> str:
+    """Hash everything else that is on a card, as it comes back from its file."""
+    read_back = json.loads(json.dumps({key: value for key, value in card.items() if key != "card_sha256"}))
+    return hashlib.sha256(json.dumps(read_back, sort_keys=True).encode()).hexdigest()
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    card = _read_json(folder / "card.json")
+    # Cards of earlier releases have none.
+    if card.get("card_sha256", "") not in {"", _card_sha256(card)}:
+        message = (
+            f"the card of bundle {folder} was damaged or changed: fetch or export the bundle again, or, if it was "
+            "changed on purpose, take its card_sha256 out"
+        )
+        raise BundleError(message)
+    return card
+
+
+def read_bundle(folder: Path) -> BundleParts:
+    """Read and verify a folder.
+
+    Raises:
+        BundleError: something is missing, damaged, tampered with or of a format this release does not know.
+    """
+    description = _read_json(folder / "bundle.json")
+    if description.get("format") != FORMAT:
+        message = (
+            f"bundle {folder} has format {description.get('format')!r}, this release reads format {FORMAT}: "
+            "export the bundle again with this release, or run the release that made it"
+        )
+        raise BundleError(message)
+    try:
+        parts = _parts(folder, description)
+        _verify(folder, description, parts)
+    except BundleError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"bundle {folder} is malformed ({error!r}): fetch or export it again"
+        raise BundleError(message) from error
+    return parts
+
+
+def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
+    # Detectors' names are names of files, and a model's name can be an address that its library would fetch.
+    names = [description["name"], *description["detectors"]]
+    models = [part["architecture"].get("model") or "" for part in description["detectors"].values()]
+    strange = [name for name in names if not _NAME.fullmatch(name)] + [name for name in models if set(":/") & set(name)]
+    if strange:
+        raise BundleError(f"bundle {folder} names {strange[0]!r}, which no bundle of ours does: refused")
+    detectors = {
+        name: DetectorPart(
+            architecture=part["architecture"],
+            plan=ViewPlan(**part["views"]),
+            tensors=_read_tensors(folder / f"{name}.safetensors"),
+        )
+        for name, part in description["detectors"].items()
+    }
+    return BundleParts(
+        name=description["name"],
+        detectors=detectors,
+        fusion=Fusion.from_json(description["fusion"]),
+        calibrations={name: Calibration.from_json(value) for name, value in description["calibrations"].items()},
+        figures=CalibrationFigures.from_json(description["figures"]),
+        card=_read_card(folder),
+    )
+
+
+def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) -> None:
+    if description.get("preprocessing") != PREPROCESSING:
+        message = f"bundle {folder} was made with another preprocessing: export it again with this release"
+        raise BundleError(message)
+    digest = parts.digest()
+    version = _version(parts.name, digest)
+    if version != description.get("version"):
+        message = (
+            f"bundle {folder} says version {description.get('version')} but its content is {version}: "
+            "it was damaged or changed; fetch or export it again"
+        )
+        raise BundleError(message)
+    if hashlib.sha256(_canonical(description["figures"])).hexdigest() != description.get("figures_sha256"):
+        message = f"the calibration figures of bundle {folder} were damaged or changed; fetch or export it again"
+        raise BundleError(message)
+    if set(parts.calibrations) != {FUSED, *parts.detectors} or set(parts.fusion.weights) != set(parts.detectors):
+        message = f"bundle {folder} lacks a calibration or a fusion weight of one of its detectors: export it again"
+        raise BundleError(message)
+    named = (parts.card.get("bundle", version), parts.card.get("content_sha256", digest))
+    if named != (version, digest):
+        message = (
+            f"the card in {folder} is of another bundle ({named[0]}, sha256 {named[1]}), not of {version}: "
+            "fetch or export it again"
+        )
+        raise BundleError(message)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"{file} does not exist: a bundle is a folder with bundle.json, card.json and safetensors files"
+        raise BundleError(message) from error
+    except (OSError, ValueError) as error:
+        message = f"{file} cannot be read ({error}): fetch or export the bundle again"
+        raise BundleError(message) from error
+    if not isinstance(value, dict):
+        message = f"{file} holds no JSON object: fetch or export the bundle again"
+        raise BundleError(message)
+    return value
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        pickled = file.is_file() and _begins(file).startswith(_PICKLED)
+        why = (
+            "a pickle and no safetensors file: pickles may run code and are never loaded"
+            if pickled
+            else (f"missing or no safetensors file ({error})")
+        )
+        raise BundleError(f"{file} is {why}; fetch or export the bundle again") from error
+
+
+def _begins(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(4)

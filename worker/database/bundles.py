@@ -1,0 +1,59 @@
+"""Registered bundles: which there are and which one serves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from worker.database.tables import Bundle, BundleRole, Promotion
+
+SHIPPED = "shipped:"
+
+
+def register_bundle(session: Session, *, version: str, name: str, location: str, card: Mapping[str, Any]) -> bool:
+    """Make the bundle known and tell whether it is new; versions are immutable, so the second time changes nothing."""
+    row = {"version": version, "name": name, "location": location, "card": dict(card)}
+    known = upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing()
+    return session.scalar(known.returning(Bundle.version)) is not None
+
+
+def champion(session: Session) -> Bundle | None:
+    """Return the bundle whose verdicts are served, if there is one yet."""
+    return session.scalar(select(Bundle).where(Bundle.role == BundleRole.CHAMPION))
+
+
+def crown_shipped(session: Session, version: str, location: str, *, new: bool) -> str:
+    """Make a shipped bundle champion where there is none, and return the champion's version.
+
+    A champion that came from the same place is replaced by one that was not
+    known before (``new``): an upgrade ships new weights there. A worker of an
+    older release that restarts beside it crowns nothing back.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext("assay.champion"))))
+    serving = champion(session)
+    if serving is not None and (not new or serving.location != location):
+        return serving.version
+    crown(session, session.get_one(Bundle, version), created_by="assay", reason="shipped with this release")
+    return version
+
+
+def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rollback: bool = False) -> Promotion:
+    """Make a bundle champion in place of the one that is; the caller holds the lock on the champion."""
+    serving = champion(session)
+    if serving is not None:
+        serving.role = BundleRole.REGISTERED
+        session.flush()
+    bundle.role, bundle.shadow_share = BundleRole.CHAMPION, None
+    bundle.promoted_at = session.scalar(select(func.now()))
+    promotion = Promotion(
+        bundle_version=bundle.version,
+        previous_version=serving and serving.version,
+        rollback=rollback,
+        reason=reason,
+        created_by=created_by,
+    )
+    session.add(promotion)
+    session.flush()
+    return promotion

@@ -1,0 +1,114 @@
+"""Features: what a bundle's CLIP detector saw, kept for a set number of days so that heads can be fitted on it again.
+
+A scan writes them in the transaction that completes it: `put(session, image_pk, bundle_version, seen)`, with
+`Seen(scores.features, scores.logits, prepared.covariates)` where the bundle tells features. They go with their image
+when it is erased.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Interval, cast, delete, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from worker.database.session import Database
+from worker.database.tables import Feature, Verdict
+from worker.decisions.vocabulary import DecidedBy
+
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that a bundle's probability of an image is made of.
+
+    Attributes:
+        features: of the CLIP detector: float16, little-endian, mean over views, normalised.
+        logits: raw, by detector name.
+        covariates: quality measures, in the order of the bundle's.
+    """
+
+    features: bytes
+    logits: dict[str, float]
+    covariates: tuple[float, ...]
+
+
+def put(session: Session, image_pk: int, bundle_version: str, seen: Seen) -> None:
+    """Keep what was seen, in the caller's transaction; the newest scan by a bundle counts."""
+    values = {"features": seen.features, "logits": seen.logits, "covariates": list(seen.covariates)}
+    row = upsert(Feature).values(image_pk=image_pk, bundle_version=bundle_version, **values)
+    session.execute(
+        row.on_conflict_do_update(
+            index_elements=[Feature.image_pk, Feature.bundle_version], set_={**values, "created_at": func.now()}
+        )
+    )
+
+
+def forget(session: Session, image_pks: Sequence[int]) -> None:
+    """Delete all that was seen in some images, in the caller's transaction."""
+    session.execute(delete(Feature).where(Feature.image_pk.in_(image_pks)))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a bundle saw in an image, and what the file said of its origin then.
+
+    Attributes:
+        bundle_version: of that bundle.
+        seen: what its probability was made of.
+        provenance: as recorded with the image's newest verdict that is no person's.
+    """
+
+    bundle_version: str
+    seen: Seen
+    provenance: Mapping[str, Any]
+
+
+class Memory:
+    """What earlier scans saw, for bundles that need no pixels."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def recall(self, image_pk: int) -> Sequence[Remembered]:
+        """Return what bundles saw in an image, the newest first; at most a few."""
+        told = (
+            select(Verdict.provenance)
+            .where(Verdict.image_pk == image_pk, Verdict.decided_by != DecidedBy.HUMAN)
+            .order_by(Verdict.id.desc())
+            .limit(1)
+        )
+        newest = select(Feature).where(Feature.image_pk == image_pk).order_by(Feature.created_at.desc()).limit(_FEW)
+        with self._database.transaction() as session:
+            provenance = session.scalar(told)
+            rows = session.scalars(newest).all() if provenance is not None else ()
+        return [
+            Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), provenance or {})
+            for row in rows
+        ]
+
+
+class OldFeatures:
+    """The dispatcher's duty of letting go of old features."""
+
+    def __init__(self, database: Database, days: int, *, at_once: int = 10_000) -> None:
+        """Keep what is needed; ``days`` 0 keeps none."""
+        self._database = database
+        self._days = days
+        self._at_once = at_once
+
+    def __call__(self) -> int:
+        """Delete what is too old, some at a time; return how many there were."""
+        age = cast(literal(f"{self._days} days"), Interval)
+        key = tuple_(Feature.image_pk, Feature.bundle_version)
+        old = select(Feature.image_pk, Feature.bundle_version).where(Feature.created_at <= func.now() - age)
+        some = delete(Feature).where(key.in_(old.order_by(Feature.created_at).limit(self._at_once)))
+        dropped = 0
+        while True:
+            with self._database.transaction() as session:
+                count = len(session.execute(some.returning(Feature.image_pk)).all())
+            dropped += count
+            if count < self._at_once:
+                return dropped

@@ -1,0 +1,70 @@
+"""Heatmaps that somebody asks for: a scan of its own kind, which dispatcher and workers treat like any other."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from worker.database.audit import Actor, record
+from worker.database.images import LIVE_QUEUE
+from worker.database.served import newest_image
+from worker.database.session import Database
+from worker.database.tables import Heatmap, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.vocabulary import DecidedBy
+from worker.errors import AssayError
+
+_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
+
+
+class NotJudgedError(AssayError):
+    """No bundle has judged this image yet, so there is nothing to explain; ask again when it has a verdict."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What became of a request: the heatmaps are there, or the scan that makes them."""
+
+    ready: bool
+    scan_id: int | None = None
+
+
+class HeatmapRequests:
+    """Queues heatmaps for the newest version of an image, once however often they are asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, actor: Actor, image_id: str) -> Asked | None:
+        """Queue the heatmaps of what was said last of an image by a bundle that is not in shadow.
+
+        Returns:
+            None when the image is unknown or erased.
+
+        Raises:
+            NotJudgedError: nothing was said yet.
+        """
+        with self._database.transaction() as session:
+            # Held against an erasure at the same moment.
+            image = session.scalar(newest_image(image_id).with_for_update(read=True))
+            if image is None:
+                return None
+            verdict = session.scalar(
+                select(Verdict)
+                .where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), Verdict.decided_by != DecidedBy.HUMAN)
+                .order_by(Verdict.id.desc())
+                .limit(1)
+            )
+            if verdict is None:
+                raise NotJudgedError
+            if session.scalar(select(exists().where(Heatmap.verdict_id == verdict.id))):
+                return Asked(ready=True)
+            named = {"image_pk": image.id, "kind": ScanKind.HEATMAP, "bundle_version": verdict.bundle_version}
+            new = upsert(Scan).values(**named, queue=LIVE_QUEUE).on_conflict_do_nothing().returning(Scan.id)
+            scan_id = session.scalar(new)
+            if scan_id is not None:
+                record(session, actor, "heatmap.ask", f"image:{image.id}", scan_id=scan_id)
+                return Asked(ready=False, scan_id=scan_id)
+            under_way = select(Scan.id).filter_by(**named).where(Scan.state.in_(_OPEN))
+            # It may have ended since it stood in the way; then the heatmaps are there.
+            scan_id = session.scalar(under_way)
+        return Asked(ready=scan_id is None, scan_id=scan_id)

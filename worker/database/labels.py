@@ -1,0 +1,102 @@
+"""Labels: what people say of an image. Each is served at once as a human verdict, for images of the same bytes too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from worker.database.audit import Actor, record
+from worker.database.served import newest_image
+from worker.database.session import Database
+from worker.database.tables import Image, Label, LabelValue, Verdict
+from worker.decisions.vocabulary import DecidedBy
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label just given, the human verdict that came with it, and how many images of the same bytes it reached."""
+
+    label: Label
+    verdict: Verdict
+    duplicates: int
+
+
+class Labels:
+    """The table of labels."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, actor: Actor, image_id: str, value: LabelValue, *, reviewer: str, reason: str) -> Labelled | None:
+        """Label the newest version of an image and serve that as its verdict, in one transaction.
+
+        Images of the same bytes get label and verdict too. Those whose bytes are not known yet get them from the
+        database when they are; see the migration ``label_duplicates``.
+
+        Returns:
+            What was written, or None when the image is unknown or erased.
+        """
+        with self._database.transaction() as session:
+            # Held against an erasure at the same moment.
+            image = session.scalar(newest_image(image_id).with_for_update(read=True))
+            if image is None:
+                return None
+            label, verdict = _labelled(session, image, value, reviewer, reason, of_duplicate=False)
+            copies = _duplicates(session, image)
+            for copy in copies:
+                _labelled(session, copy, value, reviewer, reason, of_duplicate=True)
+            session.flush()
+            session.refresh(label)
+            session.refresh(verdict)
+            detail = {"label": value, "verdict_id": verdict.id, "duplicates": len(copies)}
+            record(session, actor, "label.add", f"image:{image.id}", **detail)
+        return Labelled(label, verdict, len(copies))
+
+    def of(self, image_id: str, *, limit: int, before: int | None = None) -> Sequence[Label] | None:
+        """Return the labels of all versions of an image, newest first, those with ids below ``before``.
+
+        Returns:
+            At most ``limit`` labels, or None when the image is unknown or erased.
+        """
+        labels = (
+            select(Label)
+            .join(Image, Label.image_pk == Image.id)
+            .where(Image.image_id == image_id, Image.erased_at.is_(None))
+            .order_by(Label.id.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            labels = labels.where(Label.id < before)
+        with self._database.transaction() as session:
+            found = session.scalars(labels).all()
+            known = found or session.scalar(newest_image(image_id)) is not None
+        return found if known else None
+
+
+def _labelled(
+    session: Session, image: Image, value: LabelValue, reviewer: str, reason: str, *, of_duplicate: bool
+) -> tuple[Label, Verdict]:
+    label = Label(image_pk=image.id, label=value, reviewer=reviewer, reason=reason, of_duplicate=of_duplicate)
+    verdict = Verdict(
+        image_pk=image.id,
+        verdict=value,
+        decided_by=DecidedBy.HUMAN,
+        detectors={},
+        provenance={},
+        reviewer=reviewer,
+        reason=reason,
+        source=image.source,
+    )
+    session.add_all((label, verdict))
+    return label, verdict
+
+
+def _duplicates(session: Session, image: Image) -> Sequence[Image]:
+    """Return the other images of the same bytes, held against erasure; none where the bytes are not known yet."""
+    if image.sha256 is None:
+        return []
+    # An image that learns at this moment that it has these bytes waits, or has been waited for.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"assay.content.{image.sha256}"))))
+    others = select(Image).where(Image.sha256 == image.sha256, Image.id != image.id, Image.erased_at.is_(None))
+    return session.scalars(others.order_by(Image.id).with_for_update(read=True)).all()

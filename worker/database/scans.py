@@ -1,0 +1,290 @@
+"""The life of a scan in Postgres: taken for dispatch, leased, ended exactly once.
+
+Every change names the state it starts from, and the end of a scan also names
+the lease token, so a worker that lost its lease changes nothing (fencing).
+Times are the database's own, so workers' clocks do not matter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Interval, case, cast, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from worker.database import features
+from worker.database.features import Seen
+from worker.database.images import BULK_QUEUE
+from worker.database.session import Database
+from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.near_hashes import bands_of
+from worker.decisions.shadow import Challenger
+from worker.errors import LeaseLostError, Reason, TransientError
+
+# A lease that expires says the worker died or hung, not that the image is bad:
+# it takes two to suspect an image, and more to give it up.
+SUSPECT_AFTER_EXPIRIES = 2
+DEAD_AFTER_EXPIRIES = 6
+_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to one scan until the lease ends, and all it needs to do it."""
+
+    scan_id: int
+    token: UUID
+    image: Image
+    policy: Policy
+    bundle_version: str
+    shadow: bool
+    attempts: int
+    suspect: bool
+    only_heatmaps: bool = False  # the verdict is there; somebody asked what it rests on
+    rescan: bool = False
+    challenger: Challenger | None = None  # scans a share of the live images in shadow
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What was learnt of the image while scanning it."""
+
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    pdq: str | None = None  # 256 characters 0 or 1; None where the picture is too plain
+
+
+class Scans:
+    """The scan table as the worker sees it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lease(self, scan_id: int, seconds: float) -> Lease | None:
+        """Lease a dispatched scan, or return None when there is nothing to do for it.
+
+        A live scan takes the champion of this moment; others name their bundle
+        since they were made.
+        """
+        champion = select(Bundle.version).where(Bundle.role == "champion").scalar_subquery()
+        token = uuid4()
+        take = (
+            update(Scan)
+            .where(Scan.id == scan_id, Scan.state == ScanState.DISPATCHED)
+            .values(
+                state=ScanState.LEASED,
+                lease_token=token,
+                due_at=_in(seconds),
+                bundle_version=case((Scan.kind == ScanKind.LIVE, champion), else_=Scan.bundle_version),
+            )
+            .returning(Scan.image_pk, Scan.bundle_version, Scan.kind, Scan.attempts, Scan.lease_expiries)
+            .cte("taken")
+        )
+        newest = select(func.max(Policy.version)).scalar_subquery()
+        # One round trip: every image pays for this.
+        in_shadow = (Bundle.role == BundleRole.CHALLENGER) & (take.c.kind == ScanKind.LIVE)
+        taken = (
+            select(take, Image, Policy, Bundle.version.label("challenger"), Bundle.shadow_share)
+            .join(Image, Image.id == take.c.image_pk)
+            .join(Policy, Policy.version == newest)
+            .outerjoin(Bundle, in_shadow)
+        )
+        with self._database.transaction() as session:
+            row = session.execute(taken).one_or_none()
+            if row is None:
+                return None
+            if row.bundle_version is None:
+                raise TransientError("there is no champion bundle; start a worker once or promote one")
+        return Lease(
+            scan_id=scan_id,
+            token=token,
+            image=row.Image,
+            policy=row.Policy,
+            bundle_version=row.bundle_version,
+            shadow=row.kind == ScanKind.SHADOW,
+            only_heatmaps=row.kind == ScanKind.HEATMAP,
+            rescan=row.kind == ScanKind.RESCAN,
+            attempts=row.attempts,
+            suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
+            challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
+        )
+
+    def complete(
+        self,
+        lease: Lease,
+        verdict: Mapping[str, Any],
+        heatmaps: Sequence[Mapping[str, Any]],
+        facts: ImageFacts,
+        timings: Mapping[str, float],
+        *,
+        seen: Seen | None = None,
+    ) -> None:
+        """Write verdict, heatmaps and the end of the scan in one transaction.
+
+        Args:
+            lease: the lease under which all this was computed.
+            verdict: columns of :class:`~worker.database.tables.Verdict` but for keys and times.
+            heatmaps: columns of :class:`~worker.database.tables.Heatmap`, likewise.
+            facts: what was learnt of the image.
+            timings: stage to milliseconds.
+            seen: what a later bundle can be judged by without the pixels; None to keep nothing.
+
+        Raises:
+            LeaseLostError: another worker holds the scan; nothing was written.
+        """
+        row = {**verdict, "image_pk": lease.image.id, "scan_id": lease.scan_id, "shadow": lease.shadow}
+        row["source"] = lease.image.source
+        if "duplicate_of" not in row:
+            row["content"] = facts.sha256  # what the next image of these bytes finds it by
+        with self._database.transaction() as session:
+            self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
+            verdict_id = session.scalar(upsert(Verdict).values(**row).on_conflict_do_nothing().returning(Verdict.id))
+            if verdict_id is not None and heatmaps:
+                session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
+            bands = None if facts.pdq is None else bands_of(facts.pdq)
+            learnt = update(Image).where(Image.id == lease.image.id).values(**vars(facts), pdq_bands=bands)
+            session.execute(learnt)
+            if seen is not None:
+                features.put(session, lease.image.id, lease.bundle_version, seen)
+            if lease.challenger is not None and lease.challenger.takes(lease.image.id):
+                named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
+                session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))
+
+    def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
+        """Write heatmaps that somebody asked for and the end of the scan; raises LeaseLostError as :meth:`complete`.
+
+        They belong to the newest verdict of the scan's bundle that is not shadow; what that has already stays.
+        """
+        explained = (
+            select(Verdict.id)
+            .where(Verdict.image_pk == lease.image.id, Verdict.bundle_version == lease.bundle_version)
+            .where(Verdict.shadow.is_(False))
+            .order_by(Verdict.id.desc())
+            .limit(1)
+        )
+        with self._database.transaction() as session:
+            self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
+            verdict_id = session.scalar(explained)
+            if verdict_id is not None and heatmaps:
+                rows = [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps]
+                session.execute(upsert(Heatmap).on_conflict_do_nothing(), rows)
+
+    def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
+        """End the scan because of the image itself; raises LeaseLostError as :meth:`complete`."""
+        with self._database.transaction() as session:
+            self._end(session, lease, ScanState.REJECTED, reason=reason, detail=_short(detail))
+
+    def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
+        """Count an attempt; try again in so many seconds, or declare the scan dead when None.
+
+        Raises:
+            LeaseLostError: another worker holds the scan; nothing was written.
+        """
+        attempts = lease.attempts + 1
+        with self._database.transaction() as session:
+            if retry_in is None:
+                reason = Reason.ATTEMPTS_EXHAUSTED
+                self._end(session, lease, ScanState.DEAD, reason=reason, detail=_short(detail), attempts=attempts)
+            else:
+                values = {"state": ScanState.QUEUED, "lease_token": None, "detail": _short(detail)}
+                self._fenced(session, lease, **values, attempts=attempts, due_at=_in(retry_in))
+
+    def _end(self, session: Session, lease: Lease, state: ScanState, **values: Any) -> None:
+        final = {"state": state, "lease_token": None, "due_at": None, "finished_at": func.now()}
+        self._fenced(session, lease, **{"detail": None, **final, **values})
+
+    def _fenced(self, session: Session, lease: Lease, **values: Any) -> None:
+        mine = update(Scan).where(
+            Scan.id == lease.scan_id, Scan.state == ScanState.LEASED, Scan.lease_token == lease.token
+        )
+        if session.scalar(mine.values(**values).returning(Scan.id)) is None:
+            raise LeaseLostError(f"scan {lease.scan_id} is not leased to this worker any more")
+
+
+def take_due(session: Session, queue: str, *, max_in_flight: int, dispatch_seconds: float) -> list[int]:
+    """Mark due scans of a queue dispatched, as many as the bound on those in flight allows.
+
+    Due are queued scans whose time has come, dispatched ones that no worker
+    leased in time, and leased ones whose lease ended; the last are counted.
+
+    Returns:
+        Ids of the scans to publish once this transaction is committed.
+    """
+    in_flight = session.scalar(
+        select(func.count()).where(
+            Scan.queue == queue,
+            Scan.state.in_((ScanState.DISPATCHED, ScanState.LEASED)),
+            Scan.due_at > func.now(),
+        )
+    )
+    room = max_in_flight - (in_flight or 0)
+    if room <= 0:
+        return []
+    due = (
+        select(Scan.id)
+        .where(Scan.queue == queue, Scan.state.in_(_OPEN), Scan.due_at <= func.now())
+        .order_by(Scan.due_at)
+        .limit(room)
+        .with_for_update(skip_locked=True)
+        # Once, before the update: a plan that asked again for each row would take more than there is room for.
+        .cte("due")
+        .prefix_with("MATERIALIZED")
+    )
+    expired = case((Scan.state == ScanState.LEASED, 1), else_=0)
+    take = (
+        update(Scan)
+        .where(Scan.id.in_(select(due.c.id)))
+        .values(
+            state=ScanState.DISPATCHED,
+            lease_token=None,
+            due_at=_in(dispatch_seconds),
+            lease_expiries=Scan.lease_expiries + expired,
+        )
+        .returning(Scan.id, Scan.lease_expiries)
+    )
+    taken = session.execute(take).all()
+    hopeless = [scan_id for scan_id, expiries in taken if expiries >= DEAD_AFTER_EXPIRIES]
+    if hopeless:
+        session.execute(
+            update(Scan)
+            .where(Scan.id.in_(hopeless))
+            .values(
+                state=ScanState.DEAD,
+                due_at=None,
+                finished_at=func.now(),
+                reason=Reason.ATTEMPTS_EXHAUSTED,
+                detail=f"{DEAD_AFTER_EXPIRIES} leases expired: every worker that held it died or hung",
+            )
+        )
+    return sorted({scan_id for scan_id, _ in taken} - set(hopeless))
+
+
+def hand_back(session: Session, scan_ids: Sequence[int], *, retry_in: float) -> None:
+    """Queue dispatched scans again that could not be published."""
+    session.execute(
+        update(Scan)
+        .where(Scan.id.in_(scan_ids), Scan.state == ScanState.DISPATCHED)
+        .values(state=ScanState.QUEUED, due_at=_in(retry_in))
+    )
+
+
+def backlog(session: Session, queue: str) -> tuple[int, float]:
+    """Return how many scans of a queue are open and the age in seconds of the oldest."""
+    age = func.coalesce(func.extract("epoch", func.now() - func.min(Scan.created_at)), 0)
+    count, oldest = session.execute(
+        select(func.count(), age).where(Scan.queue == queue, Scan.state.in_(_OPEN), Scan.due_at.is_not(None))
+    ).one()
+    return count, float(oldest)
+
+
+def _in(seconds: float) -> ColumnElement[Any]:
+    return func.now() + cast(literal(f"{seconds} seconds"), Interval)
+
+
+def _short(detail: str) -> str:
+    # Postgres text holds no NUL, and nobody reads a detail longer than a screen.
+    return detail.replace("\x00", "")[:500]

@@ -1,0 +1,35 @@
+"""Labels: human ground truth."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worker.database.tables.declaration import Base, one_of
+from worker.decisions.vocabulary import VerdictValue
+
+
+class LabelValue(StrEnum):
+    """What people say of an image; who cannot tell gives no label."""
+
+    AI_GENERATED = VerdictValue.AI_GENERATED
+    NOT_AI_GENERATED = VerdictValue.NOT_AI_GENERATED
+
+
+class Label(Base):
+    """Human ground truth for an image."""
+
+    __tablename__ = "label"
+    __table_args__ = (
+        one_of("label", LabelValue),
+        Index("ix_label_image_pk_id", "image_pk", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    image_pk: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    label: Mapped[str]
+    reviewer: Mapped[str]
+    reason: Mapped[str]
+    of_duplicate: Mapped[bool] = mapped_column(server_default=text("false"))  # given to another image of these bytes
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

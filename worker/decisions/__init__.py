@@ -1,0 +1,1 @@
+"""Decisions: pure arithmetic and rules, without input, output, clock or settings."""

@@ -1,0 +1,1 @@
+"""Dispatch: due scans move from Postgres to Celery, which only rings the bell."""

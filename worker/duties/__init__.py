@@ -1,0 +1,1 @@
+"""Duties: what the dispatcher does on a schedule, one file each."""

@@ -1,0 +1,232 @@
+"""Sends what waits in the outbox, as Standard Webhooks (standardwebhooks.com) say.
+
+At least once, in no promised order, with the same `webhook-id` each time. The
+receiver verifies the signature, answers 2xx within ten seconds, and does its
+work afterwards.
+"""
+
+import asyncio
+import base64
+import hmac
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from worker.database.outbox import Outbox, Parcel
+from worker.database.webhook_endpoints import SECRET_PREFIX, Event
+from worker.duties.webhook_targets import Resolve, TargetRefusedError, find_target
+from worker.errors import AssayError
+from worker.log import get_logger
+
+log = get_logger()
+
+# Waits before the second attempt and so on; after the last one a delivery is given up, and can be asked for again.
+BACKOFF_SECONDS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+TOTAL_SECONDS = 10.0
+_READ_BYTES = 16 * 1024
+# While an endpoint fails, whatever waits for it is held back; longer each time, up to an hour.
+_PAUSE_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0)
+
+
+class ErasedError(AssayError):
+    """The image was erased."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How it went: the status that was answered, or why there is none."""
+
+    status: int | None
+    error: str
+
+    @property
+    def taken(self) -> bool:
+        """Tell whether the receiver took it."""
+        return self.status is not None and HTTPStatus(200) <= self.status < HTTPStatus(300)
+
+
+def signatures(message_id: str, timestamp: int, body: bytes, secrets: Sequence[str]) -> str:
+    """Return the `webhook-signature` of a message: one for each secret that is good now. Pure."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+
+    def one(secret: str) -> str:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+        return "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
+
+    return " ".join(map(one, secrets))
+
+
+class Sender:
+    """Sends deliveries; nothing it meets on the way raises."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        private: bool,
+        disable_after_days: float,
+        wall: Callable[[], float],
+        resolve: Resolve | None = None,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            outbox: what waits.
+            private: whether private addresses, and `http`, are allowed.
+            disable_after_days: an endpoint that has failed for so long gets nothing more.
+            wall: seconds since the epoch, which signatures carry.
+            resolve: host and port to addresses; None asks the system.
+        """
+        self._outbox = outbox
+        self._private = private
+        self._disable_after_days = disable_after_days
+        self._wall = wall
+        self._resolve = resolve
+
+    def __call__(self) -> int:
+        """Send all that is due now; return how much was taken by its receivers."""
+        taken = 0
+        while parcels := self._outbox.take():
+            taken += asyncio.run(self._send_all(parcels))
+        return taken
+
+    async def _send_all(self, parcels: Sequence[Parcel]) -> int:
+        # No redirects, no proxies, no credentials from the environment: only the address that was checked.
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TOTAL_SECONDS) as client:
+            return sum(await asyncio.gather(*(self._send(client, parcel) for parcel in parcels)))
+
+    async def _send(self, client: httpx.AsyncClient, parcel: Parcel) -> bool:
+        try:
+            message = await asyncio.to_thread(content_of, self._outbox, parcel)
+        except ErasedError as error:
+            await asyncio.to_thread(self._outbox.give_up, parcel, error.detail)
+            return False
+        sent = await self._post(client, parcel, json.dumps(message, separators=(",", ":")).encode())
+        await asyncio.to_thread(self._mark, parcel, sent)
+        return sent.taken
+
+    async def _post(self, client: httpx.AsyncClient, parcel: Parcel, body: bytes) -> Sent:
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                target = await find_target(parcel.url, private=self._private, resolve=self._resolve)
+                message_id, timestamp = f"msg_{parcel.delivery_id}", int(self._wall())
+                headers = {
+                    "Host": target.host_header(),
+                    "Content-Type": "application/json",
+                    "User-Agent": "Assay-Webhooks/1",
+                    "webhook-id": message_id,
+                    "webhook-timestamp": str(timestamp),
+                    "webhook-signature": signatures(message_id, timestamp, body, parcel.secrets),
+                }
+                request = client.build_request(
+                    "POST", target.url(), content=body, headers=headers, extensions={"sni_hostname": target.host}
+                )
+                return Sent(await _status(client, request), "")
+        except TargetRefusedError as error:
+            return Sent(None, error.detail)
+        except TimeoutError:
+            return Sent(None, f"no answer within {TOTAL_SECONDS:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return Sent(None, type(error).__name__)
+
+    def _mark(self, parcel: Parcel, sent: Sent) -> None:
+        if sent.taken:
+            self._outbox.delivered(parcel, sent.status or 0)
+            return
+        log.info("webhook_failed", endpoint=parcel.endpoint_id, status=sent.status, error=sent.error)
+        last = parcel.attempts > len(BACKOFF_SECONDS)
+        gone = sent.status == HTTPStatus.GONE
+        self._outbox.failed(
+            parcel,
+            status=sent.status,
+            error=sent.error or f"answered {sent.status}",
+            retry_in=None if last else _jittered(BACKOFF_SECONDS[parcel.attempts - 1]),
+            pause=_jittered(_PAUSE_SECONDS[min(parcel.failures, len(_PAUSE_SECONDS) - 1)]),
+            disable="answered 410 Gone" if gone else None,
+            disable_after_days=self._disable_after_days,
+        )
+
+
+async def _status(client: httpx.AsyncClient, request: httpx.Request) -> int:
+    response = await client.send(request, stream=True)
+    try:
+        # What it says does not matter; a little is read, so that the receiver sees its answer taken.
+        read = 0
+        async for chunk in response.aiter_raw():
+            read += len(chunk)
+            if read > _READ_BYTES:
+                break
+        return response.status_code
+    finally:
+        await response.aclose()
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter, not a secret
+
+
+def content_of(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
+    """Return what is sent for a delivery: `type`, `timestamp` of what happened, and `data`.
+
+    Raises:
+        ErasedError: the image was erased meanwhile, so nothing is told of it any more.
+    """
+    data = _DATA[Event(parcel.event)](outbox, parcel)
+    return {"type": parcel.event, "timestamp": parcel.created_at.isoformat(), "data": data}
+
+
+def _of_verdict(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
+    found = outbox.verdict(parcel.payload["verdict_id"])
+    if found is None:
+        raise ErasedError
+    verdict, image = found
+    told = {
+        "image_id": image.image_id,
+        "source": image.source,
+        "bucket": image.bucket,
+        "key": image.key,
+        "version": image.version,
+        "verdict_id": verdict.id,
+        "verdict": verdict.verdict,
+        "probability": verdict.probability,
+        "decided_by": verdict.decided_by,
+        "bundle_version": verdict.bundle_version,
+        "policy_version": verdict.policy_version,
+    }
+    return told | ({"previous": parcel.payload["previous"]} if "previous" in parcel.payload else {})
+
+
+def _of_scan(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
+    found = outbox.scan(parcel.payload["scan_id"])
+    if found is None:
+        raise ErasedError
+    scan, image = found
+    named = {"image_id": image.image_id, "source": image.source, "bucket": image.bucket, "key": image.key}
+    return {**named, "version": image.version, "scan_id": scan.id, "reason": parcel.payload["reason"]}
+
+
+def _of_promotion(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
+    promotion = outbox.promotion(parcel.payload["promotion_id"])
+    if promotion is None:
+        raise ErasedError
+    return {
+        "bundle_version": promotion.bundle_version,
+        "previous_version": promotion.previous_version,
+        "rollback": promotion.rollback,
+        "reason": promotion.reason,
+    }
+
+
+_DATA: dict[Event, Callable[[Outbox, Parcel], dict[str, Any]]] = {
+    Event.VERDICT_CREATED: _of_verdict,
+    Event.VERDICT_CHANGED: _of_verdict,
+    Event.SCAN_REJECTED: _of_scan,
+    Event.SCAN_DEAD: _of_scan,
+    Event.BUNDLE_PROMOTED: _of_promotion,
+}

@@ -1,0 +1,1 @@
+"""What a file holds: pixels decoded under limits, and the perceptual hash."""

@@ -1,0 +1,1 @@
+"""Processes: the only places that read settings and wire the parts together."""

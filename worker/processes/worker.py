@@ -1,0 +1,195 @@
+"""Builds the worker: every collaborator once, from settings, the detectors among them."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from celery import Celery
+from celery.signals import setup_logging
+from PIL import Image
+
+from worker.bundles.copies import BundleCopies
+from worker.bundles.folder import read_bundle
+from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
+from worker.bundles.shelf import BundleMissingError, BundleShelf
+from worker.cores import cores
+from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.database.duplicates import Duplicates
+from worker.database.features import Memory
+from worker.database.migrate import require_migrated
+from worker.database.scans import Scans
+from worker.database.session import Database, connect
+from worker.database.tables import Bundle as BundleRow
+from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
+from worker.detectors.heatmap import overlay_png, raw_npy
+from worker.dispatch.celery_app import make_celery
+from worker.dispatch.tasks import register_tasks
+from worker.images import isolation
+from worker.images.decode import Decoded, decode, share_freed_memory
+from worker.log import configure_logging, get_logger
+from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
+from worker.objects.object_store import object_store, s3_client
+from worker.processes.dispatcher import serve_metrics
+from worker.provenance.c2pa_process import manifest_reader
+from worker.scan.heatmap_files import Evidence
+from worker.scan.micro_batcher import MicroBatcher
+from worker.scan.retries import RetryPolicy
+from worker.scan.scan_image import ScanImage
+from worker.settings import Settings
+
+log = get_logger()
+
+_WEDGED_EXIT_CODE = 70
+
+
+def run_worker(settings: Settings) -> None:
+    """Load the champion, warm it up, and take scans from Celery until told to stop."""
+    setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
+    share_freed_memory()
+    threads = 2 * settings.max_batch
+    database = connect(settings.database_url.get_secret_value(), pool_size=threads)
+    require_migrated(database)
+    set_threads(settings.torch_threads)
+    batcher = MicroBatcher(
+        max_batch=settings.max_batch,
+        max_wait_seconds=settings.max_wait_ms / 1000,
+        timeout_seconds=settings.batch_timeout_seconds,
+        monotonic=time.perf_counter,
+        is_out_of_memory=is_out_of_memory,
+        observe_batch=BATCH_SIZE.observe,
+    )
+    batcher.start()
+    device = pick_device(settings.device)
+    show_memory(device)
+    load = partial(_load_warm, batcher=batcher, device=device, max_batch=settings.max_batch)
+    locate = partial(_locate, database, bundle_copies(settings))
+    shelf = BundleShelf(locate, _version_of, load, monotonic=time.monotonic)
+    shelf.get(ensure_champion(database, settings.bundle))
+    serve_metrics(settings)
+    app = make_celery(settings)
+    register_tasks(app, build_scan_image(settings, database, shelf, batcher))
+    _serve(app, threads)
+    batcher.stop()
+
+
+def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher) -> ScanImage:
+    """Wire the story to real parts."""
+    objects = object_store(settings)
+    return ScanImage(
+        scans=Scans(database),
+        objects=objects,
+        decode=LimitedDecode(settings),
+        read_manifest=manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes),
+        # Looking at more images at once than there are cores only costs memory.
+        turns=threading.BoundedSemaphore(max(2, cores())),
+        bundles=shelf,
+        batcher=batcher,
+        originals=Duplicates(database),
+        recall=Memory(database).recall,
+        keep_features=settings.feature_days > 0,
+        evidence=Evidence(
+            objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
+        ),
+        lease_seconds=settings.lease_seconds,
+        max_bytes=settings.max_image_bytes,
+        retries=RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds),
+        make_heatmaps=settings.heatmaps == "flagged",
+        monotonic=time.perf_counter,
+        end_process=partial(os._exit, _WEDGED_EXIT_CODE),
+    )
+
+
+class LimitedDecode:
+    """Decodes here, or in a process of its own when the image is a suspect."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
+        """Decode under the limits of the settings."""
+        if not suspect:
+            return decode(data, max_pixels=self._settings.max_image_pixels)
+        return isolation.decode_isolated(
+            data,
+            max_pixels=self._settings.max_image_pixels,
+            timeout_seconds=self._settings.decode_timeout_seconds,
+            memory_bytes=self._settings.decode_memory_bytes,
+        )
+
+
+def ensure_champion(database: Database, name: str) -> str:
+    """Register the shipped bundle; make it champion where there is none, or where it replaces its older self.
+
+    Returns:
+        The champion's version.
+    """
+    bundle = load_bundle(shipped_bundle(name))
+    with database.transaction() as session:
+        new = register_bundle(
+            session, version=bundle.version, name=bundle.name, location=SHIPPED + name, card=dict(bundle.card)
+        )
+        return crown_shipped(session, bundle.version, SHIPPED + name, new=new)
+
+
+def show_memory(device: str) -> None:
+    """Let every scrape see what the device holds at that moment."""
+    for kind in memory(device):
+        DEVICE_MEMORY.labels(kind).set_function(partial(_memory_of, device, kind))
+
+
+def _memory_of(device: str, kind: str) -> float:
+    return float(memory(device)[kind])
+
+
+def _load_warm(folder: Path, *, batcher: MicroBatcher, device: str, max_batch: int) -> Bundle:
+    """Load a bundle here, and warm it up on the thread that owns the device, between the batches of others."""
+    bundle = load_bundle(folder, device)
+    batcher(_warm_up, (bundle, max_batch), alone=True)
+    log.info("bundle_loaded", bundle=bundle.version, device=device)
+    return bundle
+
+
+def _warm_up(asked: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
+    for bundle, max_batch in asked:
+        bundle.warm_up(max_batch)
+        # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
+        bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
+    return [None] * len(asked)
+
+
+def _locate(database: Database, copies: BundleCopies, version: str) -> Path:
+    with database.transaction() as session:
+        row = session.get(BundleRow, version)
+    if row is None:
+        raise BundleMissingError(f"bundle {version} is not registered: import it with `assay bundles import`")
+    if row.location.startswith(SHIPPED):
+        return shipped_bundle(row.location.removeprefix(SHIPPED))
+    return copies.folder(version, row.location, row.card.get("content_sha256"))
+
+
+def bundle_copies(settings: Settings) -> BundleCopies:
+    """Keep copies of the artifact bucket's bundles below the data folder, each checked before it is used."""
+    root = settings.data_dir / "bundles"
+    return BundleCopies(s3_client(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
+
+
+def _version_of(folder: Path) -> str:
+    return str(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["version"])
+
+
+def _serve(app: Celery, threads: int) -> None:
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={threads}",
+            "--queues=scan.live,scan.bulk",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+    )

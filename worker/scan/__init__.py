@@ -1,0 +1,1 @@
+"""Scan: one image from its lease to its verdict."""

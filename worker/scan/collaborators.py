@@ -1,0 +1,74 @@
+"""What the story of an image needs of its parts, each no wider than that."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from worker.database.duplicates import Original
+from worker.database.features import Remembered
+from worker.database.features import Seen as Features
+from worker.database.scans import ImageFacts, Lease
+from worker.errors import Reason
+from worker.images.decode import Decoded
+
+
+class Ledger(Protocol):
+    """What the story needs of :class:`~worker.database.scans.Scans`; the ends of a scan raise LeaseLostError."""
+
+    def lease(self, scan_id: int, seconds: float) -> Lease | None:
+        """Lease a dispatched scan, or return None when there is nothing to do for it."""
+
+    def complete(
+        self,
+        lease: Lease,
+        verdict: Mapping[str, Any],
+        heatmaps: Sequence[Mapping[str, Any]],
+        facts: ImageFacts,
+        timings: Mapping[str, float],
+        *,
+        seen: Features | None = None,
+    ) -> None:
+        """Write verdict, heatmaps, what was seen, and the end of the scan."""
+
+    def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
+        """Write heatmaps that somebody asked for, and the end of the scan."""
+
+    def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
+        """End the scan because of the image itself."""
+
+    def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
+        """Count an attempt; try again in so many seconds, or declare the scan dead when None."""
+
+
+class Objects(Protocol):
+    """What the story needs of :class:`~worker.objects.object_store.ObjectStore`."""
+
+    def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
+        """Return the bytes of exactly this version of an object."""
+
+
+class Originals(Protocol):
+    """What the story needs of :class:`~worker.database.duplicates.Duplicates`."""
+
+    def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
+        """Return what a bundle and a policy made of the same bytes before."""
+
+
+class Recall(Protocol):
+    """What the story needs of :class:`~worker.database.features.Memory`."""
+
+    def __call__(self, image_pk: int) -> Sequence[Remembered]:
+        """Return what bundles saw in an image, the newest first."""
+
+
+class Decode(Protocol):
+    """Bytes to pixels; suspects in a process of their own."""
+
+    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
+        """Raise PermanentError for what is no good image."""
+
+
+class Bundles(Protocol):
+    """Loaded bundles by version."""
+
+    def get(self, version: str) -> Any:
+        """Return the bundle, loading it if needed; raises TransientError if it cannot be had."""
