@@ -1,12 +1,13 @@
-# Everything a person or CI runs. A fresh machine needs Python 3.11, make and gcc.
+# Everything a person or CI runs. A fresh machine needs Python 3.11 to 3.13, make and gcc.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-slow check bench setup format clean debian-packages sbom secrets
+.PHONY: help demo up test test-slow check bench lock setup format clean debian-packages sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,18 +48,25 @@ secrets: $(READY) ## Write random secrets for docker compose into .assay/secrets
 
 sbom: $(READY) ## Bills of material of the images, CycloneDX, into build/sbom
 	@mkdir -p build/sbom
-	@for image in api worker torch; do \
-	  $(BIN)/cyclonedx-py requirements infra/docker/$$image.lock --output-reproducible -o build/sbom/$$image.cdx.json; \
+	@# What the locks hold for other Pythons and systems is in no image.
+	@set -o pipefail; for image in api worker torch; do \
+	  $(BIN)/uv pip compile -q --no-deps --no-header --no-annotate --generate-hashes --python-version $(IMAGES_PYTHON) \
+	    infra/docker/$$image.lock | \
+	  $(BIN)/cyclonedx-py requirements - --output-reproducible -o build/sbom/$$image.cdx.json || exit 1; \
 	done
 	@ls build/sbom/*.json
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
+lock: $(READY) ## Lock the dependencies anew; what is locked stays, PACKAGES="a b" names what may move
+	@bash infra/locks.sh
+
 setup: $(READY) ## Install everything; done once, then instant
 
 $(READY): requirements.lock infra/embedded/requirements-ministack.lock pyproject.toml
 	@echo "setting up $(VENV): about 6 GB, some minutes the first time" >&2
+	@$(PYTHON) -I infra/interpreter.py
 	@# pip comes last into a new environment: without it, an earlier attempt was interrupted.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
