@@ -1,8 +1,10 @@
 """What was found of an image's origin. Plain values: whoever stores or shows them needs no parser."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 _LONGEST = 120
 _UNSEEN = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0001fffd]+")
@@ -43,6 +45,32 @@ class Manifest:
     problems: tuple[str, ...] = ()
 
 
+class DeclarationKind(StrEnum):
+    """What carries a file's own statement that a generative model made the picture."""
+
+    C2PA = "c2pa"  # a manifest whose signer nobody vouches for
+    IPTC = "iptc"  # the digital source type in XMP or IPTC
+    TC260 = "tc260"  # China's label by GB 45438
+    GENERATOR = "generator"  # the parameters that a generator writes of its own work
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A file's own statement that a generative model made the picture; anybody can write one.
+
+    Attributes:
+        strong: it speaks of the whole picture in a form that generators write; a policy may let it decide.
+        kind: what carries it.
+        tool: the generator that it names, for people; None where it names none.
+        where: the field that it stands in, for people, such as `PNG text "parameters"`.
+    """
+
+    strong: bool
+    kind: DeclarationKind
+    tool: str | None = None
+    where: str | None = None
+
+
 @dataclass(frozen=True)
 class Provenance:
     """All that a file says of its origin.
@@ -52,12 +80,15 @@ class Provenance:
         manifest: signed provenance, None where there is no trace of any.
         camera: the camera that EXIF names; weak, since anybody can write that as well.
         software: the program that EXIF or PNG text name.
+        declaration: the gravest statement without trust that a generative model made the picture; None without any,
+            and where the picture was changed since it was signed.
     """
 
     tags: tuple[str, ...] = ()
     manifest: Manifest | None = None
     camera: str | None = None
     software: str | None = None
+    declaration: Declaration | None = None
 
     @property
     def decides(self) -> bool:
@@ -68,8 +99,10 @@ class Provenance:
     @property
     def declares_ai(self) -> bool:
         """Tell whether anything, signed or not, says that a generative model had a part in the picture."""
-        return bool(self.tags) or (
-            self.manifest is not None and self.manifest.says in {Says.AI_GENERATED, Says.PARTLY_AI}
+        return (
+            bool(self.tags)
+            or self.declaration is not None
+            or (self.manifest is not None and self.manifest.says in {Says.AI_GENERATED, Says.PARTLY_AI})
         )
 
     @property
@@ -97,6 +130,7 @@ class Provenance:
             "c2pa": manifest_json(self.manifest),
             "camera": self.camera,
             "software": self.software,
+            "declaration": None if self.declaration is None else vars(self.declaration),
         }
 
 
@@ -114,6 +148,26 @@ def manifest_of(told: dict[str, object]) -> Manifest:
         _text(told["signer"]),
         _text(told["generator"]),
         tuple(str(problem) for problem in _list(told["problems"])),
+    )
+
+
+def provenance_of(told: Mapping[str, Any]) -> Provenance | None:
+    """Return the provenance behind :meth:`Provenance.as_json`; None where the file itself must be read again.
+
+    It must where it has a manifest, since whom we trust may have changed, and where the record is of an older release
+    that knew tags alone.
+    """
+    declaration = told.get("declaration")
+    if told.get("c2pa") is not None or "tags" not in told or (told["tags"] and "declaration" not in told):
+        return None
+    return Provenance(
+        tags=tuple(told["tags"]),
+        camera=told.get("camera"),
+        software=told.get("software"),
+        declaration=declaration
+        and Declaration(
+            declaration["strong"], DeclarationKind(declaration["kind"]), declaration["tool"], declaration["where"]
+        ),
     )
 
 

@@ -27,7 +27,7 @@ from worker.images.decode import PREVIEW_SIDE
 from worker.images.perceptual_hash import perceptual_hash
 from worker.log import get_logger
 from worker.metrics import SCANS, VERDICTS
-from worker.provenance.findings import Provenance
+from worker.provenance.findings import Provenance, provenance_of
 from worker.provenance.reading import ReadManifest, read_provenance
 from worker.scan.collaborators import Bundles, Decode, Ledger, Objects, Originals, Recall
 from worker.scan.heatmap_files import Evidence
@@ -35,9 +35,6 @@ from worker.scan.micro_batcher import MicroBatcher
 from worker.scan.retries import RetryPolicy, Stopwatch
 
 log = get_logger()
-
-# What a file that says nothing of its origin has on record.
-_SILENT = Provenance().as_json()
 
 
 @dataclass
@@ -192,14 +189,15 @@ class ScanImage:
     def _judge_from_memory(self, lease: Lease, bundle: Any, watch: Stopwatch) -> bool:
         """Judge an image by what an earlier scan saw in it; False where the pixels are needed.
 
-        They are where a detector's body differs, where the file said something of its origin, and for new evidence.
+        They are where a detector's body differs, where the file has a C2PA manifest, and for new evidence.
         """
         image = lease.image
         facts = known_facts(image)
         if facts is None:
             return False
         for remembered in self._recall(image.id):
-            if remembered.provenance != _SILENT:
+            provenance = provenance_of(remembered.provenance)
+            if provenance is None:
                 break
             try:
                 other = self._bundles.get(remembered.bundle_version)
@@ -210,10 +208,10 @@ class ScanImage:
             if scores is None:
                 continue
             rules = rules_for(vars(lease.policy), image.source)
-            decision = decide(scores.probability, rules, bundle.figures, Provenance())
+            decision = decide(scores.probability, rules, bundle.figures, provenance)
             if self._wants_heatmaps(lease, decision):
                 break
-            found = Found(b"", facts.size_bytes, facts.sha256, Provenance(), bundle, watch)
+            found = Found(b"", facts.size_bytes, facts.sha256, provenance, bundle, watch)
             row = verdict_row(decision, detectors_of(scores))
             self._complete(lease, found, row, [], facts, features=remembered.seen)
             return True

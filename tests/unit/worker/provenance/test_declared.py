@@ -158,4 +158,5 @@ def test_what_is_stored_says_that_anybody_could_have_written_it() -> None:
         "c2pa": None,
         "camera": None,
         "software": None,
+        "declaration": None,
     }
