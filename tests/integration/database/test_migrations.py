@@ -1,6 +1,7 @@
 """Migrations lead to what the models say, and back, one step at a time."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect, text
 
 from tests.conftest import Databases
-from worker.database.migrate import NotMigratedError, configuration, pending, require_migrated, upgrade
+from worker.database.migrate import (
+    NotMigratedError,
+    TooOldError,
+    configuration,
+    pending,
+    require_migrated,
+    upgrade,
+)
 from worker.database.session import Database, DatabaseDownError, connect
 from worker.database.tables import Base
 
@@ -92,6 +100,31 @@ def test_every_migration_goes_down_and_up_again(empty: Database) -> None:
     assert inspect(empty.engine).get_table_names() == ["alembic_version"]
     upgrade(empty)
     assert schema(empty) == seen[-1]
+
+
+@pytest.fixture
+def of_release_0_1_0(empty: Database) -> Database:
+    """A database as release 0.1.0 left it."""
+    with empty.engine.begin() as connection:
+        dump = Path(__file__).with_name("release_0_1_0.sql").read_text(encoding="utf-8")
+        connection.exec_driver_sql(dump, execution_options={"no_parameters": True})
+    return empty
+
+
+def test_a_database_of_the_last_release_becomes_what_the_models_say(
+    of_release_0_1_0: Database, database: Database
+) -> None:
+    upgrade(of_release_0_1_0)
+    assert not pending(of_release_0_1_0)
+    assert schema(of_release_0_1_0) == schema(database)
+
+
+def test_a_database_before_the_last_release_is_refused_with_what_to_do(of_release_0_1_0: Database) -> None:
+    with of_release_0_1_0.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '2026_11_21_evidence'"))
+    for act in (upgrade, require_migrated):
+        with pytest.raises(TooOldError, match=r"older than release 0\.1\.0; run `assay migrate`"):
+            act(of_release_0_1_0)
 
 
 def test_migrations_that_start_together_run_once(empty: Database, together: Callable[..., list[Any]]) -> None:
