@@ -20,8 +20,8 @@ from training.data.pixels import Shape
 from training.fitting.augment import AugmentationName
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Detector
-from worker.detectors.views import ViewPlan
 from worker.errors import AssayError
+from worker.images.views import ViewPlan
 
 RECIPES = Path(__file__).parent / "recipes"
 _FOR_EVERY_DETECTOR = ("fit", "views", "architecture", "pretrained")

@@ -17,7 +17,7 @@ from training.retraining.refit import Head, Seen, refit, with_head
 from worker.bundles.folder import BundleParts, DetectorPart, read_bundle
 from worker.bundles.loaded import shipped_bundle
 from worker.detectors.build import build_detector
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 
 def drawn(count: int, width: int) -> Seen:

@@ -24,9 +24,9 @@ from training.data.collection import Collection, DataError, left_out_lines, samp
 from training.data.image_folder import open_collection
 from training.data.picture_facts import picture_facts
 from worker.cores import cores
-from worker.detectors.views import native_crop, reduced_whole
 from worker.errors import PermanentError
 from worker.images.decode import decode
+from worker.images.views import native_crop, reduced_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,9 +22,9 @@ from timm.models import get_model_args, get_pretrained_cfg
 
 from training.data.class_words import label_of
 from worker.bundles.folder import DetectorPart
-from worker.detectors.views import ViewPlan
 from worker.detectors.wrapped import WrappedArchitecture, WrappedNetwork
 from worker.errors import AssayError
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -29,8 +29,8 @@ from training.recipe import Recipe, load_recipe
 from worker.bundles.folder import FUSED, BundleParts, DetectorPart, write_bundle
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
-from worker.detectors.views import COVARIATE_NAMES
 from worker.errors import AssayError
+from worker.images.views import COVARIATE_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor

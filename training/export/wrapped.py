@@ -28,8 +28,8 @@ from training.export.run_bundle import shipped_precision
 from worker.bundles.folder import FUSED, BundleParts, DetectorPart, write_bundle
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
-from worker.detectors.views import COVARIATE_NAMES
 from worker.detectors.wrapped import WrappedNetwork
+from worker.images.views import COVARIATE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

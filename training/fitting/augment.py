@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from worker.detectors.views import reduced_whole
+from worker.images.views import reduced_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from worker.detectors.views import ViewPlan
+    from worker.images.views import ViewPlan
 
     Augmentation = Callable[[NDArray[np.uint8], ViewPlan, Generator], Tensor]
 

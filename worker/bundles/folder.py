@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
-from worker.detectors.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
 from worker.errors import AssayError
+from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -21,7 +22,7 @@ from worker.bundles.folder import FUSED, BundleError, BundleParts, read_bundle
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
 from worker.detectors.heatmap import Heatmap, grad_cam
-from worker.detectors.views import quality_covariates
+from worker.images.views import Prepared, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,27 +32,13 @@ if TYPE_CHECKING:
     from worker.database.features import Seen
     from worker.decisions.calibration import CalibrationFigures
     from worker.detectors.detector import Detector
+    from worker.images.views import ViewPlan
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
 
 # The detector whose features are kept, so that its head can be fitted again.
 SEEN_BY = "clip"
 _SHIPPED = Path(__file__).parent / "shipped"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image made ready for a bundle.
-
-    Attributes:
-        views: uint8 (V, 3, H, W) by detector name.
-        covariates: quality measures, in the order of COVARIATE_NAMES.
-        size: (width, height) of the image in pixels.
-    """
-
-    views: Mapping[str, Tensor]
-    covariates: tuple[float, ...]
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -113,12 +100,14 @@ class Bundle:
         """Give one detector, for those who look inside; whoever scores images asks the bundle."""
         return self._detectors[name]
 
-    @torch.no_grad()
+    @property
+    def plans(self) -> Mapping[str, ViewPlan]:
+        """Name the views that each detector needs of an image."""
+        return {name: detector.plan for name, detector in self._detectors.items()}
+
     def prepare(self, image: Image.Image) -> Prepared:
         """Cut every view an image needs, on the CPU; safe in many threads at once."""
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-        views = {name: detector.views(rgb) for name, detector in self._detectors.items()}
-        return Prepared(views=views, covariates=quality_covariates(rgb), size=rgb.size)
+        return prepare(image, self.plans)
 
     @torch.inference_mode()
     def score(self, batch: Sequence[Prepared]) -> list[Scores]:
@@ -202,7 +191,8 @@ class Bundle:
                 raise BundleError(message)
 
     def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
-        return torch.stack([prepared.views[name] for prepared in batch]).to(self._device)  # (B, V, 3, H, W)
+        views = np.stack([prepared.views[name] for prepared in batch])  # (B, V, 3, H, W)
+        return torch.from_numpy(views).to(self._device)
 
     def _scores(self, logits: dict[str, float], covariates: Sequence[float], features: bytes | None) -> Scores:
         fused = self._fusion.fuse(logits, covariates)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from worker.detectors.detector import Detector
-    from worker.detectors.views import ViewPlan
+    from worker.images.views import ViewPlan
 
 # What the libraries raise where arguments make no network; many of their checks are bare assertions.
 CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)

@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, linear
 
 from worker.detectors.detector import OneNetwork, normalise, views_in_a_pass
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

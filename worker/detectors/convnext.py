@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from worker.detectors.detector import OneNetwork
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

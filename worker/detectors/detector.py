@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
-from worker.detectors.views import cut_views
+from worker.images.views import cut_views
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
-    from worker.detectors.views import ViewPlan
+    from worker.images.views import ViewPlan
 
 # Detectors see pixels as (x / 255 - 0.5) / 0.25: about zero mean and unit spread, whatever the data set.
 PIXEL_MEAN = 0.5
@@ -56,7 +56,7 @@ class OneNetwork:
 
     def views(self, image: Image.Image) -> Tensor:
         """Cut the views of an image: uint8, (V, 3, H, W), on the CPU; safe in many threads at once."""
-        return cut_views(image, self.plan)
+        return torch.from_numpy(cut_views(image, self.plan))
 
     def view_logits(self, pixels: Tensor) -> Tensor:
         """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""

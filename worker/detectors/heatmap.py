@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from worker.detectors.detector import Additive, normalise
-from worker.detectors.views import view_boxes
 from worker.images.decode import PREVIEW_SIDE
+from worker.images.views import view_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from worker.detectors.detector import Detector
-    from worker.detectors.views import ViewPlan
+    from worker.images.views import ViewPlan
 
 # The longer side of a heatmap in cells; the networks see no finer than this.
 _CELLS = 64

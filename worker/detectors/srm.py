@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

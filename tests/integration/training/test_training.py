@@ -27,7 +27,7 @@ from training.retraining.refit_data import keep_for_replay
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle, update_card, write_bundle
 from worker.bundles.loaded import load_bundle
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 pytestmark = pytest.mark.integration
 

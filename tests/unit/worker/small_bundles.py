@@ -10,7 +10,7 @@ from worker.bundles.folder import BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 TOWER = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
 NETWORK = {"patch_size": 2, "depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}

@@ -6,7 +6,7 @@ from torch import nn
 
 from training.classifiers.classifier import Classifier, architecture_of, median_3x3
 from worker.detectors.detector import Detector
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 PLAN = ViewPlan(32, 1, 0)
 CNN = {"widths": [8, 16], "hidden": [12], "dropout": 0.5, "batch_norm": True}

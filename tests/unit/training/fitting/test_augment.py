@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.fitting.augment import AUGMENTATIONS, AugmentationName, cut_out, light
-from worker.detectors.views import ViewPlan, reduced_whole
+from worker.images.views import ViewPlan, reduced_whole
 
 PLAN = ViewPlan(32, 1, 0)
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from training.fitting.pretrained import give_weights
 from training.recipe import DetectorRecipe, Fit, RecipeError
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 FIT = Fit(batch_size=4, learning_rate=1e-3, weight_decay=0.0, epochs=1)
 CONVNEXT = "test_convnext.r160_in1k"

@@ -23,7 +23,7 @@ from worker.bundles.folder import BundleParts, DetectorPart
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 TOWER = {"image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
 NETWORK = {"patch_size": 1, "depths": [1, 1, 0, 0], "dims": [8, 8, 8, 8]}

@@ -19,7 +19,7 @@ from worker.bundles.folder import (
 )
 from worker.bundles.loaded import Bundle, BundleError, load_bundle, shipped_bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 MakeParts = Callable[..., BundleParts]
 

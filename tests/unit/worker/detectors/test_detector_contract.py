@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector
 from worker.detectors.heatmap import grad_cam
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

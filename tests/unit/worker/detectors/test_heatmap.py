@@ -14,7 +14,7 @@ from worker.detectors import heatmap as drawing
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector, normalise
 from worker.detectors.heatmap import Heatmap, Method, explained_layers, grad_cam, overlay_png, raw_npy
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -5,7 +5,7 @@ from PIL import Image
 
 from worker.detectors.detector import normalise
 from worker.detectors.srm import DirectionAndLength, SrmArchitecture, SrmDetector, SrmNetwork, _planes, lower_of
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 PLANES, ORDERS, CLASSES, COMPONENTS = 3, 2, 39, 20
 

@@ -3,7 +3,7 @@ import torch
 
 from worker.detectors.build import build_detector
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
-from worker.detectors.views import ViewPlan
+from worker.images.views import ViewPlan
 
 
 def test_high_pass_channels_are_silent_where_nothing_changes() -> None:

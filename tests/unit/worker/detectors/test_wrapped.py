@@ -5,8 +5,8 @@ import timm
 import torch
 
 from worker.detectors.build import build_detector
-from worker.detectors.views import ViewPlan
 from worker.detectors.wrapped import WrappedNetwork
+from worker.images.views import ViewPlan
 
 ATTO: dict[str, Any] = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
 TWO: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Views: the tensors cut from an image, the first thing every detector does.
+"""Views: what is cut from an image for detectors to look at; NumPy alone, so that a decoder process can do it.
 
 Two kinds, both pure functions of the pixels: the *reduced whole* (the image squeezed to a square) shows what
 the picture is; *native crops* keep the original pixels, where the traces of generators and cameras live.
@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
-    from torch import Tensor
 
 # Where native crops sit, as fractions of the room left of and above them: the centre first, then the diagonals.
 CROP_POSITIONS = ((0.5, 0.5), (0.15, 0.15), (0.85, 0.85), (0.85, 0.15), (0.15, 0.85))
@@ -52,6 +52,11 @@ class ViewPlan:
         return self.cut * 2 if self.mirrored else self.cut
 
     @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(V, 3, H, W) of the views of every image."""
+        return self.count, 3, self.size, self.size
+
+    @property
     def cut(self) -> int:
         """Count the views that come first, as the image shows them."""
         return self.wholes + self.crops
@@ -61,18 +66,39 @@ class ViewPlan:
         return {key: value for key, value in asdict(self).items() if key != "mirrored" or value}
 
 
-def cut_views(image: Image.Image, plan: ViewPlan) -> Tensor:
+@dataclass(frozen=True)
+class Prepared:
+    """An image made ready for a bundle.
+
+    Attributes:
+        views: uint8 (V, 3, H, W) by detector name.
+        covariates: quality measures, in the order of COVARIATE_NAMES.
+        size: (width, height) of the image in pixels.
+    """
+
+    views: Mapping[str, NDArray[np.uint8]]
+    covariates: tuple[float, ...]
+    size: tuple[int, int]
+
+
+def prepare(image: Image.Image, plans: Mapping[str, ViewPlan]) -> Prepared:
+    """Cut every view that a bundle needs of an image, by detector name."""
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    views = {name: cut_views(rgb, plan) for name, plan in plans.items()}
+    return Prepared(views, quality_covariates(rgb), rgb.size)
+
+
+def cut_views(image: Image.Image, plan: ViewPlan) -> NDArray[np.uint8]:
     """Cut the planned views of an image of any size from 1x1 up.
 
     Returns:
-        uint8 tensor of shape (V, 3, size, size), the reduced whole first, mirrored ones last.
+        uint8 array of shape (V, 3, size, size), the reduced whole first, mirrored ones last.
     """
     views = [reduced_whole(image, plan.size)] if plan.wholes else []
     views += [native_crop(image, plan.size, across, down) for across, down in CROP_POSITIONS[: plan.crops]]
     views += [view[:, ::-1] for view in views] if plan.mirrored else []
     stacked = np.stack(views)  # (V, H, W, 3)
-    # NumPy moves the axes: torch would start threads for it, in each of a worker's many threads.
-    return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))  # (V, 3, H, W)
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))  # (V, 3, H, W)
 
 
 def reduced_whole(image: Image.Image, size: int) -> NDArray[np.uint8]:
