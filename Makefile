@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-slow check bench lock setup format clean debian-packages sbom secrets
+.PHONY: help demo up test test-slow check docs bench lock setup format clean debian-packages sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,10 @@ check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/mypy
 	@$(BIN)/mypy tests
 	@$(BIN)/lint-imports
-	@$(BIN)/codespell worker api training infra migrations tests README.md CHANGELOG.md Makefile pyproject.toml
+	@$(BIN)/codespell worker api training infra migrations tests docs README.md CHANGELOG.md Makefile pyproject.toml
+
+docs: $(READY) ## Check the documents: links, commands, generated tables
+	@$(BIN)/pytest -q -n 0 tests/unit/docs
 
 bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
 	@$(BIN)/python tests/bench/throughput.py $(if $(DATA),--data "$(DATA)")

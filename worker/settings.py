@@ -1,6 +1,6 @@
 """Settings: one frozen object, read by entry points alone, from the environment and from files of secrets.
 
-Every field is documented in the README's settings table; a test holds the two
+Every field is documented in docs/settings.md; a test holds the two
 together. Names are the fields in capitals behind ``ASSAY_``; a file in the
 folder of secrets has the same name in small letters, and the environment wins.
 """

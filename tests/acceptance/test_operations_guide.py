@@ -1,4 +1,4 @@
-"""The guide's own commands, run as they stand in infra/README.md, in its order, against a running Assay."""
+"""The guide's own commands, run as they stand in docs/operations.md, in its order, against a running Assay."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ _MUST_BE_RUN = (
 
 @pytest.fixture(scope="module")
 def guide(repository: Path) -> str:
-    return "\n".join(_BLOCK.findall((repository / "infra" / "README.md").read_text()))
+    return "\n".join(_BLOCK.findall((repository / "docs" / "operations.md").read_text()))
 
 
 @pytest.fixture(scope="module")

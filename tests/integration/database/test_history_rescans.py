@@ -175,7 +175,7 @@ def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_poli
     judge(scanned, BULK_QUEUE, lambda _: 0.9)
 
     def go_back() -> int:
-        """As infra/README.md says: what `b2` judged, once more by the one that served before."""
+        """As docs/operations.md says: what `b2` judged, once more by the one that served before."""
         rescans.add(ME, HistoryFilter(judged_by="b2"), rate=100.0, reason="tests", bundle_version="b1")
         later(scanned)
         return rescans.step()

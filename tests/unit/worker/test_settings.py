@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infra.settings_table import BEGIN, END, settings_table
+from infra.reference_docs import settings_table
 from worker.settings import Settings
-
-
-def test_the_readme_s_table_is_the_settings_own(repository: Path) -> None:
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    assert readme.count(BEGIN) == readme.count(END) == 1, "paste `python -m infra.settings_table` between the markers"
-    assert readme.partition(BEGIN)[2].partition(END)[0].strip() == settings_table()
 
 
 def test_every_setting_says_what_it_means() -> None:

@@ -40,7 +40,7 @@ def test_every_alert_is_tested_both_ways(monitoring: Path, alerts: list[dict[str
 
 
 def test_every_alert_says_how_urgent_it_is_and_which_page_helps(repository: Path, alerts: list[dict[str, Any]]) -> None:
-    guide = (repository / "infra" / "README.md").read_text()
+    guide = (repository / "docs" / "operations.md").read_text()
     pages = set(re.findall(r"^### (.+)$", guide, re.MULTILINE))
     slugs = {page.lower().replace(" ", "-") for page in pages}
     assert {alert["labels"]["severity"] for alert in alerts} == {"page", "ticket"}
