@@ -138,6 +138,9 @@ def _read(folder: Path) -> "BundleParts":
 
     parts = read_bundle(folder)
     refuse_foreign(folder)
+    named = (parts.card.get("bundle"), parts.card.get("content_sha256"))
+    if named != (parts.version(), parts.digest()):
+        raise AssayError(f"the card in {folder} does not name its bundle, so it may be any file: export it again")
     return parts
 
 

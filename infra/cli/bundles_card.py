@@ -1,10 +1,10 @@
 """A bundle's card as lines for people: all that it says in words, and the figures that decide."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.bundles.plain_files import read_json
 from worker.errors import AssayError
 
 _LEADING = (
@@ -26,18 +26,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read a bundle's card.
 
     Raises:
-        AssayError: there is none, or it is damaged.
+        BundleError: there is none, it is no plain file, or it is damaged.
     """
-    file = folder / "card.json"
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AssayError(f"{file} does not exist; {_MEND}") from error
-    except (OSError, ValueError) as error:
-        raise AssayError(f"{file} cannot be read ({error}); {_MEND}") from error
-    if not isinstance(card, dict):
-        raise AssayError(f"{file} holds no JSON object; {_MEND}")
-    return card
+    return read_json(folder / "card.json")
 
 
 def probe_told(card: Mapping[str, Any]) -> float | None:

@@ -10,6 +10,7 @@ import typer
 
 from infra.cli.environment import load_settings
 from worker.bundles.copies import REPLAY, download_bundle, files_of
+from worker.bundles.plain_files import read_json
 from worker.database.bundles import SHIPPED
 from worker.database.promotion import Bundles
 from worker.database.session import Database, connect
@@ -65,7 +66,7 @@ def refuse_foreign(folder: Path) -> None:
     Raises:
         AssayError: there are some.
     """
-    description = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    description = read_json(folder / "bundle.json")
     found = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
     foreign = sorted(found - {*files_of(description), REPLAY})
     if foreign:

@@ -3,7 +3,6 @@
 Only the files that `bundle.json` names travel. A copy is put into place in one move, after its content was checked.
 """
 
-import json
 import re
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from worker.bundles.plain_files import BundleError, check_plain, most_bytes, open_plain, read_json
 from worker.bundles.shelf import BundleMissingError
 from worker.errors import AssayError
 from worker.objects.object_store import RefusedError, store_down
@@ -49,14 +49,19 @@ def files_of(description: Mapping[str, Any]) -> list[str]:
 def upload_bundle(client: "S3Client", folder: Path, bucket: str, prefix: str) -> None:
     """Write a bundle's files below a prefix.
 
+    Nothing is written unless every file is a plain one within its limit.
+
     Raises:
-        AssayError: the folder holds none, or the store refuses.
+        AssayError: the folder holds none, one of its files is a link, pipe or device, or the store refuses.
         ObjectStoreDownError: the store does not answer.
     """
-    for name in files_of(_described(folder / "bundle.json")):
+    names = files_of(read_json(folder / "bundle.json"))
+    check_plain(folder, names)
+    for name in names:
         extra = {"ContentType": _CONTENT_TYPES[Path(name).suffix]}
         try:
-            client.upload_file(str(folder / name), bucket, _key(prefix, name), ExtraArgs=extra)
+            with open_plain(folder / name) as file:
+                client.upload_fileobj(file, bucket, _key(prefix, name), ExtraArgs=extra)
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise _trouble(error, f"s3://{bucket}/{_key(prefix, name)}") from error
 
@@ -66,11 +71,11 @@ def download_bundle(client: "S3Client", bucket: str, prefix: str, folder: Path) 
 
     Raises:
         BundleMissingError: there is none below the prefix.
-        AssayError: what is there is no bundle, or the store refuses.
+        AssayError: what is there is no bundle, a file of it is too large, or the store refuses.
         ObjectStoreDownError: the store does not answer.
     """
     _download(client, bucket, _key(prefix, "bundle.json"), folder / "bundle.json")
-    for name in files_of(_described(folder / "bundle.json"))[:-1]:
+    for name in files_of(read_json(folder / "bundle.json"))[:-1]:
         _download(client, bucket, _key(prefix, name), folder / name)
 
 
@@ -131,16 +136,11 @@ class BundleCopies:
         return version.endswith(f"-{found[:12]}") and digest in {None, found}
 
 
-def _described(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AssayError(f"{file} is missing or no JSON: give a bundle's folder or prefix") from error
-    return found if isinstance(found, dict) else {}
-
-
 def _download(client: "S3Client", bucket: str, key: str, file: Path) -> None:
     try:
+        size = client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+        if size > most_bytes(file.name):
+            raise BundleError(f"s3://{bucket}/{key} has {size:,} bytes; a bundle's may have {most_bytes(file.name):,}")
         client.download_file(bucket, key, str(file))
     except (ClientError, BotoCoreError, Boto3Error) as error:
         raise _trouble(error, f"s3://{bucket}/{key}") from error

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from worker.bundles.plain_files import BundleError, check_plain, open_plain, read_json
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
-from worker.errors import AssayError
 from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
 
 if TYPE_CHECKING:
@@ -40,10 +40,6 @@ PREPROCESSING: dict[str, Any] = {
     "crop_positions": [list(position) for position in CROP_POSITIONS],
     "covariates": list(COVARIATE_NAMES),
 }
-
-
-class BundleError(AssayError, ValueError):
-    """The bundle cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +178,7 @@ def _card_sha256(card: Mapping[str, Any]) -> str:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    card = _read_json(folder / "card.json")
+    card = read_json(folder / "card.json")
     # Cards of earlier releases have none.
     if card.get("card_sha256", "") not in {"", _card_sha256(card)}:
         message = (
@@ -199,7 +195,7 @@ def read_bundle(folder: Path) -> BundleParts:
     Raises:
         BundleError: something is missing, damaged, tampered with or of a format this release does not know.
     """
-    description = _read_json(folder / "bundle.json")
+    description = read_json(folder / "bundle.json")
     if description.get("format") != FORMAT:
         message = (
             f"bundle {folder} has format {description.get('format')!r}, this release reads format {FORMAT}: "
@@ -224,6 +220,8 @@ def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
     strange = [name for name in names if not _NAME.fullmatch(name)] + [name for name in models if set(":/") & set(name)]
     if strange:
         raise BundleError(f"bundle {folder} names {strange[0]!r}, which no bundle of ours does: refused")
+    check_plain(folder, [f"{name}.safetensors" for name in description["detectors"]])
+    card = _read_card(folder)
     detectors = {
         name: DetectorPart(
             architecture=part["architecture"],
@@ -238,7 +236,7 @@ def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
         fusion=Fusion.from_json(description["fusion"]),
         calibrations={name: Calibration.from_json(value) for name, value in description["calibrations"].items()},
         figures=CalibrationFigures.from_json(description["figures"]),
-        card=_read_card(folder),
+        card=card,
     )
 
 
@@ -269,35 +267,19 @@ def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) ->
         raise BundleError(message)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        message = f"{file} does not exist: a bundle is a folder with bundle.json, card.json and safetensors files"
-        raise BundleError(message) from error
-    except (OSError, ValueError) as error:
-        message = f"{file} cannot be read ({error}): fetch or export the bundle again"
-        raise BundleError(message) from error
-    if not isinstance(value, dict):
-        message = f"{file} holds no JSON object: fetch or export the bundle again"
-        raise BundleError(message)
-    return value
-
-
 def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (FileNotFoundError, SafetensorError, OSError) as error:
-        pickled = file.is_file() and _begins(file).startswith(_PICKLED)
+    except (SafetensorError, OSError) as error:
         why = (
             "a pickle and no safetensors file: pickles may run code and are never loaded"
-            if pickled
-            else (f"missing or no safetensors file ({error})")
+            if _begins(file).startswith(_PICKLED)
+            else f"no safetensors file ({error})"
         )
         raise BundleError(f"{file} is {why}; fetch or export the bundle again") from error
 
 
 def _begins(file: Path) -> bytes:
-    with file.open("rb") as opened:
+    with open_plain(file) as opened:
         return opened.read(4)

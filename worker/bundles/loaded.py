@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from worker.bundles.folder import FUSED, BundleError, BundleParts, read_bundle
+from worker.bundles.folder import FUSED, BundleParts, read_bundle
+from worker.bundles.plain_files import BundleError
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
 from worker.detectors.heatmap import Heatmap, grad_cam

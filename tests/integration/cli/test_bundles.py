@@ -166,7 +166,7 @@ def _climbing(folder: Path) -> None:
         (_recalibrated, "damaged or changed"),
         (_newer, "format 99"),
         (_climbing, "refused"),
-        (lambda folder: (folder / "clip.safetensors").unlink(), "missing"),
+        (lambda folder: (folder / "clip.safetensors").unlink(), "does not exist"),
         (lambda folder: (folder / "bundle.json").write_text("{", "utf-8"), "cannot be read"),
     ],
 )
@@ -179,6 +179,23 @@ def test_a_foreign_or_spoilt_bundle_is_refused_with_what_to_do(
     assert isinstance(result.exception, AssayError)
     assert told in str(result.exception)
     assert Bundles(database).all() == []
+
+
+def test_a_bundle_whose_card_links_to_secrets_publishes_nothing(
+    run: Run, copy: Path, database: Database, object_store: Any, tmp_path: Path
+) -> None:
+    """The same for a hard link, which looks like any file."""
+    (tmp_path / "credentials.json").write_text('{"postgres": "hush"}')
+    for link in (Path.symlink_to, Path.hardlink_to):
+        (copy / "card.json").unlink()
+        link(copy / "card.json", tmp_path / "credentials.json")
+        for command in (("import", copy), ("export", copy, f"s3://{object_store.plain}/x")):
+            refused = run(*command)
+            assert isinstance(refused.exception, AssayError)
+            assert "hush" not in str(refused.exception)
+    assert Bundles(database).all() == []
+    for bucket in (object_store.artifacts, object_store.plain):
+        assert "Contents" not in object_store.s3.list_objects_v2(Bucket=bucket)
 
 
 def test_bundles_are_immutable_and_unknown_ones_are_named(run: Run, tmp_path: Path) -> None:

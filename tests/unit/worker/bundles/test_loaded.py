@@ -133,7 +133,7 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
     "a figure": (lambda folder: edit(folder / "bundle.json", "0.3", "0.1"), "figures"),
     "the format": (lambda folder: edit(folder / "bundle.json", '"format": 1', '"format": 99'), "format"),
     "the preprocessing": (lambda folder: edit(folder / "bundle.json", "sharpness", "loudness"), "preprocessing"),
-    "no weights": (lambda folder: (folder / "convnext.safetensors").unlink(), "missing"),
+    "no weights": (lambda folder: (folder / "convnext.safetensors").unlink(), "does not exist"),
     "no safetensors": (lambda folder: (folder / "clip.safetensors").write_bytes(b"\x80\x04pickle"), "safetensors"),
     "no description": (lambda folder: (folder / "bundle.json").unlink(), "does not exist"),
     "no JSON": (lambda folder: (folder / "bundle.json").write_text("{", encoding="utf-8"), "cannot be read"),
