@@ -117,16 +117,23 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def origin_in_words(provenance: Mapping[str, Any]) -> str:
     """Return in a few words what a file says of its origin, and how far that can be believed."""
     signed = provenance.get("c2pa")
+    marks, tags = provenance.get("marks") or [], provenance.get("tags") or []
     said = []
     if signed:
         origin = str(signed["says"] or "signed").replace("_", " ")
         by = f" by {signed['signer']}" if signed["signer"] else ""
         said.append(f"{origin}, signature {signed['state']}{by}")
-    if provenance.get("tags"):
-        said.append(f"unsigned: {', '.join(provenance['tags'])}")
+    said += [f"declared: {mark_in_words(mark, tag)}" for mark, tag in zip(marks, tags, strict=False)]
     if provenance.get("camera"):
         said.append(f"camera: {provenance['camera']}")
     return "; ".join(said)
+
+
+def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
+    """Return what declares the picture AI and where in the file that stands; nobody signed it."""
+    what = {"iptc": tag.removeprefix("iptc:"), "tc260": "AI label of GB 45438"}.get(mark["kind"], mark["tool"] or tag)
+    weak = "" if mark["strong"] else ", a hint alone"
+    return f"{what} in {mark['where']}{weak}"
 
 
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:

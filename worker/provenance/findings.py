@@ -80,8 +80,9 @@ class Provenance:
         manifest: signed provenance, None where there is no trace of any.
         camera: the camera that EXIF names; weak, since anybody can write that as well.
         software: the program that EXIF or PNG text name.
-        declaration: the gravest statement without trust that a generative model made the picture; None without any,
-            and where the picture was changed since it was signed.
+        declaration: the gravest statement without trust that a generative model made the picture; None without any.
+            A manifest that was tampered with states nothing.
+        marks: every unsigned declaration and where it stands, the gravest first, one for each tag.
     """
 
     tags: tuple[str, ...] = ()
@@ -89,6 +90,7 @@ class Provenance:
     camera: str | None = None
     software: str | None = None
     declaration: Declaration | None = None
+    marks: tuple[Declaration, ...] = ()
 
     @property
     def decides(self) -> bool:
@@ -131,6 +133,7 @@ class Provenance:
             "camera": self.camera,
             "software": self.software,
             "declaration": None if self.declaration is None else vars(self.declaration),
+            "marks": [vars(mark) for mark in self.marks],
         }
 
 
@@ -164,11 +167,13 @@ def provenance_of(told: Mapping[str, Any]) -> Provenance | None:
         tags=tuple(told["tags"]),
         camera=told.get("camera"),
         software=told.get("software"),
-        declaration=declaration
-        and Declaration(
-            declaration["strong"], DeclarationKind(declaration["kind"]), declaration["tool"], declaration["where"]
-        ),
+        declaration=declaration and _declaration_of(declaration),
+        marks=tuple(_declaration_of(mark) for mark in told.get("marks", ())),
     )
+
+
+def _declaration_of(told: Mapping[str, Any]) -> Declaration:
+    return Declaration(told["strong"], DeclarationKind(told["kind"]), told["tool"], told["where"])
 
 
 def shown(text: object) -> str | None:

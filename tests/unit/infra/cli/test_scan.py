@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from infra.cli import scan as command
-from infra.cli.scan import files_of, overlay_name, result_table
+from infra.cli.scan import files_of, origin_in_words, overlay_name, result_table
 from worker.bundles.loaded import BundleError
 
 
@@ -140,3 +140,17 @@ def test_the_table_shows_paths_with_brackets_as_they_are() -> None:
     with console.capture() as printed:
         console.print(result_table([row]))
     assert "cats [old]/a.jpg" in printed.get()
+
+
+def test_every_declared_mark_is_named_with_what_it_is_and_where_it_stands() -> None:
+    marks = [
+        {"strong": True, "kind": "iptc", "tool": None, "where": "XMP Iptc4xmpExt:DigitalSourceType"},
+        {"strong": True, "kind": "tc260", "tool": None, "where": 'PNG text "AIGC"'},
+        {"strong": False, "kind": "generator", "tool": "Adobe Firefly", "where": "EXIF Software"},
+    ]
+    tags = ["iptc:trainedAlgorithmicMedia", "tc260", "firefly"]
+    assert origin_in_words({"tags": tags, "marks": marks}) == (
+        "declared: trainedAlgorithmicMedia in XMP Iptc4xmpExt:DigitalSourceType; "
+        'declared: AI label of GB 45438 in PNG text "AIGC"; '
+        "declared: Adobe Firefly in EXIF Software, a hint alone"
+    )
