@@ -17,6 +17,7 @@ from worker.database.tables.labels import Label, LabelValue
 from worker.database.tables.policies import Policy
 from worker.database.tables.rescans import Rescan, RescanState
 from worker.database.tables.retention import DoomedObject, Retention
+from worker.database.tables.review import ReviewItem, ReviewPass
 from worker.database.tables.scans import Scan, ScanKind, ScanState
 from worker.database.tables.schedule import Duty
 from worker.database.tables.training_runs import RunState, TrainingEvent, TrainingRun
@@ -45,6 +46,8 @@ __all__ = [
     "Rescan",
     "RescanState",
     "Retention",
+    "ReviewItem",
+    "ReviewPass",
     "RunState",
     "Scan",
     "ScanKind",
