@@ -24,7 +24,6 @@ from training.calibration.calibrate import calibrate
 from training.calibration.fusion import Measured, folds
 from training.data.assemble import Rows, recipe_rows, split
 from training.data.collection import DataError
-from training.evaluation.evaluate import Policy, thresholds_under
 from training.evaluation.groups import by_group
 from training.evaluation.intervals import intervals
 from training.evaluation.metrics import measure
@@ -33,6 +32,7 @@ from training.export.run_bundle import measure_held_out, uncalibrated
 from training.recipe import Recipe, load_recipe, with_minutes
 from training.train import Order, train
 from worker.bundles.folder import read_bundle, update_card
+from worker.decisions.policy import FIRST_RULES
 from worker.errors import AssayError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") ->
     judged = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
     together, known = _together([measured for measured, _, _ in judged]), _known([rows for _, rows, _ in judged])
     found = calibrate(together)
-    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
     told = (together.labels, found.held_out_probabilities)
     report = {
         "recipe": recipe.name,

@@ -8,10 +8,11 @@ from importlib.resources import files
 from pydantic import BaseModel
 
 from worker.database.bundles import SHIPPED
-from worker.database.policies import Judged, PolicyTerms
+from worker.database.policies import Judged
 from worker.database.tables import Bundle
-from worker.decisions.calibration import CalibrationFigures, Thresholds, derive_thresholds, shift
-from worker.decisions.verdict import compare, rules_for
+from worker.decisions.calibration import CalibrationFigures, Thresholds, shift
+from worker.decisions.policy import PolicyTerms, Rules, rules_for
+from worker.decisions.verdict import weigh
 from worker.decisions.vocabulary import VerdictValue
 from worker.errors import AssayError
 
@@ -72,18 +73,18 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
     Args:
         terms: of the policy that might be.
         figures: of the bundle that gave the verdicts.
-        judged: its verdicts; where what the file says of its origin bars clearing it, nothing is cleared.
+        judged: its verdicts.
     """
-    columns = terms.columns()
+    rules: dict[str, Rules] = {}
     cuts: dict[str, Thresholds] = {}
     changes: Counter[tuple[VerdictValue, VerdictValue]] = Counter()
     examples: list[str] = []
     for one in judged:
         if one.source not in cuts:
-            rules = rules_for(columns, one.source)
-            budgets = {"false_positive_budget": rules.false_positive_budget, "miss_budget": rules.miss_budget}
-            cuts[one.source] = derive_thresholds(figures, **budgets, prior_shift=terms.prior_shift)
-        after = _again(one, terms.prior_shift, cuts[one.source])
+            rules[one.source] = rules_for(terms, one.source)
+            cuts[one.source] = rules[one.source].thresholds(figures)
+        again = shift(one.probability, terms.prior_shift - one.prior_shift)
+        after, _ = weigh(again, cuts[one.source], one.provenance, rules[one.source].declared_origin)
         if after is not one.verdict:
             changes[one.verdict, after] += 1
             if len(examples) < _MOST_EXAMPLES:
@@ -95,8 +96,3 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
         thresholds=[Cuts(source=source, lower=cut.lower, upper=cut.upper) for source, cut in sorted(cuts.items())],
         examples=examples,
     )
-
-
-def _again(one: Judged, prior_shift: float, cuts: Thresholds) -> VerdictValue:
-    after = compare(shift(one.probability, prior_shift - one.prior_shift), cuts)
-    return VerdictValue.UNCERTAIN if one.barred and after is VerdictValue.NOT_AI_GENERATED else after

@@ -17,7 +17,7 @@ from api.schemas import FromRow
 from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
-from worker.database.policies import PolicyTerms
+from worker.decisions.policy import PolicyTerms
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"], responses=problems(), route_class=OnceRoute)
 

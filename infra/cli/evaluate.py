@@ -11,6 +11,7 @@ import typer
 from infra.cli.bundles_open import folder_of, of_release
 from infra.cli.environment import adopt, load_settings
 from infra.cli.output import writable_file, writable_folder
+from worker.decisions.policy import FIRST_RULES, Rules
 from worker.errors import AssayError
 
 
@@ -41,9 +42,15 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     heatmaps: Annotated[
         int, typer.Option(min=0, help="AI pictures whose heatmaps are put to the test; 0 for none.")
     ] = 0,
-    false_positive_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = 0.01,
-    miss_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = 0.05,
-    prior_shift: Annotated[float, typer.Option(callback=_finite, help="Of the policy: a logit offset.")] = 0.0,
+    false_positive_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = (
+        FIRST_RULES.false_positive_budget
+    ),
+    miss_budget: Annotated[float, typer.Option(min=0, max=1, callback=_finite, help="Of the policy.")] = (
+        FIRST_RULES.miss_budget
+    ),
+    prior_shift: Annotated[float, typer.Option(callback=_finite, help="Of the policy: a logit offset.")] = (
+        FIRST_RULES.prior_shift
+    ),
     write_card: Annotated[bool, typer.Option("--write-card", help="Add the measures to the bundle's card.")] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for one on each core.")] = 0,
     device: Annotated[str | None, typer.Option(help="A torch device; default a GPU where there is one.")] = None,
@@ -87,8 +94,8 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
             limit=limit,
             fitted_without=loaded.card.get("held_out_sources", ()),
         )
-        policy = evaluation.Policy(false_positive_budget, miss_budget, prior_shift)
-        found = evaluation.evaluate(loaded, pictures, policy, robustness)
+        rules = Rules(false_positive_budget, miss_budget, prior_shift)
+        found = evaluation.evaluate(loaded, pictures, rules, robustness)
         if heatmaps:
             found["heatmaps"] = heatmap_checks(loaded, pictures.take(pictures.labels == 1), heatmaps)
         if report is not None:

@@ -19,8 +19,6 @@ from worker.errors import AssayError
 from worker.settings import Settings
 
 _LONGEST_NAME = 255  # bytes
-# The policy that a new database starts with.
-_POLICY = {"false_positive_budget": 0.01, "miss_budget": 0.05, "prior_shift": 0.0}
 
 
 def scan(
@@ -139,7 +137,7 @@ def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     # torch takes seconds to import; usage errors should not.
     from worker.bundles.loaded import load_bundle, shipped_bundle
-    from worker.decisions.verdict import Rules
+    from worker.decisions.policy import FIRST_RULES
     from worker.detectors.device import pick_device, set_threads
     from worker.images.decode import share_freed_memory
     from worker.provenance.c2pa_process import manifest_reader
@@ -156,8 +154,8 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
         raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
     with closing(manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes)) as reader:
-        rules, batch = Rules(**_POLICY), settings.max_batch
-        for result in scan_files(found, bundle, rules, read_manifest=reader, max_batch=batch, **limits):
+        batch = settings.max_batch
+        for result in scan_files(found, bundle, FIRST_RULES, read_manifest=reader, max_batch=batch, **limits):
             if heatmaps and result.decision and result.decision.verdict == "ai_generated":
                 _write_overlays(heatmaps, result, bundle)
             yield result.as_json(bundle.version)

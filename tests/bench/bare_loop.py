@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from worker.bundles.loaded import load_bundle, shipped_bundle
-from worker.decisions.verdict import Rules
+from worker.decisions.policy import Rules
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import share_freed_memory
 from worker.provenance.c2pa_process import manifest_reader

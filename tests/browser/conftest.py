@@ -18,10 +18,11 @@ from worker.database.audit import Actor
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.drift import DriftMeasures
 from worker.database.images import NewImage, insert_image_and_scan
-from worker.database.policies import Policies, PolicyTerms
+from worker.database.policies import Policies
 from worker.database.tables import Bundle, RunState, Scan, ScanState, TrainingRun
 from worker.database.training_runs import announce
 from worker.database.webhook_endpoints import Event, WebhookEndpoints
+from worker.decisions.policy import PolicyTerms
 
 ANNA = Actor("anna")
 # One core is shared with the worker.

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sklearn.metrics import roc_auc_score
 
 from training.calibration.calibrate import calibrate, figures_of
-from training.evaluation.evaluate import Policy, summarise, thresholds_under
+from training.evaluation.evaluate import summarise
 from training.export.card import HELD_OUT_IS, measures, weaknesses
 from worker.bundles.loaded import Bundle
+from worker.decisions.policy import FIRST_RULES
 
 if TYPE_CHECKING:
     from training.calibration.calibrate import Calibrated
@@ -46,7 +47,7 @@ def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: 
     found = calibrate(measured)
     figures = figures_of(measured, found.threshold_probabilities, parts.figures.scope)
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
-    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
     report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
     return Told(parts, _facts(report, measured, found), weaknesses(report), measured.by_source)
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -32,18 +30,18 @@ from training.evaluation.pictures import (
 from training.evaluation.scores import judge_pictures
 from training.recipe import load_recipe
 from worker.bundles.loaded import Bundle
-from worker.decisions.calibration import clopper_pearson_upper, derive_thresholds, shift
+from worker.decisions.calibration import clopper_pearson_upper, is_accused, shift
 from worker.decisions.certificate import certify
+from worker.decisions.policy import FIRST_RULES, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.evaluation.metrics import Cuts
     from training.evaluation.scores import Judged
-    from worker.decisions.calibration import CalibrationFigures, Thresholds
 
 ROBUSTNESS_IMAGES = 1000
 _TOLD = (
@@ -54,20 +52,6 @@ _TOLD = (
     ("ece, prior", "ece_15_at_own_prior"),
     ("coverage", "coverage"),
 )
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What coverage, verdicts and the certificate are measured under; the default is a new database's first policy."""
-
-    false_positive_budget: float = 0.01
-    miss_budget: float = 0.05
-    prior_shift: float = 0.0
-
-
-def thresholds_under(policy: Policy) -> Callable[[CalibrationFigures], Thresholds]:
-    """Give what derives a policy's thresholds from figures."""
-    return partial(derive_thresholds, **vars(policy))
 
 
 class Known(Protocol):
@@ -84,14 +68,14 @@ class Known(Protocol):
 
 
 def evaluate(
-    bundle: Bundle, pictures: Pictures, policy: Policy | None = None, robustness_images: int = ROBUSTNESS_IMAGES
+    bundle: Bundle, pictures: Pictures, rules: Rules = FIRST_RULES, robustness_images: int = ROBUSTNESS_IMAGES
 ) -> dict[str, Any]:
     """Measure a bundle.
 
     Args:
         bundle: loaded.
         pictures: labelled, at least one of them a sound picture.
-        policy: see `Policy`.
+        rules: what coverage, verdicts and the certificate are measured under.
         robustness_images: how many are judged again under each change, evenly out of every source and class; 0 for
             none.
 
@@ -101,15 +85,14 @@ def evaluate(
     Raises:
         DataError: none of them is a sound picture.
     """
-    policy = policy or Policy()
     judged = judge_pictures(bundle, pictures)
     if not len(judged.rows):
         raise DataError(
             f"none of {len(pictures)} pictures can be decoded, such as {pictures.names[0]}; are they pictures?"
         )
     sound = pictures.take(judged.rows)
-    probabilities = shifted(judged.probabilities, policy)
-    report = summarise(bundle, sound, probabilities, policy, judged=judged)
+    probabilities = shifted(judged.probabilities, rules)
+    report = summarise(bundle, sound, probabilities, rules, judged=judged)
     unsound = np.setdiff1d(np.arange(len(pictures)), judged.rows)
     report["data"] = {
         "images": len(sound),
@@ -128,7 +111,7 @@ def evaluate(
     }
     if robustness_images:
         report["robustness"] = robustness(
-            bundle, some(sound, robustness_images), len(sound), report["thresholds"], lambda p: shifted(p, policy)
+            bundle, some(sound, robustness_images), len(sound), report["thresholds"], lambda p: shifted(p, rules)
         )
     report["curves"] = curves(sound.labels, probabilities)
     report["most_wrong"] = most_wrong(sound, probabilities)
@@ -157,18 +140,18 @@ def trained_on_too(report: Mapping[str, Any]) -> str:
     )
 
 
-def shifted(probabilities: NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
+def shifted(probabilities: NDArray[np.float64], rules: Rules) -> NDArray[np.float64]:
     """Move probabilities by the policy's prior shift, (N,) → (N,)."""
-    if not policy.prior_shift:
+    if not rules.prior_shift:
         return probabilities
-    return np.array([shift(probability, policy.prior_shift) for probability in probabilities.tolist()])
+    return np.array([shift(probability, rules.prior_shift) for probability in probabilities.tolist()])
 
 
 def summarise(
     bundle: Bundle,
     known: Known,
     probabilities: NDArray[np.float64],
-    policy: Policy | None = None,
+    rules: Rules = FIRST_RULES,
     *,
     judged: Judged | None = None,
     cuts: Cuts | None = None,
@@ -177,21 +160,20 @@ def summarise(
 
     With `cuts`, verdicts are by each image's own thresholds in place of those that the policy gives the bundle.
     """
-    policy = policy or Policy()
-    thresholds = thresholds_under(policy)(bundle.figures)
+    thresholds = rules.thresholds(bundle.figures)
     ours = cuts or thresholds
     labels, alone = known.labels, len(np.unique(known.sources)) == 1
     clusters = known.hashes if alone else known.sources
-    overall = measure(labels, probabilities, ours, policy.prior_shift)
+    overall = measure(labels, probabilities, ours, rules.prior_shift)
     by_source = by_group(labels, probabilities, known.sources, ours, known)
     by_generator = by_group(labels, probabilities, known.generators, ours, known)
     add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
     return {
         "bundle": bundle.version,
-        "policy": dict(vars(policy)),
+        "policy": rules.numbers(),
         "thresholds": {"lower": thresholds.lower, "upper": thresholds.upper},
         "overall": overall,
-        "intervals_95": intervals(labels, probabilities, clusters, ours, prior_shift=policy.prior_shift),
+        "intervals_95": intervals(labels, probabilities, clusters, ours, prior_shift=rules.prior_shift),
         "intervals_are": {
             "method": METHOD,
             "drawn_together": "contents, there being one source" if alone else "sources; within a source contents",
@@ -204,7 +186,7 @@ def summarise(
             | {f"generator {name}": found for name, found in by_generator.items()}
         ),
         "certificate": {
-            **certify(bundle.figures, thresholds, policy.false_positive_budget, policy.prior_shift).to_json(),
+            **certify(bundle.figures, thresholds, rules.false_positive_budget, rules.prior_shift).to_json(),
             "seen_here": _accused_here(labels, probabilities, ours.upper),
         },
         "negatives": by_kind(known, probabilities, ours),
@@ -222,7 +204,7 @@ def _accused_here(
     labels: NDArray[np.int8], probabilities: NDArray[np.float64], upper: float | NDArray[np.float64]
 ) -> dict[str, Any]:
     negatives = int((labels == 0).sum())
-    errors = int(((probabilities > upper) & (labels == 0)).sum())
+    errors = int((is_accused(probabilities, upper) & (labels == 0)).sum())
     bound = clopper_pearson_upper(errors, negatives) if negatives else None
     return {"negatives": negatives, "accused": errors, "rate_at_most": bound}
 

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 
+from worker.decisions.calibration import is_accused, is_cleared
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -124,7 +126,7 @@ def _partial_area(rates: Floats, hits: Floats, most: float) -> float:
 
 
 def _outside_uncertain(labels: Labels, probabilities: Floats, thresholds: Thresholds | Cuts) -> dict[str, Any]:
-    accused, cleared = probabilities > thresholds.upper, probabilities < thresholds.lower
+    accused, cleared = is_accused(probabilities, thresholds.upper), is_cleared(probabilities, thresholds.lower)
     decided = accused | cleared
     right = (accused & (labels == 1)) | (cleared & (labels == 0))
     negatives, positives = labels == 0, labels == 1

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from training.calibration.calibrate import calibrate, figures_of
 from training.calibration.fusion import Measured, folds
 from training.evaluation.changes import robustness
-from training.evaluation.evaluate import Policy, summarise, thresholds_under
+from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import some
 from training.evaluation.scores import judge_pictures
 from training.export.card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
@@ -28,6 +28,7 @@ from training.export.run_bundle import shipped_precision
 from worker.bundles.folder import FUSED, BundleParts, DetectorPart, write_bundle
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
+from worker.decisions.policy import FIRST_RULES
 from worker.detectors.wrapped import WrappedNetwork
 from worker.images.views import COVARIATE_NAMES
 
@@ -93,7 +94,7 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
     parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
     bundle = Bundle(parts, device)
     bundle.warm_up(2)
-    cuts = found.held_out_cuts(thresholds_under(Policy()))
+    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
     report = summarise(bundle, sound, found.held_out_probabilities, cuts=cuts)
     if wrapping.robustness_images:
         chosen = some(sound, wrapping.robustness_images)

@@ -14,8 +14,15 @@ import numpy as np
 
 from training.evaluation.metrics import measure
 from training.evaluation.paired import Pair, accuracy, calibration_error, clusters_of, found_at_low_rate
-from worker.decisions.calibration import CalibrationFigures, Thresholds, clopper_pearson_upper, derive_thresholds
+from worker.decisions.calibration import (
+    CalibrationFigures,
+    Thresholds,
+    clopper_pearson_upper,
+    derive_thresholds,
+    is_accused,
+)
 from worker.decisions.certificate import certify
+from worker.decisions.policy import FIRST_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +84,8 @@ class Terms:
     least_negatives: int = 200
     least_known: int = 200
     least_group: int = 20
-    false_positive_budget: float = 0.01
-    miss_budget: float = 0.05
+    false_positive_budget: float = FIRST_RULES.false_positive_budget
+    miss_budget: float = FIRST_RULES.miss_budget
 
 
 def gate(
@@ -263,7 +270,7 @@ def _accusations(case: _Case) -> dict[str, Any]:
     """Ask whether the gate's own negatives contradict the certificate."""
     negatives = case.images.labels == 0
     accused = [
-        int((opinion.probabilities[negatives] > case.thresholds(opinion).upper).sum())
+        int(is_accused(opinion.probabilities[negatives], case.thresholds(opinion).upper).sum())
         for opinion in (case.champion, case.challenger)
     ]
     count = int(negatives.sum())

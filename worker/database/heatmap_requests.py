@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from worker.database.audit import Actor, record
 from worker.database.images import LIVE_QUEUE
 from worker.database.served import newest_image
+from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
 from worker.database.tables import Heatmap, Scan, ScanKind, ScanState, Verdict
-from worker.decisions.vocabulary import DecidedBy
 from worker.errors import AssayError
 
 _OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
@@ -48,12 +48,8 @@ class HeatmapRequests:
             image = session.scalar(newest_image(image_id).with_for_update(read=True))
             if image is None:
                 return None
-            verdict = session.scalar(
-                select(Verdict)
-                .where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), Verdict.decided_by != DecidedBy.HUMAN)
-                .order_by(Verdict.id.desc())
-                .limit(1)
-            )
+            served = served_verdict(image.id, by_machine=True)
+            verdict = session.scalar(select(Verdict).join(served, served.c.id == Verdict.id))
             if verdict is None:
                 raise NotJudgedError
             if session.scalar(select(exists().where(Heatmap.verdict_id == verdict.id))):

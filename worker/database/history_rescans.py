@@ -16,6 +16,7 @@ from worker.database.audit import Actor, record
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.rescans import version_of
 from worker.database.scans import backlog
+from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
 from worker.database.tables import Image, Policy, Rescan, RescanState, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
@@ -32,7 +33,7 @@ _MOST_OPEN_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class HistoryFilter:
-    """Which images are scanned again; None is no restriction. Verdicts are the newest that a machine gave.
+    """Which images are scanned again; None is no restriction. People's verdicts do not count for it.
 
     Attributes:
         source: exactly this source.
@@ -185,11 +186,10 @@ def _advance(session: Session, rescan: Rescan, room: int) -> int:
 def _wanted(rescan: Rescan) -> Select[int]:
     """Return the images that the filter names, were known when it was made, and are not done or under way."""
     asked = HistoryFilter.of(rescan.filter)
+    served = served_verdict(Image.id, by_machine=True)
     newest = (
         select(Verdict.verdict, Verdict.bundle_version, Verdict.probability)
-        .where(Verdict.image_pk == Image.id, Verdict.shadow.is_(False), Verdict.decided_by != DecidedBy.HUMAN)
-        .order_by(Verdict.id.desc())
-        .limit(1)
+        .join(served, served.c.id == Verdict.id)
         .lateral("newest")
     )
     policy = select(func.max(Policy.version)).scalar_subquery()

@@ -26,10 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.orm import aliased
 
+from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
 from worker.database.tables import Image, Label, LabelValue, Verdict
 from worker.decisions.calibration import clopper_pearson_upper
-from worker.decisions.vocabulary import DecidedBy, VerdictValue
+from worker.decisions.vocabulary import BY_PIXELS, VerdictValue
 
 AUDIT_PLACES = 2**32
 
@@ -116,28 +117,23 @@ class LabelledContents:
             return [(place, image) for place, image in session.execute(slice_)]
 
     def rates(self) -> dict[str, Any]:
-        """Measure the served bundles' newest verdicts against people's, on the audit slice alone.
+        """Measure the verdicts that pixels decided against people's, on the audit slice alone.
 
         Returns:
             `contents` and `labelled` (agreed) of the slice, and `overall` and `by_source`: for either class how many
             `images`, their machine verdicts, and the rate of wrong ones with its exact 95 % interval.
         """
         contents = standings(self._terms)
-        machine = (
-            select(Verdict.verdict)
-            .where(Verdict.image_pk == contents.c.image_pk, Verdict.shadow.is_(False))
-            .where(Verdict.decided_by != DecidedBy.HUMAN)
-            .order_by(Verdict.id.desc())
-            .limit(1)
-            .lateral("machine")
-        )
+        machine = served_verdict(contents.c.image_pk, by_machine=True, name="machine")
         counted = (
-            select(Image.source, contents.c.label, machine.c.verdict, func.count())
+            select(Image.source, contents.c.label, Verdict.verdict, func.count())
             .select_from(contents)
             .join(Image, Image.id == contents.c.image_pk)
             .join(machine, true())
-            .where(contents.c.audit, contents.c.state == LabelState.AGREED)
-            .group_by(Image.source, contents.c.label, machine.c.verdict)
+            .join(Verdict, Verdict.id == machine.c.id)
+            # What a file says of itself, signed or not, says nothing of the detectors.
+            .where(contents.c.audit, contents.c.state == LabelState.AGREED, Verdict.decided_by.in_(BY_PIXELS))
+            .group_by(Image.source, contents.c.label, Verdict.verdict)
         )
         with self._database.transaction() as session:
             rows = [tuple(row) for row in session.execute(counted)]

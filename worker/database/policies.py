@@ -1,34 +1,20 @@
 """Policies: each change is a new version, and the newest one counts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import false, func, or_, select
+from sqlalchemy import select
 
 from worker.database.audit import Actor, record
 from worker.database.session import Database
 from worker.database.tables import Image, Policy, Verdict
+from worker.decisions.policy import PolicyTerms
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
-from worker.provenance.findings import SignatureState
+from worker.provenance.findings import Provenance, provenance_of
 
 # Verdicts that a preview judges anew, out of so many newest of all bundles: half a second of work.
 _PREVIEWED = 10_000
 _NEWEST = 50_000
-
-
-@dataclass(frozen=True)
-class PolicyTerms:
-    """What a policy says; as in :class:`~worker.database.tables.Policy`."""
-
-    prior_shift: float
-    false_positive_budget: float
-    miss_budget: float
-    by_source: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-    def columns(self) -> dict[str, Any]:
-        """Return the terms as columns of a row, and as what :func:`worker.decisions.verdict.rules_for` takes."""
-        return {**vars(self), "by_source": {source: dict(budgets) for source, budgets in self.by_source.items()}}
 
 
 @dataclass(frozen=True)
@@ -41,7 +27,7 @@ class Judged:
         verdict: what was said.
         probability: as recorded, with ``prior_shift`` in it.
         prior_shift: of the policy that it was judged by.
-        barred: whether what the file says of its origin bars clearing it, whatever its probability.
+        provenance: what the file says of its origin, as it was recorded then.
     """
 
     image_id: str
@@ -49,7 +35,7 @@ class Judged:
     verdict: VerdictValue
     probability: float
     prior_shift: float
-    barred: bool
+    provenance: Provenance
 
 
 class Policies:
@@ -90,20 +76,14 @@ class Policies:
             .limit(_NEWEST)
             .subquery()
         )
-        barred = func.coalesce(
-            or_(
-                Verdict.provenance["declares_ai"].as_boolean(),
-                Verdict.provenance["c2pa", "state"].as_string() == SignatureState.INVALID,
-            ),
-            false(),
-        )
         verdicts = (
-            select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift, barred)
+            select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift)
+            .add_columns(Verdict.provenance)
             .join(newest, newest.c.id == Verdict.id)
             .join(Image, Image.id == Verdict.image_pk)
             .join(Policy, Policy.version == Verdict.policy_version)
             .where(
-                Verdict.decided_by.in_((DecidedBy.MACHINE, DecidedBy.DUPLICATE)),
+                Verdict.decided_by != DecidedBy.HUMAN,
                 Verdict.bundle_version == bundle_version,
                 Verdict.probability.is_not(None),
                 Image.erased_at.is_(None),
@@ -114,6 +94,6 @@ class Policies:
         with self._database.transaction() as session:
             rows = session.execute(verdicts).all()
         return [
-            Judged(image, source, VerdictValue(value), p or 0.0, prior, up)
-            for image, source, value, p, prior, up in rows
+            Judged(image, source, VerdictValue(value), p or 0.0, prior, provenance_of(told))
+            for image, source, value, p, prior, told in rows
         ]

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, c
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
+from worker.database.serving_rule import served_verdict, withdrawn_bundles
 from worker.database.session import Database, compiled
 from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
-from worker.decisions.vocabulary import DecidedBy
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,12 @@ def newest_image(image_id: Any, as_of: Any = None) -> Select[Image]:
 
 
 def _heatmaps(image_pk: Any, as_of: Any = None) -> Select[Heatmap]:
-    """Return all heatmaps of an image that are no challenger's; they stay in sight when a person decides."""
+    """Return all heatmaps of an image but those of verdicts that are never served; a person's decision hides none."""
     return (
         select(Heatmap)
         .join(Verdict, Heatmap.verdict_id == Verdict.id)
         .where(Verdict.image_pk == image_pk, Verdict.shadow.is_(False), _by(Heatmap.created_at, as_of))
+        .where(Heatmap.bundle_version.not_in(withdrawn_bundles(as_of)))
     )
 
 
@@ -182,14 +183,7 @@ def _by(created_at: Any, as_of: Any) -> ColumnElement[bool]:
 
 def _served(as_of: Any = None) -> Select[Any]:
     image = aliased(Image, newest_image(bindparam("image_id", type_=Text), as_of).subquery())
-    # A person outranks a signed origin, which outranks the detectors; the newest of the highest rank is served.
-    rank = case((Verdict.decided_by == DecidedBy.HUMAN, 0), (Verdict.decided_by == DecidedBy.PROVENANCE, 1), else_=2)
-    verdicts = (
-        select(Verdict)
-        .where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), _by(Verdict.created_at, as_of))
-        .order_by(rank, Verdict.id.desc())
-        .limit(1)
-    )
+    served = served_verdict(image.id, at=as_of)
     scans = (
         select(Scan)
         .where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW, Scan.kind != ScanKind.HEATMAP)
@@ -201,11 +195,12 @@ def _served(as_of: Any = None) -> Select[Any]:
     # Of two objects under one key jsonb keeps the later one: the newest heatmap of each detector.
     newest_of_each = func.jsonb_object_agg(Heatmap.detector, aggregate_order_by(heatmap, Heatmap.id))
     heatmaps = _heatmaps(image.id, as_of).with_only_columns(newest_of_each.label("by_detector")).lateral()
-    verdict, scan = aliased(Verdict, verdicts.lateral()), aliased(Scan, scans.lateral())
+    verdict, scan = aliased(Verdict), aliased(Scan, scans.lateral())
     return (
         select(image, verdict, scan, heatmaps.c.by_detector)
         .select_from(image)
-        .outerjoin(verdict, true())
+        .outerjoin(served, true())
+        .outerjoin(verdict, verdict.id == served.c.id)
         .outerjoin(scan, true())
         .outerjoin(heatmaps, true())
     )

@@ -196,6 +196,16 @@ class Thresholds:
     upper: float
 
 
+def is_accused(probability: Any, upper: Any) -> Any:
+    """Tell whether a probability lies above the upper threshold; of arrays, element by element."""
+    return probability > upper
+
+
+def is_cleared(probability: Any, lower: Any) -> Any:
+    """Tell whether a probability lies below the lower threshold; of arrays, element by element."""
+    return probability < lower
+
+
 def derive_thresholds(
     figures: CalibrationFigures, *, false_positive_budget: float, miss_budget: float, prior_shift: float = 0.0
 ) -> Thresholds:

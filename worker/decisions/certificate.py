@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.decisions.calibration import CONFIDENCE_ALPHA, clopper_pearson_upper, shift
+from worker.decisions.calibration import CONFIDENCE_ALPHA, clopper_pearson_upper, is_accused, shift
 
 if TYPE_CHECKING:
     from worker.decisions.calibration import CalibrationFigures, Thresholds
@@ -52,7 +52,7 @@ def certify(
 ) -> Certificate:
     """Say what the held-out negatives prove of an upper threshold; arguments as for `derive_thresholds`."""
     n = len(figures.negatives)
-    accused = sum(shift(probability, prior_shift) > thresholds.upper for probability in figures.negatives)
+    accused = sum(is_accused(shift(probability, prior_shift), thresholds.upper) for probability in figures.negatives)
     return Certificate(
         budget=false_positive_budget,
         negatives=n,

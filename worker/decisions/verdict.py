@@ -1,21 +1,11 @@
 """From probability and policy to a verdict. Pure: no clock, no settings, no I/O."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from worker.decisions.calibration import CalibrationFigures, Thresholds, derive_thresholds, shift
-from worker.decisions.vocabulary import DecidedBy, VerdictValue
+from worker.decisions.calibration import CalibrationFigures, Thresholds, is_accused, is_cleared, shift
+from worker.decisions.policy import Rules
+from worker.decisions.vocabulary import DecidedBy, DeclaredOrigin, VerdictValue
 from worker.provenance.findings import Provenance
-
-
-@dataclass(frozen=True)
-class Rules:
-    """A policy version as it applies to one source."""
-
-    false_positive_budget: float
-    miss_budget: float
-    prior_shift: float
 
 
 @dataclass(frozen=True)
@@ -26,31 +16,14 @@ class Decision:
         verdict: what is said of the image.
         probability: calibrated P(AI-generated) with the prior shift, 0 to 1.
         thresholds: the cuts it was compared with.
-        decided_by: the detectors (`machine`), or a trusted signature whatever these say (`provenance`).
+        decided_by: the detectors (`machine`), or, whatever these say, a trusted signature (`provenance`) or the file's
+            own word (`declared`).
     """
 
     verdict: VerdictValue
     probability: float
     thresholds: Thresholds
     decided_by: DecidedBy = DecidedBy.MACHINE
-
-
-def rules_for(policy: Mapping[str, Any], source: str) -> Rules:
-    """Return a policy's rules for a source; what the source does not set is the policy's own.
-
-    Args:
-        policy: ``prior_shift``, ``false_positive_budget``, ``miss_budget`` and
-            ``by_source``, source to budgets; a source also answers for the
-            folders below it.
-        source: where the image comes from, such as ``uploads/avatars``.
-    """
-    by_source = policy["by_source"]
-    own = by_source.get(source) or by_source.get(source.split("/", 1)[0]) or {}
-    return Rules(
-        own.get("false_positive_budget", policy["false_positive_budget"]),
-        own.get("miss_budget", policy["miss_budget"]),
-        policy["prior_shift"],
-    )
 
 
 def decide(probability: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
@@ -68,27 +41,43 @@ def decide(probability: float, rules: Rules, figures: CalibrationFigures, proven
 def judge(shifted: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
     """Decide an image whose probability has the prior shift of these rules already; otherwise as :func:`decide`.
 
-    Provenance only ever makes a verdict graver. A trusted signature that says AI decides. Anyone can write a tag, so
-    a tag accuses nobody; but a file that says it is AI, or whose signature is broken, is not cleared either.
+    Provenance only ever makes a verdict graver. A trusted signature that says AI decides. Anybody can write a
+    declaration, so the rules say what it is worth. A file whose signature is broken is not cleared.
     """
-    thresholds = derive_thresholds(
-        figures,
-        false_positive_budget=rules.false_positive_budget,
-        miss_budget=rules.miss_budget,
-        prior_shift=rules.prior_shift,
-    )
+    thresholds = rules.thresholds(figures)
+    verdict, decided_by = weigh(shifted, thresholds, provenance, rules.declared_origin)
+    return Decision(verdict, shifted, thresholds, decided_by)
+
+
+def weigh(
+    shifted: float, thresholds: Thresholds, provenance: Provenance, declared_origin: DeclaredOrigin
+) -> tuple[VerdictValue, DecidedBy]:
+    """Return the verdict, and what decided it: a trusted signature, the file's own word, else the pixels.
+
+    What a file says of itself only ever makes a verdict graver: nothing declared clears.
+
+    Args:
+        shifted: probability with the prior shift that the thresholds were derived with.
+        thresholds: the cuts.
+        provenance: what the file says of its origin.
+        declared_origin: what the policy makes of that where nobody trusted vouches for it.
+    """
     if provenance.decides:
-        return Decision(VerdictValue.AI_GENERATED, shifted, thresholds, DecidedBy.PROVENANCE)
+        return VerdictValue.AI_GENERATED, DecidedBy.PROVENANCE
+    if provenance.strongly_declares and declared_origin is DeclaredOrigin.DECIDES:
+        return VerdictValue.AI_GENERATED, DecidedBy.DECLARED
     verdict = compare(shifted, thresholds)
-    if verdict is VerdictValue.NOT_AI_GENERATED and provenance.bars_clearing:
+    ignored = declared_origin is DeclaredOrigin.IGNORE
+    bars = provenance.bars_clearing_by_itself if ignored else provenance.bars_clearing
+    if verdict is VerdictValue.NOT_AI_GENERATED and bars:
         verdict = VerdictValue.UNCERTAIN
-    return Decision(verdict, shifted, thresholds)
+    return verdict, DecidedBy.MACHINE
 
 
 def compare(probability: float, thresholds: Thresholds) -> VerdictValue:
     """Return ``ai_generated`` above the upper threshold, ``not_ai_generated`` below the lower, else ``uncertain``."""
-    if probability > thresholds.upper:
+    if is_accused(probability, thresholds.upper):
         return VerdictValue.AI_GENERATED
-    if probability < thresholds.lower:
+    if is_cleared(probability, thresholds.lower):
         return VerdictValue.NOT_AI_GENERATED
     return VerdictValue.UNCERTAIN

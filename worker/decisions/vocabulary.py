@@ -17,4 +17,17 @@ class DecidedBy(StrEnum):
     MACHINE = "machine"
     HUMAN = "human"
     PROVENANCE = "provenance"
+    DECLARED = "declared"
     DUPLICATE = "duplicate"
+
+
+# The two that stand on pixels; figures of bundles are made of these alone.
+BY_PIXELS = (DecidedBy.MACHINE, DecidedBy.DUPLICATE)
+
+
+class DeclaredOrigin(StrEnum):
+    """What a policy makes of a file that says by itself, without trust in who says it, that it is AI-generated."""
+
+    DECIDES = "decides"  # a strong declaration makes the verdict
+    UNCERTAIN = "uncertain"  # a declaration bars clearing, no more
+    IGNORE = "ignore"  # the pixels decide as if nothing were declared

@@ -108,13 +108,30 @@ class Provenance:
         )
 
     @property
-    def bars_clearing(self) -> bool:
-        """Tell whether the image may not be cleared: it declares AI, or what it declared was tampered with.
+    def strongly_declares(self) -> bool:
+        """Tell whether the file says of the whole picture that it is AI-generated, as generators do."""
+        return self.declaration is not None and self.declaration.strong
 
-        A few changed bytes may hit the very words that named AI, so a broken manifest counts whatever is left of it.
+    @property
+    def bars_clearing(self) -> bool:
+        """Tell whether the image may not be cleared: it declares AI, or what it declared was tampered with."""
+        return self.declares_ai or self.bars_clearing_by_itself
+
+    @property
+    def bars_clearing_by_itself(self) -> bool:
+        """Tell whether it may not be cleared even where unsigned declarations count for nothing.
+
+        A trusted signature says that AI had a part in it, or the manifest is broken: a few changed bytes may hit the
+        very words that named AI, whatever is left of them.
         """
         broken = self.manifest is not None and self.manifest.state is SignatureState.INVALID
-        return self.declares_ai or broken
+        return broken or self._signed_ai
+
+    @property
+    def _signed_ai(self) -> bool:
+        manifest = self.manifest
+        says_ai = {Says.AI_GENERATED, Says.PARTLY_AI}
+        return manifest is not None and manifest.state is SignatureState.TRUSTED and manifest.says in says_ai
 
     def as_json(self) -> dict[str, object]:
         """Return it as stored with the verdict and shown by the API.
@@ -123,11 +140,10 @@ class Provenance:
         anybody could have written it.
         """
         trusted = self.manifest is not None and self.manifest.state is SignatureState.TRUSTED
-        signed_ai = trusted and self.manifest is not None and self.manifest.says in {Says.AI_GENERATED, Says.PARTLY_AI}
         return {
             "declares_ai": self.declares_ai,
             "signed": trusted,
-            "forgeable": self.declares_ai and not signed_ai,
+            "forgeable": self.declares_ai and not self._signed_ai,
             "tags": list(self.tags),
             "c2pa": manifest_json(self.manifest),
             "camera": self.camera,
@@ -154,17 +170,12 @@ def manifest_of(told: dict[str, object]) -> Manifest:
     )
 
 
-def provenance_of(told: Mapping[str, Any]) -> Provenance | None:
-    """Return the provenance behind :meth:`Provenance.as_json`; None where the file itself must be read again.
-
-    It must where it has a manifest, since whom we trust may have changed, and where the record is of an older release
-    that knew tags alone.
-    """
-    declaration = told.get("declaration")
-    if told.get("c2pa") is not None or "tags" not in told or (told["tags"] and "declaration" not in told):
-        return None
+def provenance_of(told: Mapping[str, Any]) -> Provenance:
+    """Return the provenance behind :meth:`Provenance.as_json`, as far as it is recorded; of an erased image nothing."""
+    manifest, declaration = told.get("c2pa"), told.get("declaration")
     return Provenance(
-        tags=tuple(told["tags"]),
+        tags=tuple(told.get("tags", ())),
+        manifest=manifest and manifest_of(manifest),
         camera=told.get("camera"),
         software=told.get("software"),
         declaration=declaration and _declaration_of(declaration),
@@ -174,6 +185,15 @@ def provenance_of(told: Mapping[str, Any]) -> Provenance | None:
 
 def _declaration_of(told: Mapping[str, Any]) -> Declaration:
     return Declaration(told["strong"], DeclarationKind(told["kind"]), told["tool"], told["where"])
+
+
+def must_read_again(told: Mapping[str, Any]) -> bool:
+    """Tell whether a record does not suffice to judge by, so that the file itself must be read.
+
+    It must where it has a manifest, since whom we trust may have changed, where an older release recorded tags without
+    their declaration, and where nothing is recorded.
+    """
+    return told.get("c2pa") is not None or "tags" not in told or (bool(told["tags"]) and "declaration" not in told)
 
 
 def shown(text: object) -> str | None:

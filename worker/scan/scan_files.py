@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from worker.decisions.verdict import Decision, Rules, decide
+from worker.decisions.policy import Rules
+from worker.decisions.verdict import Decision, decide
 from worker.errors import PermanentError, Reason, TooLargeError
 from worker.images.decode import decode
 from worker.provenance.findings import Provenance

@@ -20,14 +20,15 @@ from worker.database.features import Seen as Features
 from worker.database.scans import ImageFacts, Lease
 from worker.database.tables import Image
 from worker.decisions.near_hashes import OneLook
-from worker.decisions.verdict import Decision, decide, judge, rules_for
+from worker.decisions.policy import rules_for
+from worker.decisions.verdict import Decision, decide, judge
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.errors import LeaseLostError, PermanentError, TransientError, WedgedError, public
 from worker.images.decode import PREVIEW_SIDE
 from worker.images.perceptual_hash import perceptual_hash
 from worker.log import get_logger
 from worker.metrics import SCANS, VERDICTS
-from worker.provenance.findings import Provenance, provenance_of
+from worker.provenance.findings import Provenance, must_read_again, provenance_of
 from worker.provenance.reading import ReadManifest, read_provenance
 from worker.scan.collaborators import Bundles, Decode, Ledger, Objects, Originals, Recall
 from worker.scan.heatmap_files import Evidence
@@ -171,7 +172,7 @@ class ScanImage:
         seen = self._see(lease, found)
         with found.watch.stage("detect"):
             scores = self._batcher(found.bundle.score, seen.prepared, alone=lease.suspect)
-        rules = rules_for(vars(lease.policy), lease.image.source)
+        rules = rules_for(lease.policy, lease.image.source)
         decision = decide(scores.probability, rules, found.bundle.figures, found.provenance)
         draw = partial(self._evidence.draw, lease, found.bundle, seen.prepared, seen.preview, decision.probability)
         if lease.only_heatmaps:
@@ -196,9 +197,9 @@ class ScanImage:
         if facts is None:
             return False
         for remembered in self._recall(image.id):
-            provenance = provenance_of(remembered.provenance)
-            if provenance is None:
+            if must_read_again(remembered.provenance):
                 break
+            provenance = provenance_of(remembered.provenance)
             try:
                 other = self._bundles.get(remembered.bundle_version)
             except TransientError:
@@ -207,7 +208,7 @@ class ScanImage:
                 scores = self._batcher(bundle.rescored, (other, remembered.seen), alone=lease.suspect)
             if scores is None:
                 continue
-            rules = rules_for(vars(lease.policy), image.source)
+            rules = rules_for(lease.policy, image.source)
             decision = decide(scores.probability, rules, bundle.figures, provenance)
             if self._wants_heatmaps(lease, decision):
                 break
@@ -222,7 +223,7 @@ class ScanImage:
 
         It does where that image's source has rules under which it was not flagged.
         """
-        rules = rules_for(vars(lease.policy), lease.image.source)
+        rules = rules_for(lease.policy, lease.image.source)
         decision = judge(original.probability, rules, found.bundle.figures, found.provenance)
         return None if self._wants_heatmaps(lease, decision) and not original.heatmaps else decision
 

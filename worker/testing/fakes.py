@@ -19,6 +19,7 @@ from worker.database.features import Remembered, Seen
 from worker.database.scans import ImageFacts, Lease
 from worker.database.tables import Image, Policy, ScanState
 from worker.decisions.calibration import CalibrationFigures, logit_of, sigmoid
+from worker.decisions.policy import FIRST_POLICY
 from worker.errors import LeaseLostError, Reason
 from worker.objects.object_store import ObjectVersion
 from worker.testing.objects import FakeObjects
@@ -157,9 +158,7 @@ class FakeScans:
         self.memory: dict[int, list[Remembered]] = {}
         self._bundle_version = bundle_version
         self._suspect_after = suspect_after
-        self._policy = Policy(
-            version=1, prior_shift=0.0, false_positive_budget=0.01, miss_budget=0.05, by_source={}, created_by="test"
-        )
+        self._policy = Policy(version=1, **FIRST_POLICY.columns(), created_by="test")
 
     def add(
         self,

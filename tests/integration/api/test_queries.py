@@ -82,11 +82,17 @@ def test_a_challengers_verdict_is_never_served(queries: Queries, rows: Rows, ima
     assert [shadow, live] == [verdict.id for verdict, _ in queries.history(image_id, limit=5, shadow=True) or []]
 
 
-def test_provenance_outranks_machines_and_people_outrank_both(queries: Queries, rows: Rows, image_id: str) -> None:
+def test_a_newer_machine_verdict_replaces_a_signed_origin_that_counts_no_more(
+    queries: Queries, rows: Rows, image_id: str
+) -> None:
     image = rows.image(image_id)
-    signed = rows.verdict(image, DecidedBy.PROVENANCE)
-    rows.verdict(image, policy_version=rows.policy())
-    assert served_verdict(queries, image_id) == signed
+    rows.verdict(image, DecidedBy.PROVENANCE)
+    newer = rows.verdict(image, policy_version=rows.policy())
+    assert served_verdict(queries, image_id) == newer
+
+
+def test_people_outrank_whatever_came_later(queries: Queries, rows: Rows, image_id: str) -> None:
+    image = rows.image(image_id)
     rows.verdict(image, DecidedBy.HUMAN)
     second_thought = rows.verdict(image, DecidedBy.HUMAN)
     rows.verdict(image, DecidedBy.PROVENANCE, policy_version=rows.policy())

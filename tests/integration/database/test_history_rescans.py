@@ -11,12 +11,13 @@ from worker.database.audit import Actor, Audit
 from worker.database.bundles import register_bundle
 from worker.database.history_rescans import HistoryFilter, HistoryRescans
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
-from worker.database.policies import Policies, PolicyTerms
+from worker.database.policies import Policies
 from worker.database.promotion import Bundles, UnknownBundleError
 from worker.database.rescans import NeverPromotedError, NoChampionError
 from worker.database.scans import ImageFacts, Scans
 from worker.database.session import Database
 from worker.database.tables import Rescan, RescanState, Scan
+from worker.decisions.policy import PolicyTerms
 from worker.decisions.vocabulary import VerdictValue
 
 pytestmark = pytest.mark.integration

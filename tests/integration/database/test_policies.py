@@ -27,4 +27,4 @@ def test_a_preview_knows_which_files_bar_clearing(
     database: Database, rows: Rows, provenance: dict[str, Any], *, barred: bool
 ) -> None:
     rows.verdict(rows.image("asked"), provenance=provenance)
-    assert [one.barred for one in Policies(database).judged(BUNDLE)] == [barred]
+    assert [one.provenance.bars_clearing for one in Policies(database).judged(BUNDLE)] == [barred]

@@ -34,6 +34,7 @@ class Bundle(Base):
     role: Mapped[str]
     location: Mapped[str]  # `shipped:NAME`, or a key prefix in the artifact bucket
     card: Mapped[Json]
+    figures: Mapped[Json | None]  # the calibration figures; null where an older release registered it
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     promoted_at: Mapped[datetime | None]
     gate: Mapped[Json | None]  # the gate's report, `passed` among it; null where no gate judged the bundle
@@ -45,6 +46,10 @@ class Promotion(Base):
     """When which bundle became champion, by whom and why; append-only."""
 
     __tablename__ = "promotion"
+    __table_args__ = (
+        Index("ix_promotion_withdraws", "withdraws", postgresql_where=text("withdraws IS NOT NULL")),
+        Index("ix_promotion_bundle_version_id", "bundle_version", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     bundle_version: Mapped[str] = mapped_column(ForeignKey("bundle.version"))
@@ -52,4 +57,6 @@ class Promotion(Base):
     rollback: Mapped[bool]
     reason: Mapped[str]
     created_by: Mapped[str]
+    # The bundle whose verdicts are not served from here on, until it is promoted again; null for promotions.
+    withdraws: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

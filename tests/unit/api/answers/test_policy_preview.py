@@ -2,18 +2,23 @@ import pytest
 
 from api.answers.policy_preview import Change, NoFiguresError, figures_of, preview
 from worker.database.bundles import SHIPPED
-from worker.database.policies import Judged, PolicyTerms
+from worker.database.policies import Judged
 from worker.database.tables import Bundle
 from worker.decisions.calibration import CalibrationFigures, shift
+from worker.decisions.policy import PolicyTerms
 from worker.decisions.vocabulary import VerdictValue
+from worker.provenance.findings import Provenance
 
 AI, UNCERTAIN, NOT_AI = VerdictValue.AI_GENERATED, VerdictValue.UNCERTAIN, VerdictValue.NOT_AI_GENERATED
 # A thousand photographs up to 0.5, a thousand AI-generated images from 0.5 on.
 FIGURES = CalibrationFigures.of([n / 2000 for n in range(1000)], [0.5 + n / 2000 for n in range(1000)], "tests")
 
 
-def judged(verdict: VerdictValue, probability: float, source: str = "a", *, barred: bool = False) -> Judged:
-    return Judged(f"{source}/{probability}", source, verdict, probability, prior_shift=0.0, barred=barred)
+SILENT, TAGGED = Provenance(), Provenance(tags=("comfyui",))
+
+
+def judged(verdict: VerdictValue, probability: float, source: str = "a", provenance: Provenance = SILENT) -> Judged:
+    return Judged(f"{source}/{probability}", source, verdict, probability, prior_shift=0.0, provenance=provenance)
 
 
 def test_verdicts_are_judged_anew_and_changes_are_counted() -> None:
@@ -31,14 +36,14 @@ def test_terms_of_a_source_count_for_that_source_alone() -> None:
 
 
 def test_a_shift_is_taken_from_what_was_recorded_before_the_new_one_is_added() -> None:
-    recorded = Judged("i", "a", AI, shift(0.6, 2.0), prior_shift=2.0, barred=False)
+    recorded = Judged("i", "a", AI, shift(0.6, 2.0), prior_shift=2.0, provenance=SILENT)
     assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [recorded]).changed == 0
     assert preview(PolicyTerms(-9.0, 0.01, 0.05), FIGURES, [recorded]).changed == 0, "thresholds move along"
 
 
 def test_what_a_tag_bars_from_being_cleared_is_uncertain_at_least() -> None:
-    assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(UNCERTAIN, 0.01, barred=True)]).changed == 0
-    accused = preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(AI, 0.01, barred=True)])
+    assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(UNCERTAIN, 0.01, provenance=TAGGED)]).changed == 0
+    accused = preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(AI, 0.01, provenance=TAGGED)])
     assert accused.changes == [Change(before=AI, after=UNCERTAIN, images=1)]
     assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(UNCERTAIN, 0.01)]).changed == 1
 

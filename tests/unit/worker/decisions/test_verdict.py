@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.decisions.calibration import CalibrationFigures, Thresholds
-from worker.decisions.verdict import Rules, compare, decide, rules_for
-from worker.decisions.vocabulary import DecidedBy, VerdictValue
-from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
+from worker.decisions.policy import Rules
+from worker.decisions.verdict import compare, decide
+from worker.decisions.vocabulary import DecidedBy, DeclaredOrigin, VerdictValue
+from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, Says, SignatureState
 
 SILENT = Provenance()
 DECLARED = Provenance(tags=("comfyui",))
+STRONG = Provenance(tags=("comfyui",), declaration=Declaration(strong=True, kind=DeclarationKind.GENERATOR))
 SIGNED = Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.AI_GENERATED))
 ORDER = [VerdictValue.NOT_AI_GENERATED, VerdictValue.UNCERTAIN, VerdictValue.AI_GENERATED]
 
@@ -21,7 +23,10 @@ figures = st.builds(
     st.lists(probabilities, max_size=60),
     st.just("made up"),
 )
-rules = st.builds(Rules, st.floats(0.001, 0.5), st.floats(0.001, 0.5), st.floats(-3, 3))
+rules = st.builds(
+    Rules, st.floats(0.001, 0.5), st.floats(0.001, 0.5), st.floats(-3, 3), st.sampled_from(DeclaredOrigin)
+)
+heeding = rules.filter(lambda one: one.declared_origin is not DeclaredOrigin.IGNORE)
 
 
 @given(figures, rules, probabilities, probabilities)
@@ -34,8 +39,8 @@ def test_a_higher_probability_never_gives_a_milder_verdict(
     assert low.thresholds == high.thresholds
 
 
-@given(figures, rules, probabilities)
-def test_a_file_that_declares_ai_is_never_cleared_and_never_accused_for_it(
+@given(figures, heeding, probabilities)
+def test_a_file_that_weakly_declares_ai_is_never_cleared_and_never_accused_for_it(
     held_out: CalibrationFigures, policy: Rules, probability: float
 ) -> None:
     silent = decide(probability, policy, held_out, SILENT)
@@ -46,8 +51,38 @@ def test_a_file_that_declares_ai_is_never_cleared_and_never_accused_for_it(
     assert (declared.probability, declared.thresholds) == (silent.probability, silent.thresholds)
 
 
+@given(figures, rules, probabilities)
+def test_a_strong_declaration_decides_bars_clearing_or_counts_for_nothing_as_the_policy_says(
+    held_out: CalibrationFigures, policy: Rules, probability: float
+) -> None:
+    silent = decide(probability, policy, held_out, SILENT)
+    strong = decide(probability, policy, held_out, STRONG)
+    assert (strong.probability, strong.thresholds) == (silent.probability, silent.thresholds)
+    match policy.declared_origin:
+        case DeclaredOrigin.DECIDES:
+            assert (strong.verdict, strong.decided_by) == (VerdictValue.AI_GENERATED, DecidedBy.DECLARED)
+        case DeclaredOrigin.UNCERTAIN:
+            assert strong == decide(probability, policy, held_out, DECLARED)
+        case DeclaredOrigin.IGNORE:
+            assert strong == silent
+
+
+@given(figures, rules, probabilities)
+def test_a_trusted_signature_outranks_what_the_file_says_besides(
+    held_out: CalibrationFigures, policy: Rules, probability: float
+) -> None:
+    both = Provenance(manifest=SIGNED.manifest, declaration=STRONG.declaration)
+    assert decide(probability, policy, held_out, both).decided_by is DecidedBy.PROVENANCE
+
+
 manifests = st.builds(Manifest, st.sampled_from(SignatureState), st.none() | st.sampled_from(Says))
-provenances = st.builds(Provenance, st.sampled_from([(), ("comfyui",)]), st.none() | manifests)
+declarations = st.builds(Declaration, st.booleans(), st.just(DeclarationKind.IPTC))
+provenances = st.builds(
+    Provenance,
+    st.sampled_from([(), ("comfyui",)]),
+    st.none() | manifests,
+    declaration=st.none() | declarations,
+)
 
 
 @given(figures, rules, probabilities)
@@ -60,7 +95,7 @@ def test_a_trusted_signature_that_says_ai_decides_whatever_the_pixels_say(
 
 
 @given(figures, rules, probabilities, provenances)
-def test_provenance_only_ever_makes_a_verdict_graver_and_alone_accuses_only_by_a_trusted_signature(
+def test_provenance_only_ever_makes_a_verdict_graver_and_accuses_by_a_trusted_signature_or_where_declarations_decide(
     held_out: CalibrationFigures, policy: Rules, probability: float, provenance: Provenance
 ) -> None:
     silent = decide(probability, policy, held_out, SILENT)
@@ -68,7 +103,10 @@ def test_provenance_only_ever_makes_a_verdict_graver_and_alone_accuses_only_by_a
     assert ORDER.index(told.verdict) >= ORDER.index(silent.verdict)
     assert (told.decided_by is DecidedBy.PROVENANCE) == provenance.decides
     if told.verdict is VerdictValue.AI_GENERATED and silent.verdict is not VerdictValue.AI_GENERATED:
-        assert provenance == Provenance(provenance.tags, Manifest(SignatureState.TRUSTED, Says.AI_GENERATED))
+        assert told.decided_by in {DecidedBy.PROVENANCE, DecidedBy.DECLARED}
+    if told.decided_by is DecidedBy.DECLARED:
+        assert policy.declared_origin is DeclaredOrigin.DECIDES
+        assert provenance.strongly_declares
 
 
 @given(figures, rules, probabilities, st.none() | st.sampled_from(Says))
@@ -105,25 +143,3 @@ def test_a_bundle_that_was_never_measured_accuses_nobody(policy: Rules, probabil
 )
 def test_on_a_threshold_is_uncertain(probability: float, verdict: VerdictValue) -> None:
     assert compare(probability, Thresholds(lower=0.2, upper=0.8)) is verdict
-
-
-POLICY = {
-    "prior_shift": 0.5,
-    "false_positive_budget": 0.01,
-    "miss_budget": 0.05,
-    "by_source": {"uploads": {"miss_budget": 0.2}, "uploads/avatars": {"false_positive_budget": 0.001}},
-}
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("other", Rules(0.01, 0.05, 0.5)),
-        ("uploads", Rules(0.01, 0.2, 0.5)),
-        ("uploads/news", Rules(0.01, 0.2, 0.5)),
-        ("uploads/avatars", Rules(0.001, 0.05, 0.5)),
-        ("uploads-2", Rules(0.01, 0.05, 0.5)),
-    ],
-)
-def test_the_rules_of_a_source_are_its_own_its_bucket_s_or_the_policy_s(source: str, expected: Rules) -> None:
-    assert rules_for(POLICY, source) == expected

@@ -7,7 +7,9 @@ from worker.provenance.findings import (
     DeclarationKind,
     Manifest,
     Provenance,
+    Says,
     SignatureState,
+    must_read_again,
     provenance_of,
 )
 
@@ -23,14 +25,13 @@ PARAMETERS = Declaration(
         Provenance(camera="NIKON Z 9", software="darktable"),
         Provenance(tags=("stable_diffusion_webui",), declaration=PARAMETERS),
         Provenance(tags=("iptc:compositeSynthetic",)),
+        # Whom we trust may have changed since, so this one is read again.
+        Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.AI_GENERATED, "Adobe", "Firefly", ("x",))),
     ],
 )
 def test_what_a_file_declares_comes_back_from_its_record(provenance: Provenance) -> None:
     assert provenance_of(provenance.as_json()) == provenance
-
-
-def test_a_file_with_a_manifest_is_read_again_for_whom_we_trust_may_have_changed() -> None:
-    assert provenance_of(Provenance(manifest=Manifest(SignatureState.TRUSTED)).as_json()) is None
+    assert must_read_again(provenance.as_json()) == (provenance.manifest is not None)
 
 
 def test_a_record_of_tags_alone_is_read_again_and_a_silent_one_is_not() -> None:
@@ -38,8 +39,13 @@ def test_a_record_of_tags_alone_is_read_again_and_a_silent_one_is_not() -> None:
     del record["declaration"]  # as releases before declarations wrote it
 
     assert provenance_of(record) == Provenance()
-    assert provenance_of({**record, "tags": ["midjourney"], "declares_ai": True}) is None
-    assert provenance_of({}) is None  # erased
+    assert not must_read_again(record)
+    assert must_read_again({**record, "tags": ["midjourney"], "declares_ai": True})
+
+
+def test_of_an_erased_image_nothing_is_recorded() -> None:
+    assert provenance_of({}) == Provenance()
+    assert must_read_again({})
 
 
 def test_a_declaration_declares_ai_and_bars_clearing() -> None:

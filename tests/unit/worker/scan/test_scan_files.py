@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from worker.decisions.verdict import Rules
+from worker.decisions.policy import Rules
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Provenance
 from worker.scan.scan_files import scan_files
