@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "2026_11_29_serving_rule"
-down_revision = "2026_11_21_quiet_heatmaps"
+down_revision = "2026_11_29_review_queue"
 branch_labels = None
 depends_on = None
 
