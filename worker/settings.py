@@ -150,6 +150,11 @@ class Settings(BaseSettings):
     training_recipes: Path | None = Field(
         default=None, description="Folder with recipes of your own; they come before those of the release."
     )
+    training_foreign_weights: bool = Field(
+        default=False,
+        description="Training runs asked for through the API may name other weights than their recipe: hub ids, and "
+        "safetensors files below `training_data`.",
+    )
     training_threads: int = Field(
         default=0, ge=0, description="CPU threads of a training run; 0 leaves one core to everything else."
     )

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import open_clip
 import timm
 import torch
-from open_clip.pretrained import download_pretrained_from_hf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
-from timm.models import get_model_args, get_pretrained_cfg
+from timm.models import get_model_args
 
 from training.data.class_words import label_of
+from training.fitting.safe_weights import TIMM_FILE, check_hub_weights, check_weights_file, open_clip_tag, timm_overlay
 from worker.bundles.folder import DetectorPart
 from worker.detectors.wrapped import WrappedArchitecture, WrappedNetwork
 from worker.errors import AssayError
@@ -29,7 +29,6 @@ from worker.images.views import ViewPlan
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_TIMM_WEIGHTS = "model.safetensors"
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 _LOGITS = (1, 2)
 # What the libraries, and we ourselves, raise on configurations and weights that are odd or damaged.
@@ -65,7 +64,7 @@ def open_convnext(place: str, *, crops: int, head: Path | None) -> DetectorPart:
         return _convnext(place, crops, head)
     except _CANNOT_OPEN as error:
         raise NetworkError(
-            f"timm cannot load {place} ({error}); give a folder with config.json and {_TIMM_WEIGHTS}, a timm name, or "
+            f"timm cannot load {place} ({error}); give a folder with config.json and {TIMM_FILE}, a timm name, or "
             "be online for a hub id"
         ) from error
 
@@ -95,15 +94,13 @@ def _convnext(place: str, crops: int, head: Path | None) -> DetectorPart:
 
 def _timm(place: str) -> Any:
     if Path(place).is_dir():
-        if not (Path(place) / _TIMM_WEIGHTS).is_file():
-            raise ValueError(f"there is no {_TIMM_WEIGHTS}, and nothing else is read: pickles may run code")
+        if not (Path(place) / TIMM_FILE).is_file():
+            raise ValueError(f"there is no {TIMM_FILE}, and nothing else is read: pickles may run code")
+        check_weights_file(str(Path(place) / TIMM_FILE))
         return timm.create_model(f"local-dir:{place}", pretrained=True)
-    known = get_pretrained_cfg(place) if ":" not in place and "/" not in place else None
-    if known is not None and not known.hf_hub_id:
-        raise ValueError("timm has its weights as a pickle alone, and pickles may run code")
-    # Named, so that timm looks for no other file when the hub lacks it.
+    overlay = timm_overlay(place)
     name = place if ":" in place or "/" not in place else f"hf-hub:{place}"
-    return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"hf_hub_filename": _TIMM_WEIGHTS})
+    return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
 
 
 def _architecture_name(body: Any) -> str:
@@ -162,14 +159,10 @@ def _open_clip(place: str) -> tuple[dict[str, Any], nn.Module]:
         name = f"local-dir:{place}"
     elif place.startswith("hf-hub:"):
         name = place
-        _safetensors_only(download_pretrained_from_hf(place.removeprefix("hf-hub:")))
+        check_hub_weights(place.removeprefix("hf-hub:"))
     else:
         model, _, tag = place.partition("/")
-        known = open_clip.get_pretrained_cfg(model, tag)
-        if not known:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none, nor the model"
-            raise ValueError(f"open_clip knows no tag {tag!r} of {model!r}; it knows {tags}")
-        file = _safetensors_only(open_clip.download_pretrained(known))
+        file, known = open_clip_tag(model, tag)
         config = open_clip.get_model_config(model)
         return dict(config), open_clip.create_model(model, pretrained=file, require_pretrained=True, **_pixels(known))
     config = open_clip.get_model_config(name)
@@ -181,12 +174,6 @@ def _open_clip(place: str) -> tuple[dict[str, Any], nn.Module]:
 def _pixels(known: dict[str, Any]) -> dict[str, Any]:
     wanted = {f"force_image_{key}": known[key] for key in ("mean", "std") if known.get(key)}
     return {"force_preprocess_cfg": {k.removeprefix("force_image_"): v for k, v in wanted.items()}} if wanted else {}
-
-
-def _safetensors_only(file: str) -> str:
-    if not str(file).endswith(".safetensors"):
-        raise ValueError(f"its weights are {Path(file).name}; only safetensors are read, pickles may run code")
-    return str(file)
 
 
 def _part(

@@ -6,7 +6,6 @@ loaded.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import open_clip
@@ -18,6 +17,7 @@ from timm.models.convnext import ConvNeXt
 from torch import nn
 
 from training.classifiers.classifier import Classifier, ClassifierNetwork
+from training.fitting.safe_weights import check_weights_file, open_clip_tag, timm_overlay
 from training.recipe import DetectorRecipe, RecipeError
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
 
 
 def _load(detector: Detector, recipe: DetectorRecipe, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)
-    file = pretrained if isinstance(pretrained, str) and Path(pretrained).suffix else None
-    if file and not file.endswith(".safetensors"):
-        raise ValueError("local weights must be safetensors, others may run code")
     model = recipe.architecture.get("model")
-    if detector.name == "clip" or recipe.kind == "clip":
-        _load_tower(detector.network.get_submodule("tower"), model, pretrained)
+    is_clip = detector.name == "clip" or recipe.kind == "clip"
+    tags = open_clip.list_pretrained_tags_by_model(model) if is_clip and model else []
+    file = check_weights_file(pretrained) if isinstance(pretrained, str) and pretrained not in tags else None
+    if is_clip:
+        tag = pretrained if isinstance(pretrained, str) else next(iter(tags), None)
+        _load_tower(detector.network.get_submodule("tower"), model, file, tag)
     elif isinstance(detector, Classifier):
         body = detector.network.get_submodule("body")
         body.load_state_dict(_timm(model, file, num_classes=0).state_dict())
@@ -67,7 +68,7 @@ def _timm(model: str | None, file: str | None, num_classes: int) -> nn.Module:
         raise ValueError("only named models have pretrained weights")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_DRAWN)
-        overlay = {"file": file} if file else None
+        overlay = {"file": file} if file else timm_overlay(model)
         made = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=num_classes)
         torch.manual_seed(_DRAWN)
         fresh = timm.create_model(model, pretrained=False, num_classes=num_classes)
@@ -93,12 +94,17 @@ def _check_loaded(made: nn.Module, fresh: nn.Module) -> None:
         raise ValueError(f"{len(left)} of its weights are not in it, such as {left[0]}")
 
 
-def _load_tower(tower: nn.Module, model: str | None, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)
+def _load_tower(tower: nn.Module, model: str | None, file: str | None, tag: str | None) -> None:
     if model is None:
-        tower.load_state_dict(load_file(str(pretrained)))
+        if file is None:
+            raise ValueError("a tower without a model name has no weights but a local file's")
+        tower.load_state_dict(load_file(file))
         return
-    tag = pretrained if isinstance(pretrained, str) else open_clip.list_pretrained_tags_by_model(model)[0]
-    both: nn.Module = open_clip.create_model(model, pretrained=tag, require_pretrained=True)
+    if file is None:
+        if tag is None:
+            raise ValueError(f"open_clip has no weights for {model!r}")
+        file, _ = open_clip_tag(model, tag)
+    both: nn.Module = open_clip.create_model(model, pretrained=file, require_pretrained=True)
     tower.load_state_dict(both.get_submodule("visual").state_dict())
 
 

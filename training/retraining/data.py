@@ -18,6 +18,7 @@ from PIL import Image
 from training.data.collection import DataError, stamp
 from training.data.image_folder import open_collection
 from training.recipe import Recipe, RecipeError, load_recipe, with_minutes
+from training.retraining.foreign_weights import place_in_data, with_allowed_weights
 from training.retraining.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
 from worker.database.label_agreement import LabelTerms
 from worker.objects.object_store import object_store
@@ -58,10 +59,13 @@ def recipe_of(name: str, parameters: Mapping[str, Any], settings: Settings) -> R
     """Read a recipe by its name, the platform's own first, and change it as asked.
 
     Raises:
-        RecipeError: there is none, it cannot be read, or it makes no bundle.
+        RecipeError: there is none, it cannot be read, it makes no bundle, or the changes name weights that may not be
+            named.
     """
     own = settings.training_recipes / f"{name}.toml" if settings.training_recipes else None
-    recipe = load_recipe(str(own) if own and own.is_file() else name, parameters.get("changes", ()))
+    place = str(own) if own and own.is_file() else name
+    recipe = load_recipe(place, parameters.get("changes", ()))
+    recipe = with_allowed_weights(load_recipe(place), recipe, settings)
     if recipe.kind != "bundle":
         raise RecipeError(f"recipe {name} makes no bundle; train it with `assay train`")
     minutes = parameters.get("minutes")
@@ -135,12 +139,7 @@ def _naming(image: Labelled, data: bytes) -> tuple[str, str]:
 
 def _linked(folder: Path, name: str, settings: Settings) -> str:
     """Link a file or folder of the training worker's data into the run's; nothing outside of it can be named."""
-    root = settings.training_data
-    if root is None:
-        raise DataError(f"{name} is wanted: set ASSAY_TRAINING_DATA on the training worker to the folder that holds it")
-    place = (root / name).resolve()
-    if not place.is_relative_to(root.resolve()) or not place.exists():
-        raise DataError(f"there is no {name} in the training worker's data folder")
+    place = place_in_data(name, settings)
     link = folder / name
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Pretrained weights come through the libraries' own loaders; here from small local files in their formats."""
 
 import json
+import pickle
 from pathlib import Path
 
 import open_clip
@@ -112,6 +113,33 @@ def test_weights_that_are_no_safetensors_or_of_another_network_are_refused(tmp_p
     )
     with pytest.raises(RecipeError, match="cannot be loaded"):
         give_weights(missing.build(), missing)
+
+
+@pytest.mark.parametrize("name", ["weights", "weights.safetensors", "weights.bin", "laion"])
+def test_a_pickle_is_no_weights_file_whatever_its_name(tmp_path: Path, tiny_clip: str, name: str) -> None:
+    """open_clip loads any file of a name that is no tag, and so did we where the name had no suffix."""
+    ran = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return (ran.touch, ())
+
+    (tmp_path / name).write_bytes(pickle.dumps(Hostile()))
+    clip = {"model": tiny_clip, "frozen": True, "taps": [1]}
+    parts = [
+        DetectorRecipe("clip", clip, ViewPlan(32, 1, 0), FIT, str(tmp_path / name), "clip"),
+        DetectorRecipe("convnext", {"model": CONVNEXT}, ViewPlan(64, 0, 1), FIT, str(tmp_path / name), "convnext"),
+    ]
+    for part in parts:
+        with pytest.raises(RecipeError, match="must be safetensors"):
+            give_weights(part.build(), part)
+    assert not ran.exists()
+
+
+def test_weights_that_a_library_has_as_a_pickle_alone_are_refused() -> None:
+    part = DetectorRecipe("r", {"model": "gcvit_xxtiny.in1k"}, ViewPlan(224, 1, 0), FIT, True, "classifier")
+    with pytest.raises(RecipeError, match="as a pickle alone"):
+        give_weights(part.build(), part)
 
 
 def test_a_network_without_a_name_has_no_weights_to_fetch() -> None:
