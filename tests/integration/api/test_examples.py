@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 def shipped(name: str) -> str:
     """Return the version of a bundle that this release ships."""
-    description = files("worker") / "bundles" / name / "bundle.json"
+    description = files("worker") / "bundles" / "shipped" / name / "bundle.json"
     return str(json.loads(description.read_text("utf-8"))["version"])
 
 
