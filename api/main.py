@@ -168,6 +168,7 @@ def services_from(settings: Settings) -> Services:
         shadow_min_images=settings.shadow_min_images,
         webhook_private_addresses=settings.webhook_private_addresses,
         cors_origins=settings.cors_origins,
+        review_reasons=settings.review_reasons,
     )
 
 

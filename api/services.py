@@ -29,6 +29,7 @@ from worker.database.policies import Policies
 from worker.database.promotion import Bundles
 from worker.database.rescans import Rescans
 from worker.database.retention import Retentions
+from worker.database.review import ReviewQueue
 from worker.database.search import Search
 from worker.database.served import Served
 from worker.database.session import Database
@@ -107,6 +108,7 @@ class Stores:
     policies: Policies
     rescans: Rescans
     retentions: Retentions
+    review: ReviewQueue
     search: Search
     training_runs: TrainingRuns
     webhook_endpoints: WebhookEndpoints
@@ -136,6 +138,7 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         policies=Policies(database),
         rescans=Rescans(database),
         retentions=Retentions(database, artifact_bucket),
+        review=ReviewQueue(database),
         search=Search(database),
         training_runs=TrainingRuns(database),
         webhook_endpoints=WebhookEndpoints(database),
@@ -165,6 +168,7 @@ class Services:
         shadow_min_images: that a bundle must have judged in shadow before it is promoted.
         webhook_private_addresses: whether webhooks may go where only we can.
         cors_origins: whose pages may call us from a browser.
+        review_reasons: presets that reviewers choose with the keys 1 to 9.
     """
 
     queries: Reads
@@ -185,6 +189,7 @@ class Services:
     shadow_min_images: int
     webhook_private_addresses: bool
     cors_origins: Sequence[str]
+    review_reasons: Sequence[str] = ()
 
 
 async def _services(request: Request) -> Services:

@@ -180,6 +180,19 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Origins whose pages may call the API from a browser, as a JSON list; none by default."
     )
+    review_reasons: tuple[str, ...] = Field(
+        default=(
+            "Hands, teeth or eyes are wrong",
+            "Text or signs are garbled",
+            "Light, shadows or reflections disagree",
+            "Surfaces are too smooth or repeat",
+            "A mark or caption names a generator",
+            "Camera noise and lens traces are there",
+            "Known photograph or known photographer",
+        ),
+        max_length=9,
+        description="Reasons that reviewers choose with the keys 1 to 9, as a JSON list of at most nine.",
+    )
     webhook_private_addresses: bool = Field(
         default=False, description="Send webhooks to private, loopback and link-local addresses and over http too."
     )

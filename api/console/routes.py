@@ -4,7 +4,19 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
-from api.console import administration, bundles, drift, feed, image, policies, scans, sign_in, static_files, training
+from api.console import (
+    administration,
+    bundles,
+    drift,
+    feed,
+    image,
+    policies,
+    review,
+    scans,
+    sign_in,
+    static_files,
+    training,
+)
 from api.console.pages import ConsoleRoute, go
 from api.console.visitor import HOME, FromVisitor
 from api.errors.problems import ProblemError
@@ -22,6 +34,6 @@ def show_nothing(rest: str, who: FromVisitor) -> Response:
     raise ProblemError(HTTPStatus.NOT_FOUND, "There is no page at this address.")
 
 
-for part in (static_files, sign_in, feed, image, scans, drift, bundles, training, policies, administration):
+for part in (static_files, sign_in, feed, review, image, scans, drift, bundles, training, policies, administration):
     router.include_router(part.router)
 router.include_router(_elsewhere)

@@ -95,6 +95,17 @@ def headline(name: str) -> str:
     return spoken[:1].upper() + spoken[1:]
 
 
+def standing(probability: float | None, lower: float | None, upper: float | None) -> str:
+    """Say in words where a probability stands between its thresholds."""
+    if probability is None or lower is None or upper is None:
+        return "No detector judged this image."
+    if probability > upper:
+        return f"Above {percent(upper)}, the line above which the policy accuses."
+    if probability < lower:
+        return f"Below {percent(lower)}, the line below which the policy clears."
+    return f"Between {percent(lower)} and {percent(upper)}: the policy neither accuses nor clears."
+
+
 def known_as(name: str) -> str:
     """Write the name of a detector as its makers do."""
     return {"clip": "CLIP", "convnext": "ConvNeXt", "srm": "SRM"}.get(name, name)

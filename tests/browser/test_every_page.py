@@ -20,6 +20,7 @@ PAGES = {
     "image": "/image?id={flagged}",
     "unknown-image": "/image?id=nothing",
     "drop": "/drop",
+    "review": "/review",
     "scans": "/scans",
     "scans-rejected": "/scans?state=rejected",
     "scans-empty": "/scans?state=leased",

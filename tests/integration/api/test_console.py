@@ -38,6 +38,8 @@ ACTS = {
     "/console/webhooks/1/switch": Scope.ADMIN,
     "/console/webhooks/1/redeliver": Scope.ADMIN,
     "/console/upload": Scope.INGEST,
+    "/console/review/next": Scope.REVIEW,
+    "/console/review/decide": Scope.REVIEW,
 }
 SignIn = Callable[..., tuple[TestClient, str]]
 
