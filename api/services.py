@@ -38,7 +38,7 @@ from worker.database.tables import Heatmap, Image, Scan, ScanState, Verdict
 from worker.database.training_runs import TrainingRuns
 from worker.database.webhook_endpoints import WebhookEndpoints
 from worker.ingest.sqs import Registers
-from worker.objects.object_store import ObjectVersion
+from worker.objects.versions import ObjectVersion
 
 
 class Objects(Protocol):

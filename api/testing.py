@@ -21,7 +21,7 @@ from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Ve
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Registered
-from worker.objects.object_store import ObjectVersion
+from worker.objects.versions import ObjectVersion
 
 _NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ from infra.embedded.stack import EmbeddedStack
 from infra.testing import wait_until
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, connect
-from worker.objects.object_store import s3_client
+from worker.objects.clients import s3_client
 from worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from infra.embedded.addresses import StackAddresses, read_running_stack
 from infra.stack import Doors, running_doors
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, DatabaseDownError, connect
-from worker.objects.object_store import s3_client
+from worker.objects.clients import s3_client
 from worker.settings import Settings
 
 if TYPE_CHECKING:

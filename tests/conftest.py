@@ -27,7 +27,8 @@ from worker.database.migrate import upgrade
 from worker.database.scans import take_due
 from worker.database.session import Database, connect
 from worker.database.tables import Scan, Verdict
-from worker.objects.object_store import ObjectStore, client_arguments
+from worker.objects.clients import client_arguments
+from worker.objects.object_store import ObjectStore
 from worker.objects.object_store import object_store as connect_object_store
 from worker.settings import Settings
 

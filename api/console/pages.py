@@ -20,7 +20,7 @@ from api.console.visitor import CSRF_FIELD, SignInNeededError, Visitor
 from api.errors.problems import ProblemError, problem_response
 from worker.errors import TransientError
 from worker.log import get_logger
-from worker.objects.object_store import RefusedError
+from worker.objects.trouble import RefusedError
 
 log = get_logger()
 

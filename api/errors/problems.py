@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from api.errors.catalogue import CATALOGUE, ErrorCode, code_for, type_of
 from worker.errors import TransientError
 from worker.log import get_logger
-from worker.objects.object_store import RefusedError
+from worker.objects.trouble import RefusedError
 
 log = get_logger()
 

@@ -20,7 +20,7 @@ from worker.bundles.copies import artifact_prefix, upload_bundle
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.promotion import Bundles
 from worker.errors import AssayError
-from worker.objects.object_store import s3_client
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def export(bundle: _Bundle, to: Annotated[str, typer.Argument(help="A new folder
     with folder_of(bundle) as folder:
         parts = _read(folder)
         if remote:
-            upload_bundle(s3_client(load_settings()), folder, *bucket_and_prefix(to))
+            upload_bundle(transfer(load_settings()), folder, *bucket_and_prefix(to))
         else:
             _write(parts, Path(to))
     print(f"{parts.version()}  {to}")
@@ -109,7 +109,7 @@ def import_(bundle: _Bundle) -> None:
         parts = _read(folder)
         Loaded(parts).warm_up(1)
         version = parts.version()
-        upload_bundle(s3_client(settings), folder, settings.artifact_bucket, artifact_prefix(version))
+        upload_bundle(transfer(settings), folder, settings.artifact_bucket, artifact_prefix(version))
     card = {**parts.card, "content_sha256": parts.digest()}
     with database_of(settings) as database, database.transaction() as session:
         new = register_bundle(session, version=version, name=parts.name, location=artifact_prefix(version), card=card)

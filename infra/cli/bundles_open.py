@@ -15,7 +15,7 @@ from worker.database.bundles import SHIPPED
 from worker.database.promotion import Bundles
 from worker.database.session import Database, connect
 from worker.errors import AssayError, TransientError
-from worker.objects.object_store import s3_client
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 RELEASE = Path(__file__).parents[2] / "worker" / "bundles" / "shipped"
@@ -101,7 +101,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
 @contextmanager
 def _downloaded(settings: Settings, bucket: str, prefix: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="assay-bundle-") as folder:
-        download_bundle(s3_client(settings), bucket, prefix, Path(folder))
+        download_bundle(transfer(settings), bucket, prefix, Path(folder))
         yield Path(folder)
 
 

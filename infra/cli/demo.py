@@ -23,7 +23,7 @@ from infra.embedded.errors import StackError
 from infra.stack import AssayStack, Doors, running_doors
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, connect
-from worker.objects.object_store import s3_client
+from worker.objects.clients import s3_client
 from worker.settings import Settings
 
 _POLL_SECONDS = 0.25

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import decode, share_freed_memory
-from worker.objects.object_store import s3_client
+from worker.objects.clients import s3_client
 from worker.settings import Settings
 
 QUEUE = "plain"

@@ -8,63 +8,70 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-
+from worker.errors import GoneError
 from worker.log import get_logger
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from types_boto3_s3.client import S3Client
+    from worker.objects.transfer import Transfer
 
 log = get_logger()
 
 _NAMES = ("checkpoint.safetensors", "best.safetensors", "order.json")
 _INDEX = "checkpoints.json"
-_TROUBLE = (Boto3Error, BotoCoreError, ClientError, OSError)
 
 
 class Checkpoints:
-    """One run's checkpoints, copied to the bucket and back; trouble with the store is logged and never ends a run."""
+    """One run's checkpoints, copied to the bucket and back."""
 
-    def __init__(self, client: S3Client, bucket: str, run_id: int, folder: Path) -> None:
+    def __init__(self, transfer: Transfer, bucket: str, run_id: int, folder: Path) -> None:
         """Keep what is needed; ``folder`` is the run's own, with a folder for each detector below ``out``."""
-        self._client = client
+        self._transfer = transfer
         self._bucket = bucket
         self._prefix = f"training-runs/{run_id}/"
         self._out = folder / "out"
+        self._index = folder / _INDEX
         self._copied: dict[str, int] = {}
         self._left = False
 
     def bring(self) -> int:
-        """Fetch what the bucket has and the disk lacks, or has an older one of; return how many files."""
+        """Fetch what the bucket has and the disk lacks, or has an older one of; return how many files.
+
+        Raises:
+            ObjectStoreDownError: the store does not answer: what it has must not be fitted anew.
+        """
         try:
-            body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + _INDEX)["Body"].read()
-            index: dict[str, int] = json.loads(body)
-            brought = [name for name, written in index.items() if self._fetch(name, written)]
-        except _TROUBLE as error:
-            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in {"404", "NoSuchKey"}):
-                log.warning("checkpoints_not_brought", error=str(error))
+            self._transfer.download(self._bucket, self._prefix + _INDEX, self._index)
+            index: dict[str, int] = json.loads(self._index.read_bytes())
+            fetched = [name for name, written in index.items() if self._fetch(name, written)]
+        except GoneError:
+            return 0
+        except (RefusedError, ValueError, OSError) as error:
+            log.warning("checkpoints_not_brought", error=str(error))
             return 0
         self._copied.update(index)
-        return len(brought)
+        return len(fetched)
 
     def copy(self) -> int:
-        """Copy what was written since the last time, the index last; return how many files."""
+        """Copy what was written since the last time, the index last; return how many files.
+
+        Trouble is logged and never ends a run.
+        """
         if self._left:
             return 0
         changed = {name: written for name, written in self._files() if self._copied.get(name) != written}
         try:
             for name in changed:
-                self._client.upload_file(str(self._out / name), self._bucket, self._prefix + name)
+                self._transfer.upload(self._out / name, self._bucket, self._prefix + name)
             if changed:
-                index = json.dumps(self._copied | changed).encode()
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + _INDEX, Body=index)
-        except _TROUBLE as error:
+                self._index.write_text(json.dumps(self._copied | changed), encoding="utf-8")
+                self._transfer.upload(self._index, self._bucket, self._prefix + _INDEX)
+        except (ObjectStoreDownError, RefusedError, OSError) as error:
             log.warning("checkpoints_not_copied", error=str(error))
             return 0
         self._copied |= changed
@@ -87,13 +94,13 @@ class Checkpoints:
         self._left = True
 
     def drop(self) -> None:
-        """Delete the copies; the run has ended."""
-        try:
-            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix).get("Contents", [])
-            for found in listed:
-                self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
-        except _TROUBLE as error:
-            log.warning("checkpoints_not_dropped", error=str(error))
+        """Delete the copies; the run has ended.
+
+        Raises:
+            RefusedError: the store refuses.
+            ObjectStoreDownError: the store does not answer.
+        """
+        self._transfer.delete_prefix(self._bucket, self._prefix)
 
     def _files(self) -> Iterator[tuple[str, int]]:
         for file in sorted(self._out.glob("*/*")):
@@ -106,7 +113,5 @@ class Checkpoints:
         if not inside or (file.exists() and file.stat().st_mtime_ns >= written):
             return False
         file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(".brought")
-        self._client.download_file(self._bucket, self._prefix + name, str(half))
-        half.replace(file)
+        self._transfer.download(self._bucket, self._prefix + name, file)
         return True

@@ -7,7 +7,6 @@ an image was erased.
 from __future__ import annotations
 
 import json
-import mimetypes
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from types_boto3_s3.client import S3Client
-
     from training.recipe import Recipe
     from training.retraining.refit import RefitPlan
     from worker.database.session import Database
     from worker.database.training_leases import RunLease
+    from worker.objects.transfer import Transfer
 
     Facts = Mapping[str, Any]
 
@@ -66,18 +64,22 @@ def write_papers(work: Path, plan: Recipe | RefitPlan, gate: Facts, evaluation: 
     return papers
 
 
-def upload_papers(client: S3Client, papers: Path, out: Path, bucket: str, prefix: str) -> None:
-    """Write papers and TensorBoard logs below a prefix of the bucket."""
+def upload_papers(transfer: Transfer, papers: Path, out: Path, bucket: str, prefix: str) -> None:
+    """Write papers and TensorBoard logs below a prefix of the bucket.
+
+    Raises:
+        RefusedError: the store refuses to keep them.
+        ObjectStoreDownError: the store does not answer.
+    """
     logs = [(file, f"tensorboard/{file.relative_to(out).parts[0]}/{file.name}") for file in out.glob("*/tensorboard/*")]
     for file, name in [*((file, file.name) for file in sorted(papers.iterdir())), *logs]:
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        client.upload_file(str(file), bucket, prefix + name, ExtraArgs={"ContentType": kind})
+        transfer.upload(file, bucket, prefix + name)
 
 
 def register(  # noqa: PLR0917 (all of it is one act)
     database: Database,
     lease: RunLease,
-    client: S3Client,
+    transfer: Transfer,
     folder: Path,
     bucket: str,
     gate: Mapping[str, Any],
@@ -93,7 +95,7 @@ def register(  # noqa: PLR0917 (all of it is one act)
     """
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     version = str(card["bundle"])
-    upload_bundle(client, folder, bucket, artifact_prefix(version))
+    upload_bundle(transfer, folder, bucket, artifact_prefix(version))
     detail = _outcome(gate)
     with database.transaction() as session:
         serving = locked_champion(session)

@@ -21,7 +21,8 @@ from worker.database.label_agreement import LabelState, LabelTerms, content_of_i
 from worker.database.session import connect
 from worker.database.tables import Image
 from worker.errors import PermanentError
-from worker.objects.object_store import ObjectStore, RefusedError, object_store
+from worker.objects.object_store import ObjectStore, object_store
+from worker.objects.trouble import RefusedError
 from worker.settings import Settings
 
 _SCHEMA = pa.schema(

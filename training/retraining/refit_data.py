@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from botocore.exceptions import ClientError
 from PIL import Image as Pixels
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -21,6 +19,7 @@ from training.retraining.gate import Origin
 from training.retraining.refit import Seen
 from worker.bundles.copies import REPLAY
 from worker.database.tables import Feature, Image
+from worker.errors import GoneError
 from worker.log import get_logger
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.orm import Session
-    from types_boto3_s3.client import S3Client
 
     from training.retraining.labelled_bucket import Labelled
     from worker.bundles.loaded import Bundle, Scores
+    from worker.objects.transfer import Transfer
 
 log = get_logger()
 
@@ -85,10 +84,14 @@ class _Row(NamedTuple):
     seen: Any
 
 
-def brought_replay(client: S3Client, bucket: str, prefix: str, folder: Path, file: Path) -> None:
+def bring_replay(transfer: Transfer, bucket: str, prefix: str, folder: Path, file: Path) -> None:
     """Bring what was kept of a base bundle's held-out images: beside its run, or beside a shipped bundle in its folder.
 
     There is no file afterwards where nothing was kept.
+
+    Raises:
+        RefusedError: the store refuses it.
+        ObjectStoreDownError: the store does not answer, so nobody knows whether something was kept.
     """
     if file.exists():
         return
@@ -96,8 +99,10 @@ def brought_replay(client: S3Client, bucket: str, prefix: str, folder: Path, fil
     if (folder / REPLAY).exists():
         file.write_bytes((folder / REPLAY).read_bytes())
         return
-    with suppress(ClientError):
-        client.download_file(bucket, prefix + REPLAY, str(file))
+    try:
+        transfer.download(bucket, prefix + REPLAY, file)
+    except GoneError:
+        log.info("no_replay_kept", prefix=prefix)
 
 
 def replayed(file: Path, versions: Sequence[str]) -> Seen | None:

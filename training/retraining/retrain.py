@@ -27,7 +27,7 @@ from training.retraining.gate_run import compare, left_for_gate, origins_of, ter
 from training.retraining.keep import register, run_prefix, upload_papers, write_papers
 from training.retraining.progress import Progress
 from training.retraining.refit import refit
-from training.retraining.refit_data import brought_replay, joined, keep_for_replay, replayed, stored
+from training.retraining.refit_data import bring_replay, joined, keep_for_replay, replayed, stored
 from training.train import Order, train
 from worker.bundles.copies import REPLAY, BundleCopies
 from worker.bundles.folder import read_bundle, write_bundle
@@ -40,7 +40,7 @@ from worker.database.training_leases import RunLease, TrainingLeases
 from worker.detectors.device import pick_device, set_threads
 from worker.errors import AssayError, LeaseLostError, TransientError
 from worker.log import configure_logging, get_logger
-from worker.objects.object_store import s3_client
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def retrain(work: Work) -> str:
     papers = write_papers(work.folder, recipe, report, evaluation, {**facts, "bundle": version})
     own = rows.take(origins == Origin.KNOWN)
     keep_for_replay(load_bundle(out / "bundle", work.device), own, papers / REPLAY)
-    client, bucket = s3_client(settings), settings.artifact_bucket
-    upload_papers(client, papers, out, bucket, run_prefix(version))
-    return register(work.database, work.lease, client, out / "bundle", bucket, report, _share(work))
+    store, bucket = transfer(settings), settings.artifact_bucket
+    upload_papers(store, papers, out, bucket, run_prefix(version))
+    return register(work.database, work.lease, store, out / "bundle", bucket, report, _share(work))
 
 
 def _refit(work: Work, serving: Bundle) -> str:
@@ -135,7 +135,7 @@ def _refit(work: Work, serving: Bundle) -> str:
     version = work.parameters.get("base_bundle") or serving.version
     if version != serving.version:
         raise RecipeError(f"a refit starts from the champion, {serving.version}: its features are what scans store")
-    client, bucket = s3_client(settings), settings.artifact_bucket
+    store, bucket = transfer(settings), settings.artifact_bucket
     work.progress.stage("data")
     folder = bundle_folder(work.database, settings, version)
     base = read_bundle(folder)
@@ -143,7 +143,7 @@ def _refit(work: Work, serving: Bundle) -> str:
     alike = (version, *base.card.get("same_features_as", ()))
     with work.database.transaction() as session:
         labels = stored(session, agreed(session, work.parameters, settings), alike, tuple(base.detectors), since)
-    brought_replay(client, bucket, run_prefix(version), folder, work.folder / REPLAY)
+    bring_replay(store, bucket, run_prefix(version), folder, work.folder / REPLAY)
     replay = replayed(work.folder / REPLAY, alike)
     seen = joined(labels, replay)
     facts = _facts(work, serving, int((seen.origins != Origin.KNOWN).sum()))
@@ -154,8 +154,8 @@ def _refit(work: Work, serving: Bundle) -> str:
     papers = write_papers(work.folder, made.plan, made.gate, made.evaluation, {**facts, "bundle": new})
     if replay is not None:  # its features are the base's, and so are those of the new bundle
         (papers / REPLAY).write_bytes((work.folder / REPLAY).read_bytes())
-    upload_papers(client, papers, out, bucket, run_prefix(new))
-    return register(work.database, work.lease, client, out / "bundle", bucket, made.gate, _share(work))
+    upload_papers(store, papers, out, bucket, run_prefix(new))
+    return register(work.database, work.lease, store, out / "bundle", bucket, made.gate, _share(work))
 
 
 def _champion(database: Database) -> Bundle:
@@ -179,7 +179,7 @@ def bundle_folder(database: Database, settings: Settings, version: str) -> Path:
     if row.location.startswith(SHIPPED):
         return shipped_bundle(row.location.removeprefix(SHIPPED))
     root = settings.data_dir / "bundles"
-    copies = BundleCopies(s3_client(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
+    copies = BundleCopies(transfer(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
     return copies.folder(version, row.location, row.card.get("content_sha256"))
 
 
@@ -213,7 +213,7 @@ def run_folder(settings: Settings, run_id: int) -> Path:
 
 
 def execute(lease: RunLease, settings: Settings) -> int:
-    """Execute the run of a lease to its end; gives the exit status for the training worker, 0 when it has ended."""
+    """Execute the run of a lease; gives the exit status for the training worker, 0 when the run has ended."""
     database = connect(settings.database_url.get_secret_value(), pool_size=2)
     leases = TrainingLeases(database)
     try:
@@ -222,21 +222,29 @@ def execute(lease: RunLease, settings: Settings) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         progress = Progress(partial(leases.tell, lease), time.monotonic)
         log.info("training_started", run=run.id, recipe=run.recipe, parameters=run.parameters)
-        outcome = retrain(Work(run, lease, folder, database, settings, pick_device(settings.device), progress))
+        _bring_to_its_end(Work(run, lease, folder, database, settings, pick_device(settings.device), progress), leases)
     except LeaseLostError as error:
         log.warning("training_fenced", error=error.detail)
         return FENCED
     except TransientError as error:
         log.warning("training_postponed", error=error.detail)
         return TEMPORARY_FAILURE
-    except (AssayError, ValueError) as error:
-        log.warning("training_failed", error=str(error))
-        leases.end(lease, RunState.FAILED, str(error))
-        return 0
     finally:
         database.engine.dispose()
-    log.info("training_completed", run=lease.run_id, outcome=outcome)
     return 0
+
+
+def _bring_to_its_end(work: Work, leases: TrainingLeases) -> None:
+    """Retrain, or write down why the run cannot be; raises LeaseLostError or TransientError, which end no run."""
+    try:
+        outcome = retrain(work)
+    except (LeaseLostError, TransientError):
+        raise
+    except (AssayError, ValueError) as error:
+        log.warning("training_failed", error=str(error))
+        leases.end(work.lease, RunState.FAILED, str(error))
+    else:
+        log.info("training_completed", run=work.run.id, outcome=outcome)
 
 
 def end_with_parent() -> None:

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
 
 from celery.signals import setup_logging, worker_shutting_down
 
@@ -27,7 +28,8 @@ from worker.dispatch.celery_app import TRAINING_QUEUE, make_celery
 from worker.dispatch.tasks import register_training_task
 from worker.errors import LeaseLostError, TransientError
 from worker.log import configure_logging, get_logger
-from worker.objects.object_store import s3_client
+from worker.objects.transfer import transfer
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
 from worker.processes.dispatcher import serve_metrics
 
 if TYPE_CHECKING:
@@ -41,9 +43,9 @@ log = get_logger()
 # As in training.retraining.retrain. This process must not import it: torch would take memory while nothing is to do.
 TEMPORARY_FAILURE, FENCED = 75, 76
 _BEATS_A_LEASE = 20
+_Result = TypeVar("_Result")
 _RUN = re.compile(r"run-(\d{1,18})$")
 _END_SECONDS = 5.0
-_PAUSE_SECONDS = 15.0
 
 
 class TrainingWorker:
@@ -59,6 +61,7 @@ class TrainingWorker:
         lease_seconds: float,
         checkpoint_seconds: float,
         exit_seconds: float = 60.0,
+        pause_seconds: float = 15.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the parts.
@@ -71,6 +74,7 @@ class TrainingWorker:
             lease_seconds: for which a run is held without a heartbeat.
             checkpoint_seconds: between copies.
             exit_seconds: that a process may take to exit once it has ended its run.
+            pause_seconds: before the next run, when one was given back because a part is away.
             monotonic: clock, in seconds.
         """
         self._leases = leases
@@ -81,6 +85,7 @@ class TrainingWorker:
         self._beat_seconds = min(1.0, lease_seconds / _BEATS_A_LEASE)
         self._checkpoint_seconds = checkpoint_seconds
         self._exit_seconds = exit_seconds
+        self._pause_seconds = pause_seconds
         self._monotonic = monotonic
         self._stop = threading.Event()
 
@@ -100,8 +105,7 @@ class TrainingWorker:
         """
         left = {int(found[1]): folder for folder in self._root.glob("run-*") if (found := _RUN.match(folder.name))}
         for run_id in self._leases.ended(left.keys()):
-            self._checkpoints(run_id, left[run_id]).drop()
-            shutil.rmtree(left[run_id], ignore_errors=True)
+            self._forget(left[run_id], self._checkpoints(run_id, left[run_id]))
 
     def stop(self) -> None:
         """End the process that runs, and give its run back; another worker resumes it."""
@@ -113,35 +117,45 @@ class TrainingWorker:
         checkpoints = self._checkpoints(lease.run_id, folder)
         try:
             self._bring(lease, checkpoints)
+            log.info("training_taken", run=lease.run_id)
+            final = self._copied_while_executed(lease, folder, checkpoints)
         except LeaseLostError as error:
             log.warning("training_lost", error=error.detail)
-            return
-        ended = threading.Event()
-        copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
-        log.info("training_taken", run=lease.run_id)
-        try:
-            final = self._executed(lease, folder)
-        except LeaseLostError as error:
-            log.warning("training_lost", error=error.detail)
-            checkpoints.leave()
-            final = False
-        finally:
-            ended.set()
-            copying.join()
-        if final:
-            checkpoints.drop()
-            shutil.rmtree(folder, ignore_errors=True)
+        except ObjectStoreDownError as error:
+            log.warning("checkpoints_not_brought", run=lease.run_id, error=error.detail)
+            self._give_back(lease)
+        else:
+            if final:
+                self._forget(folder, checkpoints)
 
     def _bring(self, lease: RunLease, checkpoints: Checkpoints) -> None:
-        """Fetch the run's checkpoints, which may be large and far away, without losing the run meanwhile."""
-        bringing = threading.Thread(target=checkpoints.bring, name="bring", daemon=True)
-        bringing.start()
-        while bringing.is_alive():
-            bringing.join(self._beat_seconds)
+        """Fetch the run's checkpoints, which may be large and far away, without losing the run meanwhile.
+
+        Raises:
+            ObjectStoreDownError: they are out of reach; nothing may be begun anew before they are here.
+        """
+        pool = ThreadPoolExecutor(1, thread_name_prefix="bring")
+        bringing = pool.submit(checkpoints.bring)
+        pool.shutdown(wait=False)
+        while not wait([bringing], self._beat_seconds).done:
             try:
                 self._leases.beat(lease, self._lease_seconds)
             except TransientError as error:
                 log.warning("heartbeat_missed", error=error.detail)
+        bringing.result()
+
+    def _copied_while_executed(self, lease: RunLease, folder: Path, checkpoints: Checkpoints) -> bool:
+        """Execute the run while its checkpoints are copied; return whether it has come to its end."""
+        ended = threading.Event()
+        copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
+        try:
+            return self._executed(lease, folder)
+        except LeaseLostError:
+            checkpoints.leave()
+            raise
+        finally:
+            ended.set()
+            copying.join()
 
     def _executed(self, lease: RunLease, folder: Path) -> bool:
         """Execute the run; return whether it has come to its end, be it a bad one."""
@@ -151,21 +165,25 @@ class TrainingWorker:
             )
         try:
             cancelled = self._watched(lease, process)
+            # Ended by us: the worker is to stop, or could not renew the lease.
+            interrupted = process.poll() is None
         finally:
             _end(process)
         if cancelled:
-            self._leases.end(lease, RunState.CANCELLED)
+            self._insist(lambda: self._leases.end(lease, RunState.CANCELLED))
             return True
-        if self._stop.is_set() or process.returncode == TEMPORARY_FAILURE:
-            self._give_back(lease, process.returncode)
+        if interrupted or (process.returncode and self._stop.is_set()) or process.returncode == TEMPORARY_FAILURE:
+            self._give_back(lease)
             return False
-        return self._judged(lease, process.returncode, folder)
+        return self._insist(lambda: self._judged(lease, process.returncode, folder))
 
     def _watched(self, lease: RunLease, process: subprocess.Popen[bytes]) -> bool:
         """Keep the lease alive until the process ends, or has to; return whether the run was cancelled.
 
+        It has to end when Postgres was away for longer than the lease, since somebody else may hold the run by now.
+
         Raises:
-            LeaseLostError: somebody else holds the run, or may: Postgres was away for longer than the lease.
+            LeaseLostError: somebody else holds the run.
         """
         beaten = self._monotonic()
         while not self._stop.is_set() and not _ended(process, self._beat_seconds):
@@ -176,18 +194,46 @@ class TrainingWorker:
             except TransientError as error:
                 log.warning("heartbeat_missed", error=error.detail)
                 if self._monotonic() - beaten > self._lease_seconds:
-                    raise LeaseLostError(f"the lease of run {lease.run_id} could not be renewed") from error
+                    return False
             except LeaseLostError:
                 # The process may have ended the run a moment ago, and be on its way out.
                 if not _ended(process, self._exit_seconds):
                     raise
         return False
 
-    def _give_back(self, lease: RunLease, status: int) -> None:
-        log.info("training_given_back", run=lease.run_id, status=status)
-        self._leases.give_back(lease)
-        if not self._stop.is_set():
-            self._stop.wait(_PAUSE_SECONDS)  # a part was away: not again at once
+    def _give_back(self, lease: RunLease) -> None:
+        """Queue the run again, which costs it none of its lives."""
+        self._insist(lambda: self._leases.give_back(lease))
+        log.info("training_given_back", run=lease.run_id)
+        self._stop.wait(self._pause_seconds)  # a part was away: not again at once
+
+    def _insist(self, act: Callable[[], _Result]) -> _Result:
+        """Write down how a run left this worker, as soon as Postgres answers.
+
+        A lease that expires instead counts as a worker's death, and three of them end a run.
+
+        Raises:
+            TransientError: Postgres does not answer, and the worker is to stop.
+        """
+        while True:
+            try:
+                return act()
+            except TransientError as error:
+                log.warning("training_not_settled", error=error.detail)
+                if self._stop.wait(self._beat_seconds):
+                    raise
+
+    def _forget(self, folder: Path, checkpoints: Checkpoints) -> None:
+        """Delete what is left of a run that has ended.
+
+        While the store does not delete the copies, an empty folder reminds of them at the next bell.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            checkpoints.drop()
+        except (ObjectStoreDownError, RefusedError) as error:
+            log.warning("checkpoints_not_dropped", error=error.detail)
+            folder.mkdir(parents=True, exist_ok=True)
 
     def _judged(self, lease: RunLease, status: int, folder: Path) -> bool:
         """Make sure that the run ends as its process did; return whether it has come to its end."""
@@ -239,12 +285,12 @@ def run_training_worker(settings: Settings) -> None:
     setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
     database = connect(settings.database_url.get_secret_value(), pool_size=4)
     require_migrated(database)
-    client = s3_client(settings)
+    store = transfer(settings)
     worker = TrainingWorker(
         TrainingLeases(database),
         command=_command,
         root=settings.data_dir / "training",
-        checkpoints=lambda run_id, folder: Checkpoints(client, settings.artifact_bucket, run_id, folder),
+        checkpoints=lambda run_id, folder: Checkpoints(store, settings.artifact_bucket, run_id, folder),
         lease_seconds=settings.training_lease_seconds,
         checkpoint_seconds=settings.training_checkpoint_seconds,
     )

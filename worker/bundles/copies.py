@@ -8,25 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import Any
 
 from worker.bundles.plain_files import BundleError, check_plain, most_bytes, open_plain, read_json
 from worker.bundles.shelf import BundleMissingError
-from worker.errors import AssayError
-from worker.objects.object_store import RefusedError, store_down
-
-if TYPE_CHECKING:
-    from types_boto3_s3.client import S3Client
+from worker.errors import AssayError, GoneError, TooLargeError
+from worker.objects.transfer import Transfer
 
 # Beside a shipped bundle, and no part of it: what refits of it replay. It does not travel.
 REPLAY = "replay.parquet"
 _DETECTOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_CONTENT_TYPES = {".json": "application/json", ".safetensors": "application/octet-stream"}
-_GONE = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
-_REFUSED = {"403", "AccessDenied", "Forbidden"}
 
 
 def artifact_prefix(version: str) -> str:
@@ -46,7 +37,7 @@ def files_of(description: Mapping[str, Any]) -> list[str]:
     return [*(f"{name}.safetensors" for name in detectors), "card.json", "bundle.json"]
 
 
-def upload_bundle(client: "S3Client", folder: Path, bucket: str, prefix: str) -> None:
+def upload_bundle(transfer: Transfer, folder: Path, bucket: str, prefix: str) -> None:
     """Write a bundle's files below a prefix.
 
     Nothing is written unless every file is a plain one within its limit.
@@ -58,15 +49,11 @@ def upload_bundle(client: "S3Client", folder: Path, bucket: str, prefix: str) ->
     names = files_of(read_json(folder / "bundle.json"))
     check_plain(folder, names)
     for name in names:
-        extra = {"ContentType": _CONTENT_TYPES[Path(name).suffix]}
-        try:
-            with open_plain(folder / name) as file:
-                client.upload_fileobj(file, bucket, _key(prefix, name), ExtraArgs=extra)
-        except (ClientError, BotoCoreError, Boto3Error) as error:
-            raise _trouble(error, f"s3://{bucket}/{_key(prefix, name)}") from error
+        with open_plain(folder / name) as file:
+            transfer.upload_stream(file, bucket, _key(prefix, name))
 
 
-def download_bundle(client: "S3Client", bucket: str, prefix: str, folder: Path) -> None:
+def download_bundle(transfer: Transfer, bucket: str, prefix: str, folder: Path) -> None:
     """Fetch a bundle's files into a folder that exists; what they hold is checked by whoever reads them.
 
     Raises:
@@ -74,24 +61,24 @@ def download_bundle(client: "S3Client", bucket: str, prefix: str, folder: Path) 
         AssayError: what is there is no bundle, a file of it is too large, or the store refuses.
         ObjectStoreDownError: the store does not answer.
     """
-    _download(client, bucket, _key(prefix, "bundle.json"), folder / "bundle.json")
+    _download(transfer, bucket, _key(prefix, "bundle.json"), folder / "bundle.json")
     for name in files_of(read_json(folder / "bundle.json"))[:-1]:
-        _download(client, bucket, _key(prefix, name), folder / name)
+        _download(transfer, bucket, _key(prefix, name), folder / name)
 
 
 class BundleCopies:
     """Copies of the bundles in a bucket, on this machine's disk."""
 
-    def __init__(self, client: "S3Client", bucket: str, root: Path, digest_of: Callable[[Path], str]) -> None:
+    def __init__(self, transfer: Transfer, bucket: str, root: Path, digest_of: Callable[[Path], str]) -> None:
         """Keep what is needed.
 
         Args:
-            client: of the object store.
+            transfer: to and from the object store.
             bucket: the artifact bucket.
             root: a folder for the copies, made when the first one comes.
             digest_of: reads and verifies a folder and gives the hash of its content; raises AssayError.
         """
-        self._client = client
+        self._transfer = transfer
         self._bucket = bucket
         self._root = root
         self._digest_of = digest_of
@@ -114,7 +101,7 @@ class BundleCopies:
         self._root.mkdir(parents=True, exist_ok=True)
         half = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=self._root))
         try:
-            download_bundle(self._client, self._bucket, location, half)
+            download_bundle(self._transfer, self._bucket, location, half)
             if not self._holds(half, version, digest):
                 raise BundleMissingError(
                     f"s3://{self._bucket}/{location} does not hold bundle {version} as it was registered: "
@@ -136,24 +123,13 @@ class BundleCopies:
         return version.endswith(f"-{found[:12]}") and digest in {None, found}
 
 
-def _download(client: "S3Client", bucket: str, key: str, file: Path) -> None:
+def _download(transfer: Transfer, bucket: str, key: str, file: Path) -> None:
     try:
-        size = client.head_object(Bucket=bucket, Key=key)["ContentLength"]
-        if size > most_bytes(file.name):
-            raise BundleError(f"s3://{bucket}/{key} has {size:,} bytes; a bundle's may have {most_bytes(file.name):,}")
-        client.download_file(bucket, key, str(file))
-    except (ClientError, BotoCoreError, Boto3Error) as error:
-        raise _trouble(error, f"s3://{bucket}/{key}") from error
-
-
-def _trouble(error: Exception, place: str) -> AssayError:
-    # boto3 wraps what an upload met; the store's own code is in the text only.
-    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
-    if code in _GONE:
-        return BundleMissingError(f"there is no {place}")
-    if code in _REFUSED or "AccessDenied" in str(error):
-        return RefusedError(f"the object store refuses {place}")
-    return store_down(error)
+        transfer.download(bucket, key, file, max_bytes=most_bytes(file.name))
+    except GoneError as error:
+        raise BundleMissingError(error.detail) from error
+    except TooLargeError as error:
+        raise BundleError(f"s3://{bucket}/{key} is no part of a bundle: {error.detail}") from error
 
 
 def _key(prefix: str, name: str) -> str:

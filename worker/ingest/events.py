@@ -9,13 +9,13 @@ and an empty ``versionId``. Test events carry no records.
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import unquote_plus
+
+from worker.objects.versions import clean_etag, clean_version_id, is_name
 
 # Events nest at most SNS-in-SQS deep; anything deeper is somebody playing.
 _MAX_ENVELOPES = 3
-# What S3 allows a key or a VersionId at most, in bytes of UTF-8.
-_MAX_NAME_BYTES = 1024
 _FIRST_YEAR = 2000
 
 
@@ -60,27 +60,6 @@ def parse_events(body: bytes | str) -> list[ObjectCreated]:
         UnknownEventError: the body is no JSON, or no event of a known shape.
     """
     return _parse(body, _MAX_ENVELOPES)
-
-
-def clean_version_id(version_id: object) -> str | None:
-    """Return a real VersionId; missing, empty and ``"null"`` all mean there is none."""
-    return version_id if is_name(version_id) and version_id != "null" else None
-
-
-def clean_etag(etag: object) -> str | None:
-    """Return an ETag without the quotes that HTTP puts around it."""
-    bare = etag.strip('"') if isinstance(etag, str) else None
-    return bare if is_name(bare) else None
-
-
-def is_name(text: object) -> TypeGuard[str]:
-    """Tell whether this can name an object or its state: text that S3 allows and PostgreSQL can hold."""
-    if not isinstance(text, str) or not text or "\x00" in text:
-        return False
-    try:
-        return len(text.encode()) <= _MAX_NAME_BYTES
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
 
 
 def _parse(body: bytes | str, envelopes: int) -> list[ObjectCreated]:

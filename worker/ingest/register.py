@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 
 from worker.database.images import ErasedImageError, NewImage, insert_image_and_scan
 from worker.database.session import Database
-from worker.ingest.events import ObjectCreated, is_name
+from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
-from worker.objects.object_store import ObjectHead, ObjectStore, ObjectStoreDownError, ObjectVersion, RefusedError
+from worker.objects.object_store import ObjectStore
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
+from worker.objects.versions import ObjectHead, ObjectVersion, is_name
 
 log = get_logger()
 

@@ -14,7 +14,7 @@ from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
 from worker.ingest.register import Registered
 from worker.log import get_logger
 from worker.metrics import EVENTS, SQS_TROUBLE
-from worker.objects.object_store import client_arguments
+from worker.objects.clients import client_arguments
 from worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from worker.database.images import news
 from worker.database.session import Database
-from worker.ingest.events import ObjectCreated, is_name
+from worker.ingest.events import ObjectCreated
 from worker.ingest.sqs import Registers
 from worker.log import get_logger
-from worker.objects.object_store import ListedObject, ObjectStore
+from worker.objects.object_store import ObjectStore
+from worker.objects.versions import ListedObject, is_name
 
 log = get_logger()
 

@@ -34,7 +34,8 @@ from worker.errors import AssayError, TransientError
 from worker.ingest.register import Register
 from worker.ingest.sqs import SqsListener, sqs_client
 from worker.ingest.sweep import Sweep
-from worker.objects.object_store import ObjectStore, object_store, s3_client
+from worker.objects.object_store import ObjectStore, object_store
+from worker.objects.transfer import transfer
 from worker.processes.metrics_server import Rounds, serve_observed
 from worker.processes.store_metrics import StoreCollector
 from worker.settings import Settings
@@ -65,7 +66,7 @@ def run_dispatcher(settings: Settings) -> None:
         # It does nothing: when it was last done tells that a dispatcher lives.
         "alive": ScheduledDuty(5.0, lambda: None),
         "webhooks": ScheduledDuty(1.0, build_sender(settings, database)),
-        "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), s3_client(settings))),
+        "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), transfer(settings))),
         "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), publisher)),
         "features": ScheduledDuty(3600.0, OldFeatures(database, settings.feature_days)),
         "drift": ScheduledDuty(3600.0, build_drift(settings, database)),

@@ -32,7 +32,8 @@ from worker.images import isolation
 from worker.images.decode import Decoded, decode, share_freed_memory
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
-from worker.objects.object_store import object_store, s3_client
+from worker.objects.object_store import object_store
+from worker.objects.transfer import transfer
 from worker.processes.dispatcher import serve_metrics
 from worker.provenance.c2pa_process import manifest_reader
 from worker.scan.heatmap_files import Evidence
@@ -174,7 +175,7 @@ def _locate(database: Database, copies: BundleCopies, version: str) -> Path:
 def bundle_copies(settings: Settings) -> BundleCopies:
     """Keep copies of the artifact bucket's bundles below the data folder, each checked before it is used."""
     root = settings.data_dir / "bundles"
-    return BundleCopies(s3_client(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
+    return BundleCopies(transfer(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
 
 
 def _version_of(folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from PIL import Image as Pixels
 
 from worker.database.scans import Lease
-from worker.objects.object_store import ObjectVersion
+from worker.objects.versions import ObjectVersion
 from worker.scan.micro_batcher import MicroBatcher
 
 _TYPES = {"key": "image/png", "raw_key": "application/octet-stream"}

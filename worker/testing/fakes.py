@@ -21,7 +21,7 @@ from worker.database.tables import Image, Policy, ScanState
 from worker.decisions.calibration import CalibrationFigures, logit_of, sigmoid
 from worker.decisions.policy import FIRST_POLICY
 from worker.errors import LeaseLostError, Reason
-from worker.objects.object_store import ObjectVersion
+from worker.objects.versions import ObjectVersion
 from worker.testing.objects import FakeObjects
 
 __all__ = ["FakeBundle", "FakeClock", "FakeObjects", "FakeScan", "FakeScans", "FakeStop"]

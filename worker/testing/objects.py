@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from worker.errors import GoneError, TooLargeError
-from worker.objects.object_store import ObjectHead, ObjectVersion
+from worker.objects.versions import ObjectHead, ObjectVersion
 
 
 @dataclass(frozen=True)

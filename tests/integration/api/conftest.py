@@ -21,7 +21,8 @@ from worker.database.session import Database, connect
 from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.register import Register
-from worker.objects.object_store import ObjectStore, s3_client
+from worker.objects.clients import s3_client
+from worker.objects.object_store import ObjectStore
 from worker.settings import Settings
 
 BUNDLE = "api-tests"

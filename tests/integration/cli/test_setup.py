@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from infra.cli.init import write_secrets
-from infra.cli.setup import make_buckets, register_keys
+from infra.cli.setup import register_keys
 from tests.conftest import Buckets
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.session import Database
+from worker.objects.buckets import make_buckets
 from worker.settings import Settings
 
 

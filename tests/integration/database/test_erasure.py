@@ -23,7 +23,9 @@ from worker.duties.retention import Retain
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Register
 from worker.ingest.sweep import Sweep
-from worker.objects.object_store import ObjectStore, s3_client
+from worker.objects.clients import s3_client
+from worker.objects.object_store import ObjectStore
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -89,7 +91,7 @@ def test_objects_go_and_neither_event_nor_sweep_brings_the_image_back(
     for key in (artifact, f"heatmaps/{registered.image_pk}0/1/clip.png"):
         object_store.put(artifacts, key)
     Erasure(database, artifacts).erase(ME, "kept.jpg")
-    assert DeleteObjects(Doomed(database), s3_client(stack_settings))() == 1
+    assert DeleteObjects(Doomed(database), transfer(stack_settings))() == 1
     listed = [found["Key"] for found in object_store.s3.list_objects_v2(Bucket=artifacts)["Contents"]]
     assert listed == [f"heatmaps/{registered.image_pk}0/1/clip.png"]
     assert object_store.s3.get_object(Bucket=bucket, Key="kept.jpg")["Body"].read() == b"bytes"
@@ -108,7 +110,7 @@ def test_what_was_uploaded_through_assay_is_deleted_with_all_its_versions(
         register(ObjectCreated(bucket, ("api/x.jpg",), stored["VersionId"], stored["ETag"].strip('"')))
     object_store.put(bucket, "api/x.jpg.other")
     assert Erasure(database, object_store.artifacts).erase(ME, "mine") == 2
-    DeleteObjects(Doomed(database), s3_client(stack_settings))()
+    DeleteObjects(Doomed(database), transfer(stack_settings))()
     left = object_store.s3.list_object_versions(Bucket=bucket)
     assert [found["Key"] for found in left["Versions"]] == ["api/x.jpg.other"]
     assert "DeleteMarkers" not in left

@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import SecretStr
+
+from tests.conftest import Buckets
+from tests.integration.training.retraining_world import World, make_base, make_world
+from worker.database.session import Database
+from worker.settings import Settings
 
 _BUNDLE = """
 name = "tiny"
@@ -116,3 +122,18 @@ def classifier_recipe(tmp_path: Path) -> Path:
     file = tmp_path / "tiny-classifiers.toml"
     file.write_text(_CLASSIFIERS)
     return file
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe's data, and below `bundle` the champion that was trained on it."""
+    return make_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def world(  # noqa: PLR0917 (fixtures)
+    base: Path, database: Database, database_url: str, object_store: Buckets, stack_settings: Settings, tmp_path: Path
+) -> World:
+    """A champion that serves, and what training runs need."""
+    own = {"database_url": SecretStr(database_url), "data_dir": tmp_path / "data"}
+    return make_world(base, database, object_store, stack_settings.model_copy(update=own))

@@ -2,144 +2,30 @@
 
 import io
 import json
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pixels
-from pydantic import SecretStr
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
-from tests.conftest import Buckets
-from tests.learning_pictures import picture, write_base
+from tests.integration.training.retraining_world import ME, World
+from tests.learning_pictures import picture
 from training.retraining.data import agreed, contents_of, gather, recipe_of
 from training.retraining.keep import register
-from training.retraining.retrain import bundle_folder, execute
-from training.train import order_of, train
-from worker.bundles.copies import artifact_prefix, upload_bundle
+from training.retraining.retrain import bundle_folder
 from worker.bundles.loaded import load_bundle
-from worker.database.audit import Actor
 from worker.database.bundles import crown, register_bundle
 from worker.database.challengers import Challengers
 from worker.database.erasure import Erasure
 from worker.database.features import Seen, put
-from worker.database.session import Database
-from worker.database.tables import Bundle, BundleRole, Image, Label, Policy, RunState, TrainingRun
+from worker.database.tables import Bundle, BundleRole, Label, RunState, TrainingRun
 from worker.database.training_leases import TrainingLeases
 from worker.database.training_runs import TrainingRuns
-from worker.objects.object_store import s3_client
-from worker.settings import Settings
+from worker.objects.transfer import transfer
 
 pytestmark = pytest.mark.integration
-
-ME = Actor("me")
-BASE_IMAGES = 1800
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the recipe's data, and below `bundle` the champion that was trained on it."""
-    folder = tmp_path_factory.mktemp("base")
-    write_base(folder, BASE_IMAGES)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    made = train(order_of(str(folder / "tiny.toml"), str(folder), folder / "run", device="cpu"))
-    torch.set_num_threads(threads)
-    Path(made["folder"]).rename(folder / "bundle")
-    return folder
-
-
-@dataclass(frozen=True)
-class World:
-    """A database with a champion, a bucket with uploads, and settings that point at them."""
-
-    database: Database
-    buckets: Buckets
-    settings: Settings
-    champion: str
-
-    def label(
-        self,
-        kind: str,
-        label: str,
-        seeds: range,
-        reviewers: tuple[str, ...] = ("maria", "ali"),
-        *,
-        upload: bool = True,
-        prefix: str = "",
-    ) -> list[int]:
-        """Upload pictures as scanned images, or pretend to, and label each; return their rows."""
-        pks = []
-        with self.database.transaction() as session:
-            for seed in seeds:
-                body, key = picture(kind, seed), f"{prefix}{kind}/{seed}.png"
-                version = self.buckets.put(self.buckets.uploads, key, body)["VersionId"] if upload else "gone"
-                place = {"bucket": self.buckets.uploads, "key": key, "version": version, "versioned": True}
-                known = {"image_id": key, "source": "uploads", "sha256": sha256(body).hexdigest()}
-                pk = session.scalars(insert(Image).values(**place, **known).returning(Image.id)).one()
-                for reviewer in reviewers:
-                    session.execute(insert(Label).values(image_pk=pk, label=label, reviewer=reviewer, reason="seen"))
-                pks.append(pk)
-        return pks
-
-    def queue(self, recipe: str = "tiny", **parameters: Any) -> int:
-        return TrainingRuns(self.database).queue(ME, recipe, parameters).id
-
-    def run(self, run_id: int) -> TrainingRun:
-        found = TrainingRuns(self.database).get(run_id)
-        assert found is not None
-        return found
-
-    def executed(self, recipe: str = "tiny", **parameters: Any) -> TrainingRun:
-        """Ask for a run and execute it here."""
-        run_id = self.queue(recipe, **parameters)
-        lease = TrainingLeases(self.database).claim(600)
-        assert lease is not None
-        execute(lease, self.settings)
-        return self.run(run_id)
-
-    def bundle(self, version: str | None) -> Bundle:
-        with self.database.transaction() as session:
-            return session.get_one(Bundle, version)
-
-    def artifacts(self, prefix: str) -> dict[str, bytes]:
-        listed = self.buckets.s3.list_objects_v2(Bucket=self.buckets.artifacts, Prefix=prefix)["Contents"]
-        return {
-            found["Key"].removeprefix(prefix): self.buckets.s3.get_object(
-                Bucket=self.buckets.artifacts, Key=found["Key"]
-            )["Body"].read()
-            for found in listed
-        }
-
-
-@pytest.fixture
-def world(  # noqa: PLR0917 (fixtures)
-    base: Path, database: Database, database_url: str, object_store: Buckets, stack_settings: Settings, tmp_path: Path
-) -> World:
-    changes = {
-        "database_url": SecretStr(database_url),
-        "artifact_bucket": object_store.artifacts,
-        "data_dir": tmp_path / "data",
-        "training_data": base,
-        "training_recipes": base,
-        "training_threads": 1,
-        "device": "cpu",
-        "audit_share": 0.0,
-    }
-    settings = stack_settings.model_copy(update=changes)
-    card = json.loads((base / "bundle" / "card.json").read_text())
-    version = str(card["bundle"])
-    upload_bundle(s3_client(settings), base / "bundle", object_store.artifacts, artifact_prefix(version))
-    with database.transaction() as session:
-        register_bundle(session, version=version, name="tiny", location=artifact_prefix(version), card=card)
-        crown(session, session.get_one(Bundle, version), created_by="test", reason="first")
-        # Few images certify little.
-        session.add(Policy(prior_shift=0.0, false_positive_budget=0.05, miss_budget=0.05, by_source={}, created_by="t"))
-    return World(database, object_store, settings, version)
 
 
 def failed_rules(run: TrainingRun) -> set[str]:
@@ -256,7 +142,7 @@ def test_what_keeps_a_bundle_from_its_shadow_is_told_with_its_run(world: World, 
         lease = TrainingLeases(world.database).claim(600)
         assert lease is not None
         gate = {"passed": True, "champion": compared_with, "rules": []}
-        register(world.database, lease, s3_client(world.settings), base / "bundle", world.buckets.artifacts, gate, 0.1)
+        register(world.database, lease, transfer(world.settings), base / "bundle", world.buckets.artifacts, gate, 0.1)
         return world.run(run_id).detail, world.bundle(world.champion).role
 
     told, role = registered("other-1")

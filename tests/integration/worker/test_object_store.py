@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Buckets
 from worker.errors import GoneError, TooLargeError
-from worker.objects.object_store import ObjectStoreDownError
+from worker.objects.trouble import ObjectStoreDownError
 
 pytestmark = pytest.mark.integration
 

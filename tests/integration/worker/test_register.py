@@ -16,8 +16,9 @@ from worker.errors import Reason
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import VANISHED, Register
 from worker.ingest.sweep import Sweep
-from worker.objects.object_store import ObjectHead, ObjectStoreDownError, RefusedError
 from worker.objects.object_store import object_store as connect_store
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
+from worker.objects.versions import ObjectHead
 from worker.settings import Settings
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,7 @@ from api.testing import World, image_row, scan_row
 from worker.database.tables import ScanState
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated
-from worker.objects.object_store import RefusedError
+from worker.objects.trouble import RefusedError
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 100
 KEY = re.compile(r"api/2026-11-21/[0-9a-f]{32}\.png")

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.errors import AssayError, GoneError, PermanentError, Reason, TransientError
-from worker.objects.object_store import ObjectStoreDownError
+from worker.objects.trouble import ObjectStoreDownError
 
 
 def subclasses(kind: type[AssayError]) -> list[type[AssayError]]:

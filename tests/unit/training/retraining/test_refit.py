@@ -17,13 +17,14 @@ from training.export.replay import some_of
 from training.export.run_bundle import SHIPPED
 from training.retraining.gate import Origin
 from training.retraining.refit import Head, Seen, fit_head, head_of, probabilities_of, refit_parts, with_head
-from training.retraining.refit_data import brought_replay, joined, keep_for_replay, replayed
+from training.retraining.refit_data import bring_replay, joined, keep_for_replay, replayed
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import BundleParts, DetectorPart
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.images.views import ViewPlan
+from worker.objects.transfer import Transfer
 
 TOWER = {"image_size": 16, "patch_size": 4, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 2.0, "output_dim": 16}
 NETWORK = {"patch_size": 1, "depths": [1, 1, 0, 0], "dims": [8, 8, 8, 8]}
@@ -153,7 +154,7 @@ def test_what_a_shipped_bundle_kept_is_replayed_for_those_that_see_the_same_feat
     (tmp_path / "shipped").mkdir()
     keep_for_replay(bundle, Rows(pixels, labels, texts, texts, texts), tmp_path / "shipped" / REPLAY)
     file = tmp_path / "work" / REPLAY
-    brought_replay(boto3.client("s3", region_name="none"), "none", "none/", tmp_path / "shipped", file)
+    bring_replay(Transfer(boto3.client("s3", region_name="none")), "none", "none/", tmp_path / "shipped", file)
     child = with_head(base, KNOWS_ONE)
     judged = judge_images(bundle, map(Image.fromarray, pixels), 6)
     assert judged.features is not None

@@ -6,7 +6,10 @@ from botocore.config import Config
 
 from worker.bundles.copies import artifact_prefix, download_bundle, files_of
 from worker.errors import AssayError
-from worker.objects.object_store import ObjectStore, ObjectStoreDownError, client_arguments
+from worker.objects.clients import client_arguments
+from worker.objects.object_store import ObjectStore
+from worker.objects.transfer import Transfer
+from worker.objects.trouble import ObjectStoreDownError
 from worker.settings import Settings
 
 # Nobody listens there; tried once.
@@ -34,7 +37,7 @@ def test_what_cannot_be_reached_is_named_without_its_password(tmp_path: Path) ->
     keys = {"s3_access_key_id": "key", "s3_secret_access_key": "secret"}
     client = boto3.client("s3", **client_arguments(Settings.model_validate(keys), None) | _NOWHERE)
     with pytest.raises(ObjectStoreDownError) as down:
-        download_bundle(client, "models", "wild", tmp_path)
+        download_bundle(Transfer(client), "models", "wild", tmp_path)
     assert "http://127.0.0.1:9/" in down.value.detail
     assert "hush" not in down.value.detail
     with pytest.raises(ObjectStoreDownError) as down:
@@ -51,4 +54,4 @@ def test_without_keys_the_settings_that_take_them_are_named(monkeypatch: pytest.
     session = boto3.Session()  # the default one may remember keys
     client = session.client("s3", **client_arguments(Settings(), None) | _NOWHERE)
     with pytest.raises(ObjectStoreDownError, match="ASSAY_S3_ACCESS_KEY_ID"):
-        download_bundle(client, "models", "wild", tmp_path)
+        download_bundle(Transfer(client), "models", "wild", tmp_path)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.ingest.events import ObjectCreated, UnknownEventError, clean_etag, clean_version_id, parse_events
+from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
+from worker.objects.versions import clean_etag, clean_version_id
 
 EVENTS = Path(__file__).parent / "events"
 KEY = "dir/a b+ü%.jpg"

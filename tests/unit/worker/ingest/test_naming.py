@@ -8,7 +8,7 @@ import pytest
 
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import VANISHED, image_id_for, source_for, stored_at_of, version_of
-from worker.objects.object_store import ObjectHead, ObjectVersion
+from worker.objects.versions import ObjectHead, ObjectVersion
 
 KEY = "dir/a.jpg"
 

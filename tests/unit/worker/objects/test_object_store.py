@@ -1,94 +1,23 @@
 """The edge to the object store, against a server that answers what a test tells it to."""
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
+from tests.unit.worker.objects.answering_store import OUTAGES, REFUSALS, Answer, client_of, error_of
 from worker.errors import GoneError, TooLargeError
-from worker.objects.object_store import (
-    _FETCH_SECONDS,
-    ObjectStore,
-    ObjectStoreDownError,
-    ObjectVersion,
-    RefusedError,
-    client_arguments,
-)
+from worker.objects.clients import client_arguments
+from worker.objects.object_store import _FETCH_SECONDS, ObjectStore
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
+from worker.objects.versions import ObjectVersion
 from worker.settings import Settings
-from worker.testing.fakes import FakeClock
-
-
-@dataclass
-class Answer:
-    """What the server says next, and what it was asked."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    announced: int | None = None
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    monotonic: Callable[[], float] = field(default_factory=FakeClock)
-    end: threading.Event = field(default_factory=threading.Event)
-
-    def now(self) -> float:
-        return self.monotonic()
-
-
-class Handler(BaseHTTPRequestHandler):
-    answer: ClassVar[Answer]
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.answer.asked.append((self.path, dict(self.headers)))
-        self.send_response(self.answer.status)
-        for name, value in self.answer.headers.items():
-            self.send_header(name, value)
-        announced = self.answer.announced
-        self.send_header("Content-Length", str(len(self.answer.body) if announced is None else announced))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(self.answer.body)
-        self.answer.end.wait()
-        self.close_connection = announced is not None
-
-    do_HEAD = do_PUT = do_GET  # noqa: N815 - the base class names them so.
-
-    def log_message(self, *arguments: Any) -> None:
-        del arguments
-
-
-@pytest.fixture
-def answer() -> Answer:
-    answer = Answer()
-    answer.end.set()
-    return answer
 
 
 @pytest.fixture
 def store(answer: Answer) -> Iterator[ObjectStore]:
-    handler = type("TestHandler", (Handler,), {"answer": answer})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    settings = Settings.model_validate({"s3_access_key_id": "key", "s3_secret_access_key": "secret"})
-    arguments = client_arguments(settings, f"http://127.0.0.1:{server.server_port}")
-    arguments["config"] = arguments["config"].merge(Config(retries={"max_attempts": 0}))
-    client = boto3.client("s3", **arguments)
-    yield ObjectStore(client, monotonic=answer.now)
-    answer.end.set()
-    client.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def error_of(code: str) -> bytes:
-    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>so it is</Message></Error>".encode()
+    with client_of(answer) as client:
+        yield ObjectStore(client, monotonic=answer.now)
 
 
 def fetch(store: ObjectStore, *, versioned: bool = False, max_bytes: int = 100) -> bytes:
@@ -112,18 +41,6 @@ def test_what_was_deleted_or_overwritten_is_gone(store: ObjectStore, answer: Ans
     answer.status, answer.body = status, error_of(code)
     with pytest.raises(GoneError):
         fetch(store)
-
-
-OUTAGES = [
-    (503, "SlowDown"),
-    (500, "InternalError"),
-    (429, "Anything"),
-    (403, "InvalidAccessKeyId"),
-    (403, "SignatureDoesNotMatch"),
-    (400, "ExpiredToken"),
-    (400, "InvalidToken"),
-]
-REFUSALS = [(403, "AccessDenied"), (403, "InvalidObjectState"), (400, "KMS.DisabledException"), (403, "")]
 
 
 @pytest.mark.parametrize(("status", "code"), [*OUTAGES, (404, "NoSuchBucket")])

@@ -25,7 +25,8 @@ from worker.database.scans import Lease
 from worker.database.tables import ScanState
 from worker.errors import Reason, TransientError, WedgedError
 from worker.images.decode import Decoded
-from worker.objects.object_store import ObjectStoreDownError, ObjectVersion, RefusedError
+from worker.objects.trouble import ObjectStoreDownError, RefusedError
+from worker.objects.versions import ObjectVersion
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Provenance
 from worker.scan.retries import RetryPolicy

@@ -1,0 +1,1 @@
+"""What only tests use: hands for a running Assay, outages, worlds."""
