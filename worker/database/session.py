@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import URL, Engine, Select, create_engine, func, make_url, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -105,6 +106,17 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
             connect_args={"connect_timeout": 5, "application_name": "assay", **_NOTICES_A_LOSS},
         )
     )
+
+
+def open_listening(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    """Open a connection of its own for LISTEN, which a pool would hand to others.
+
+    Raises:
+        DatabaseUrlError: as :func:`connect`.
+        psycopg.OperationalError: the server is out of reach.
+    """
+    plain = _checked(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True, connect_timeout=5, application_name="assay", **_NOTICES_A_LOSS)
 
 
 def _checked(url: str) -> URL:

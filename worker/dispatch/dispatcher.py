@@ -24,6 +24,11 @@ log = get_logger()
 
 QUEUES = (LIVE_QUEUE, BULK_QUEUE)
 _PAUSE_AFTER_TROUBLE_SECONDS = 1.0
+# A duty that an operator makes due by hand is found this late at most.
+_LONGEST_PAUSE_SECONDS = 10.0
+# So many rounds in a row with nothing due, and the dispatcher trusts notifications and polls slowly.
+_QUIET_ROUNDS = 20
+_SLOW_POLL_SECONDS = 1.0
 
 
 class BrokerDownError(TransientError):
@@ -40,6 +45,13 @@ class Bell(Protocol):
         """Return how many messages no worker has taken yet."""
 
 
+class Wait(Protocol):
+    """What the dispatcher needs of :class:`~worker.dispatch.wake_up.WakeUp`."""
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        """Wait for a notification, at most so long; return whether one came."""
+
+
 class Dispatcher:
     """Moves due scans from Postgres to Celery, no more at once than the bound."""
 
@@ -52,6 +64,7 @@ class Dispatcher:
         dispatch_seconds: float,
         interval_seconds: float,
         note_round: Callable[[], None] = lambda: None,
+        wake_up: Wait | None = None,
     ) -> None:
         """Keep the parts.
 
@@ -63,6 +76,7 @@ class Dispatcher:
             dispatch_seconds: after which an unleased scan is dispatched again.
             interval_seconds: pause when nothing was due.
             note_round: told of each round, whether it went well or not.
+            wake_up: waits for notifications of queued scans; without it the dispatcher polls at its interval.
         """
         self._database = database
         self._bell = bell
@@ -70,12 +84,14 @@ class Dispatcher:
         self._dispatch_seconds = dispatch_seconds
         self._interval = interval_seconds
         self._note_round = note_round
+        self._wake_up = wake_up
+        self._quiet_rounds = 0
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch until ``stop`` is set; trouble is logged and waited out."""
         while not stop.is_set():
             try:
-                pause = 0.0 if self.dispatch_once() else self._interval
+                pause = self._pause_after(self.dispatch_once())
             except TransientError as error:
                 log.warning("dispatch_postponed", error=error.detail)
                 pause = _PAUSE_AFTER_TROUBLE_SECONDS
@@ -83,7 +99,21 @@ class Dispatcher:
                 log.exception("dispatch_failed")
                 pause = _PAUSE_AFTER_TROUBLE_SECONDS
             self._note_round()
-            stop.wait(pause)
+            self._wait(stop, pause)
+
+    def _pause_after(self, dispatched: int) -> float:
+        """Return the seconds until the next round: none while scans are due, many once it has been quiet."""
+        self._quiet_rounds = 0 if dispatched else self._quiet_rounds + 1
+        if dispatched:
+            return 0.0
+        quiet = self._wake_up is not None and self._quiet_rounds > _QUIET_ROUNDS
+        return max(self._interval, _SLOW_POLL_SECONDS) if quiet else self._interval
+
+    def _wait(self, stop: threading.Event, seconds: float) -> None:
+        if self._wake_up is None or not seconds:
+            stop.wait(seconds)
+        elif self._wake_up.wait(stop, seconds):
+            self._quiet_rounds = 0
 
     def dispatch_once(self) -> int:
         """Dispatch what is due in every queue; return how many scans were published.
@@ -138,15 +168,28 @@ class Schedule:
             threading.Thread(target=alone.run, args=(stop,), name=name, daemon=True).start()
 
     def run(self, stop: threading.Event, poll_seconds: float = 1.0) -> None:
-        """Run due duties until ``stop`` is set; a duty that fails waits for its next turn."""
+        """Run due duties until ``stop`` is set; a duty that fails waits for its next turn.
+
+        Args:
+            stop: ends it.
+            poll_seconds: pause after trouble; else the pause lasts until the next duty is due.
+        """
         while not stop.is_set():
+            pause = poll_seconds
             try:
                 self.run_due()
+                pause = min(max(self._seconds_to_next(), 0.05), _LONGEST_PAUSE_SECONDS)
             except TransientError as error:
                 log.warning("schedule_postponed", error=error.detail)
             except Exception:  # the boundary of the thread: nobody would notice that it ended.
                 log.exception("schedule_failed")
-            stop.wait(poll_seconds)
+            stop.wait(pause)
+
+    def _seconds_to_next(self) -> float:
+        """Return the seconds until the next duty is due, by the database's clock; negative when one is late."""
+        ahead = select(func.extract("epoch", func.min(Duty.due_at) - func.clock_timestamp()))
+        with self._database.transaction() as session:
+            return float(session.scalar(ahead.where(Duty.name.in_(self._duties))) or 0.0)
 
     def run_due(self) -> list[str]:
         """Run every duty that is due and not running elsewhere; return the names of those run."""

@@ -20,11 +20,12 @@ from worker.database.migrate import require_migrated
 from worker.database.outbox import Outbox
 from worker.database.pending_deletions import Doomed
 from worker.database.retention import Retentions
-from worker.database.session import Database, connect
+from worker.database.session import Database, connect, open_listening
 from worker.database.training_leases import TrainingLeases
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.dispatcher import Dispatcher, Schedule, ScheduledDuty
 from worker.dispatch.publish import Publisher
+from worker.dispatch.wake_up import WakeUp
 from worker.duties.deletions import DeleteObjects
 from worker.duties.drift import MeasureDrift
 from worker.duties.retention import Retain
@@ -53,6 +54,7 @@ def run_dispatcher(settings: Settings) -> None:
     database = build_database(settings)
     publisher = Publisher(make_celery(settings))
     rounds = Rounds("dispatcher", _LONGEST_ROUND_SECONDS, time.monotonic)
+    wake_up = WakeUp(partial(open_listening, settings.database_url.get_secret_value()))
     dispatcher = Dispatcher(
         database,
         publisher,
@@ -60,6 +62,7 @@ def run_dispatcher(settings: Settings) -> None:
         dispatch_seconds=settings.dispatch_timeout_seconds,
         interval_seconds=settings.dispatch_interval_seconds,
         note_round=rounds.note,
+        wake_up=wake_up,
     )
     duties = {
         "sweep": ScheduledDuty(settings.sweep_interval_seconds, build_sweep(settings, database)),
@@ -76,6 +79,7 @@ def run_dispatcher(settings: Settings) -> None:
     stop = stop_on_signal()
     REGISTRY.register(StoreCollector(database))
     serve_metrics(settings, rounds.alive)
+    wake_up.start(stop)
     Schedule(database, duties).start(stop)
     dispatcher.run(stop)
 

@@ -1,14 +1,18 @@
 """The dispatcher between a real Postgres and a broker that may be away."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.conftest import Scanned
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
+from worker.database.session import open_listening
 from worker.database.tables import ScanState
 from worker.dispatch.dispatcher import Bell, BrokerDownError, Dispatcher
+from worker.dispatch.wake_up import WakeUp
 from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
@@ -111,3 +115,39 @@ def test_while_nobody_takes_messages_no_more_are_sent(scanned: Scanned) -> None:
     assert (bell.rung, scanned.scan(scan_id).state) == ([], ScanState.QUEUED)
     bell.length = 1
     assert dispatcher.dispatch_once() == 1
+
+
+class FakeWakeUp:
+    """Notes how long the dispatcher would wait; rings in the turns that it is given."""
+
+    def __init__(self, rings: Collection[int] = ()) -> None:
+        self.rings = rings
+        self.waits: list[float] = []
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        """Take a turn."""
+        self.waits.append(seconds)
+        stop.wait(0)
+        return len(self.waits) in self.rings
+
+
+def test_a_quiet_dispatcher_polls_slowly_until_a_notification_comes(scanned: Scanned) -> None:
+    wake_up = FakeWakeUp(rings={25})
+    dispatcher = Dispatcher(
+        scanned.database, FakeBell(), max_in_flight=1, dispatch_seconds=60, interval_seconds=0.1, wake_up=wake_up
+    )
+    dispatcher.run(FakeStop(30))
+    assert wake_up.waits[:20] == [0.1] * 20
+    assert wake_up.waits[20:25] == [1.0] * 5
+    assert wake_up.waits[25:] == [0.1] * 5
+
+
+def test_a_queued_scan_wakes_the_dispatcher(scanned: Scanned, database_url: str) -> None:
+    stop = threading.Event()
+    wake_up = WakeUp(partial(open_listening, database_url))
+    wake_up.start(stop)
+    assert wake_up.wait(stop, 20), "it rings once when it begins to listen"
+    scanned.arrive()
+    assert wake_up.wait(stop, 20)
+    stop.set()
+    assert not wake_up.wait(stop, 20)
