@@ -12,6 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.errors.problems import ProblemError
 from api.requests.pace import Pace
+from api.requests.strict import refuse_unknown_query
 from worker.database.api_keys import Principal, Scope, fingerprint
 from worker.database.audit import Actor
 
@@ -77,7 +78,7 @@ class Needs:
         """Return whose request this is.
 
         Raises:
-            ProblemError: 401 without a good key, 403 when its scopes do not do.
+            ProblemError: 401 without a good key, 403 when its scopes do not do, 422 for an unknown query parameter.
         """
         key = bearer.credentials if bearer else header
         if not key:
@@ -92,6 +93,7 @@ class Needs:
                 HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
             )
         await _paced(request, principal)
+        refuse_unknown_query(request)
         return principal
 
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from uuid import uuid4
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from api.errors.problems import InvalidError, ProblemError
@@ -23,6 +23,7 @@ log = get_logger()
 
 IMAGE_ID_HEADER = "Assay-Image-Id"
 SOURCE_HEADER = "Assay-Source"
+_FIELDS = ("file", "image_id", "source")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
     image_id, source = _header(request, IMAGE_ID_HEADER), _header(request, SOURCE_HEADER)
     if content_type == "multipart/form-data":
         async with read_form(request, limit, held) as form:
+            _refuse_unknown_fields(form)
             image_id, source = _field(form.get("image_id")) or image_id, _field(form.get("source")) or source
             body = await _file(form.get("file"), limit)
     elif content_type.startswith("image/"):
@@ -104,6 +106,12 @@ def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
 def _header(request: Request, name: str) -> str | None:
     value = request.headers.get(name)
     return from_header(name, value) if value else None
+
+
+def _refuse_unknown_fields(form: FormData) -> None:
+    for name in form:
+        if name not in _FIELDS:
+            raise InvalidError("body", name, f"unknown field; known are {', '.join(_FIELDS)}")
 
 
 def _field(value: UploadFile | str | None) -> str | None:

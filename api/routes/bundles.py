@@ -11,6 +11,7 @@ from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Line, Words
 from api.schemas import FromRow
 from api.services import FromApp
@@ -57,7 +58,7 @@ class BundlesOut(BaseModel):
     items: list[BundleOut]
 
 
-class Why(BaseModel):
+class Why(StrictBody):
     """Why the champion changes; goes into the audit trail."""
 
     reason: Words

@@ -12,6 +12,7 @@ from api.errors.problems import WITH_BODY, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.image_ids import unknown_image
+from api.requests.strict import StrictBody
 from api.requests.texts import Line, Words
 from api.routes.images import ImageId
 from api.schemas import FromRow
@@ -23,7 +24,7 @@ from worker.database.tables import LabelValue
 router = APIRouter(prefix="/v1/images", tags=["labels"], responses=problems(404), route_class=OnceRoute)
 
 
-class NewLabel(BaseModel):
+class NewLabel(StrictBody):
     """What a reviewer says, and why."""
 
     label: LabelValue

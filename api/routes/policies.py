@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.answers.policy_preview import NoFiguresError, Preview, figures_of, preview
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Name
 from api.schemas import FromRow
 from api.services import FromApp
@@ -25,16 +26,14 @@ Budget = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 _MOST_SOURCES = 1000
 
 
-class Budgets(BaseModel):
+class Budgets(StrictBody):
     """Budgets of one source; what is left out is the policy's own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     false_positive_budget: Budget | None = None
     miss_budget: Budget | None = None
 
 
-class Terms(BaseModel):
+class Terms(StrictBody):
     """What a policy says."""
 
     prior_shift: Annotated[
@@ -42,7 +41,7 @@ class Terms(BaseModel):
     ] = 0.0
     false_positive_budget: Annotated[Budget, Field(description="Share of photographs that may be called AI-generated.")]
     miss_budget: Annotated[Budget, Field(description="Share of AI-generated images that may be cleared.")]
-    by_source: Annotated[dict[Name, Budgets], Field(max_length=_MOST_SOURCES)] = {}
+    by_source: Annotated[dict[Name, Budgets], Field(max_length=_MOST_SOURCES)] = Field(default_factory=dict)
 
     def terms(self) -> PolicyTerms:
         """Return them as the store takes them."""

@@ -5,12 +5,13 @@ from http import HTTPStatus
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name, Words
 from api.schemas import FromRow
 from api.services import FromApp
@@ -29,10 +30,8 @@ Share = Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)]
 _may_read = Depends(Needs(Scope.READ))
 
 
-class Filter(BaseModel):
+class Filter(StrictBody):
     """Which images; what is left out restricts nothing. Verdicts are the newest that a machine gave."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Name | None = None
     verdict: VerdictValue | None = None
@@ -50,7 +49,7 @@ class Filter(BaseModel):
         return self
 
 
-class RescanWanted(BaseModel):
+class RescanWanted(StrictBody):
     """What to scan again, by which bundle, how fast and why."""
 
     filter: Filter = Filter()

@@ -5,11 +5,12 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, problems
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.schemas import FromRow
 from api.services import FromApp
 from worker.database.api_keys import Scope
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/v1/retention", tags=["retention"], responses=problem
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
-class Terms(BaseModel):
+class Terms(StrictBody):
     """Days that things are kept; null is for ever."""
 
     image_days: Annotated[Days | None, Field(description="After which an image is erased, as by DELETE.")] = None

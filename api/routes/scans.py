@@ -10,6 +10,7 @@ from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name
 from api.schemas import ListedScan, Scans
 from api.services import FromApp
@@ -25,14 +26,14 @@ ScanId = Annotated[int, Path(ge=1, le=MAX_ID)]
 _MOST_IMAGES = 1000
 
 
-class Under(BaseModel):
+class Under(StrictBody):
     """All images whose keys begin so; an empty prefix is the whole bucket."""
 
     bucket: Name
     prefix: Annotated[str, Field(max_length=1024)] = ""
 
 
-class ScanRequest(BaseModel):
+class ScanRequest(StrictBody):
     """Which images to scan again: `image_ids`, or all `under` a prefix."""
 
     image_ids: Annotated[list[Name] | None, Field(min_length=1, max_length=_MOST_IMAGES)] = None

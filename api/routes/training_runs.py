@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.answers.run_stream import event_stream, last_seen
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name
 from api.schemas import FromRow
 from api.services import FromApp
@@ -29,10 +30,8 @@ _STREAM = "text/event-stream"
 REPORT_PAGE = "gate.html"
 
 
-class NewRun(BaseModel):
+class NewRun(StrictBody):
     """What to train: a recipe, labels and data, and what departs from the recipe."""
-
-    model_config = ConfigDict(extra="forbid")
 
     recipe: Annotated[
         str,
@@ -49,11 +48,11 @@ class NewRun(BaseModel):
             description="`s3://bucket/prefix` for the labelled images below it, or a name in the training worker's "
             "data folder. Left out: every image that reviewers agree on, and the recipe's own files.",
         ),
-    ] = []
+    ] = Field(default_factory=list)
     base_bundle: Annotated[Line | None, Field(description="Version of the bundle whose weights it starts from.")] = None
     changes: Annotated[
         list[Line], Field(max_length=50, description="What departs from the recipe, such as `fit.epochs=3`.")
-    ] = []
+    ] = Field(default_factory=list)
     minutes: Annotated[float | None, Field(gt=0, le=100_000, description="Wall clock for each detector.")] = None
     shadow_share: Annotated[
         float | None,

@@ -11,6 +11,7 @@ from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
 from api.requests.texts import Words
 from api.schemas import FromRow
 from api.services import FromApp
@@ -33,7 +34,7 @@ Url = Annotated[str, Field(min_length=1, max_length=2000, description="`https://
 Events = Annotated[list[Event], Field(min_length=1, max_length=20)]
 
 
-class NewEndpoint(BaseModel):
+class NewEndpoint(StrictBody):
     """Where to send what."""
 
     url: Url
@@ -41,7 +42,7 @@ class NewEndpoint(BaseModel):
     description: Words | None = None
 
 
-class ChangedEndpoint(BaseModel):
+class ChangedEndpoint(StrictBody):
     """What is to be different; what is left out stays. Enabling forgets former failures."""
 
     url: Url | None = None
