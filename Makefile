@@ -67,7 +67,7 @@ lock: $(READY) ## Lock the dependencies anew; what is locked stays, PACKAGES="a 
 
 setup: $(READY) ## Install everything; done once, then instant
 
-$(READY): requirements.lock infra/embedded/requirements-ministack.lock pyproject.toml
+$(READY): requirements.lock infra/embedded/requirements-ministack.lock infra/encoders.lock pyproject.toml
 	@echo "setting up $(VENV): about 6 GB, some minutes the first time" >&2
 	@$(PYTHON) -I infra/interpreter.py
 	@# pip comes last into a new environment: without it, an earlier attempt was interrupted.
@@ -75,6 +75,7 @@ $(READY): requirements.lock infra/embedded/requirements-ministack.lock pyproject
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m infra.embedded.install
+	@$(BIN)/assay encoders fetch
 	@touch $@
 
 clean: ## Remove the environment and caches; keeps .assay/

@@ -10,7 +10,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tests.unit.worker.small_bundles import SMALL_VIEWS, TOWER
 from worker.detectors.build import build_detector
-from worker.detectors.detector import Detector, normalise
+from worker.detectors.detector import Detector
+from worker.detectors.pixels import normalise
 from worker.images.views import ViewPlan
 
 SIDE, MARK = 96, 24

@@ -35,6 +35,10 @@ STAGE_SECONDS = Histogram("assay_stage_seconds", "Seconds of a scan by stage.", 
 BATCH_SIZE = Histogram("assay_batch_size", "Images in one call.", buckets=(1, 2, 4, 8, 12, 16, 24, 32, 64))
 # What the device holds: allocated, reserved by torch, and in all; a CPU has none of it.
 DEVICE_MEMORY = Gauge("assay_device_memory_bytes", "Memory of the device by kind.", ["kind"])
+# What runs each detector of a loaded bundle; the value is always 1.
+ENGINE = Gauge("assay_engine", "Engine of a bundle's detector.", ["bundle", "detector", "engine", "precision"])
+# Batches that an engine gave NaN or infinity for; eager torch ran them again.
+ENGINE_NOT_FINITE = Counter("assay_engine_not_finite", "Batches run again by eager torch.", ["detector"])
 # What the dispatcher publishes, by queue.
 DISPATCHED = Counter("assay_dispatched", "Scans published to Celery.", ["queue"])
 # When each loop last went round; one that stands still has an alert.

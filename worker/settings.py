@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     # --- Detection -----------------------------------------------------------
     bundle: str = Field(default="wild", description="Shipped bundle that becomes champion of an empty database.")
     device: str = Field(default="auto", description="Torch device: `auto`, `cpu`, `cuda` or `cuda:N`.")
+    encoders_dir: Path | None = Field(
+        default=None,
+        description="Folder of pretrained encoders; empty means `.assay/encoders` of the project's folder.",
+    )
     torch_threads: int = Field(default=0, ge=0, description="Torch's CPU threads; 0: one for each core it may use.")
     max_batch: int = Field(default=16, ge=1, description="Most images in one forward pass.")
     max_wait_ms: float = Field(default=25.0, ge=0, description="Longest wait for a batch to fill, in milliseconds.")

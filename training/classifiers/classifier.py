@@ -16,7 +16,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.detector import OneNetwork
+from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
 from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
@@ -137,11 +138,11 @@ class Classifier(OneNetwork):
         self._mean = torch.tensor(told.get("mean", IMAGENET_DEFAULT_MEAN)).view(1, 3, 1, 1)
         self._spread = torch.tensor(told.get("std", IMAGENET_DEFAULT_STD)).view(1, 3, 1, 1)
 
-    def view_logits(self, pixels: Tensor) -> Tensor:
-        """Judge single views: (N, 3, H, W) float32 normalised as detectors do → (N,)."""
+    def features(self, pixels: Tensor) -> Tensor:
+        """Run the network: (N, 3, H, W) float32 normalised as detectors do → (N, 1), the logits themselves."""
         mean, spread = self._mean.to(pixels.device), self._spread.to(pixels.device)
         logits: Tensor = self.network((pixels * PIXEL_SPREAD + PIXEL_MEAN - mean) / spread)
-        return logits
+        return logits.unsqueeze(-1)
 
     def heatmap_layers(self) -> list[nn.Module]:
         """Name the last layer of each of the body's stages, the finest first."""

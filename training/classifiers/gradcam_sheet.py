@@ -12,7 +12,7 @@ from pytorch_grad_cam.utils.image import show_cam_on_image
 from torch import Tensor, nn
 
 from training.classifiers.classifier import Classifier
-from worker.detectors.detector import normalise
+from worker.detectors.pixels import normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

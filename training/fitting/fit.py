@@ -27,7 +27,7 @@ from training.fitting.augment import AUGMENTATIONS, cut_out
 from training.fitting.curves import Curves
 from training.fitting.schedule import keep_of, learning_rate_at, sampling_weights, steps_of
 from worker.cores import cores
-from worker.detectors.detector import normalise
+from worker.detectors.pixels import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

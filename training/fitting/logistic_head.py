@@ -25,7 +25,7 @@ from training.fitting.augment import AUGMENTATIONS
 from training.fitting.schedule import AveragedWeights, sampling_weights
 from training.recipe import RecipeError
 from worker.detectors.clip import ClipNetwork
-from worker.detectors.detector import normalise
+from worker.detectors.pixels import normalise
 from worker.detectors.srm import SrmNetwork
 
 if TYPE_CHECKING:

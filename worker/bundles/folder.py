@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from worker.bundles.plain_files import BundleError, check_plain, open_plain, read_json
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD
+from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
 from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
 
 if TYPE_CHECKING:

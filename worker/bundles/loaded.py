@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from worker.bundles.folder import FUSED, BundleParts, read_bundle
+from worker.bundles.encoders.folder import EncoderFolder
+from worker.bundles.folder import FUSED, BundleParts, DetectorPart, read_bundle
 from worker.bundles.plain_files import BundleError
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
+from worker.detectors.encoder import EncoderDetector
 from worker.detectors.heatmap import Heatmap, grad_cam
 from worker.images.views import Prepared, prepare
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from worker.database.features import Seen
     from worker.decisions.calibration import CalibrationFigures
-    from worker.detectors.detector import Detector
+    from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
@@ -64,11 +66,17 @@ class Scores:
 class Bundle:
     """Detectors, fusion and calibration that belong together."""
 
-    def __init__(self, parts: BundleParts, device: str = "cpu") -> None:
+    def __init__(self, parts: BundleParts, device: str = "cpu", encoders: EncoderFolder | None = None) -> None:
         """Build the networks in float32 on the device and load the weights.
+
+        Args:
+            parts: what it is made of.
+            device: a torch device.
+            encoders: where the encoders lie that its detectors name.
 
         Raises:
             BundleError: the weights do not fit the architecture.
+            EncoderError: an encoder that a detector names is not here, or damaged.
         """
         self.name = parts.name
         self.version = parts.version()
@@ -76,20 +84,20 @@ class Bundle:
         self.figures: CalibrationFigures = parts.figures
         self._fusion = parts.fusion
         self._calibrations = parts.calibrations
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._parts = {name: (dict(part.architecture), part.plan.to_json()) for name, part in parts.detectors.items()}
         self._fingerprints: dict[tuple[str, bool], str] = {}
-        self._detectors: dict[str, Detector] = {}
+        self._detectors: dict[str, OneNetwork] = {}
         for name, part in parts.detectors.items():
             try:
                 detector = build_detector(name, part.architecture, part.plan)
-                detector.network.load_state_dict({key: tensor.float() for key, tensor in part.tensors.items()})
+                detector.network.load_state_dict(_state(detector, part, encoders or EncoderFolder()))
             except CANNOT_BUILD as error:
                 raise BundleError(
                     f"detector {name!r} cannot be built of its architecture and weights: damaged, or of another "
                     f"version of Assay; take a newer bundle, or fit this detector anew ({repr(error)[:200]})"
                 ) from error
-            detector.network.to(self._device).eval().requires_grad_(requires_grad=False)
+            detector.network.to(self.device).eval().requires_grad_(requires_grad=False)
             self._detectors[name] = detector
 
     @property
@@ -97,7 +105,7 @@ class Bundle:
         """Name the detectors in the order they are fused."""
         return tuple(self._detectors)
 
-    def detector(self, name: str) -> Detector:
+    def detector(self, name: str) -> OneNetwork:
         """Give one detector, for those who look inside; whoever scores images asks the bundle."""
         return self._detectors[name]
 
@@ -109,6 +117,21 @@ class Bundle:
     def prepare(self, image: Image.Image) -> Prepared:
         """Cut every view an image needs, on the CPU; safe in many threads at once."""
         return prepare(image, self.plans)
+
+    @torch.inference_mode()
+    def logits_of(self, name: str, batch: Sequence[Prepared]) -> list[float]:
+        """Judge images by one detector: B logits. Device thread only."""
+        logits: list[float] = self._detectors[name].logits(self._stacked(name, batch)).cpu().tolist()
+        return logits
+
+    def probability(self, logits: Mapping[str, float], covariates: Sequence[float]) -> float:
+        """Fuse and calibrate the detectors' logits of an image."""
+        return self._calibrations[FUSED].probability(self._fusion.fuse(dict(logits), covariates))
+
+    def run_eagerly(self) -> None:
+        """Run every detector by eager torch again."""
+        for detector in self._detectors.values():
+            detector.engine = None
 
     @torch.inference_mode()
     def score(self, batch: Sequence[Prepared]) -> list[Scores]:
@@ -193,7 +216,7 @@ class Bundle:
 
     def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
         views = np.stack([prepared.views[name] for prepared in batch])  # (B, V, 3, H, W)
-        return torch.from_numpy(views).to(self._device)
+        return torch.from_numpy(views).to(self.device)
 
     def _scores(self, logits: dict[str, float], covariates: Sequence[float], features: bytes | None) -> Scores:
         fused = self._fusion.fuse(logits, covariates)
@@ -207,7 +230,15 @@ class Bundle:
         )
 
 
-def _fingerprint(made_of: tuple[Any, Any], detector: Detector, *, body: bool) -> str:
+def _state(detector: OneNetwork, part: DetectorPart, encoders: EncoderFolder) -> dict[str, Tensor]:
+    """Return a detector's tensors as float32, those of the encoder that it names among them."""
+    if not isinstance(detector, EncoderDetector):
+        return {key: tensor.float() for key, tensor in part.tensors.items()}
+    named = detector.architecture.encoder
+    return detector.whole_state(part.tensors, encoders.read(named) if named else {})
+
+
+def _fingerprint(made_of: tuple[Any, Any], detector: OneNetwork, *, body: bool) -> str:
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
     for name, tensor in sorted(detector.network.state_dict().items()):
         if not (body and name.startswith("head.")):
@@ -216,17 +247,19 @@ def _fingerprint(made_of: tuple[Any, Any], detector: Detector, *, body: bool) ->
     return digest.hexdigest()
 
 
-def load_bundle(path: Path, device: str = "cpu") -> Bundle:
+def load_bundle(path: Path, device: str = "cpu", encoders: EncoderFolder | None = None) -> Bundle:
     """Read, verify and build the bundle in a folder.
 
     Args:
         path: the folder.
         device: a torch device, such as `cpu` or `cuda`.
+        encoders: where the encoders lie that its detectors name.
 
     Raises:
         BundleError: it cannot be used; the message says why and what to do.
+        EncoderError: an encoder that it names is not here, or damaged.
     """
-    return Bundle(read_bundle(Path(path)), device)
+    return Bundle(read_bundle(Path(path)), device, encoders)
 
 
 def shipped_bundle(name: str) -> Path:

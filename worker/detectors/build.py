@@ -6,28 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 from worker.detectors.clip import ClipArchitecture, ClipDetector
 from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
+from worker.detectors.encoder import EncoderArchitecture, EncoderDetector
 from worker.detectors.srm import SrmArchitecture, SrmDetector
 from worker.detectors.wrapped import WrappedArchitecture, WrappedDetector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.detectors.detector import Detector
+    from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
 
+# The `kind` of an encoder detector's architecture.
+ENCODER = "encoder"
 # What the libraries raise where arguments make no network; many of their checks are bare assertions.
 CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> Detector:
+def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> OneNetwork:
     """Make the detector of that name, `clip`, `convnext` or `srm`, with fresh weights.
 
-    An architecture that names a library wraps a network that was trained elsewhere.
+    An architecture that names a library wraps a network that was trained elsewhere. One whose `kind` is `encoder` makes
+    an encoder detector, whatever its name.
 
     Raises:
         ValueError: there is no detector of that name.
         Exception: any of `CANNOT_BUILD`, where the architecture makes no network.
     """
+    if architecture.get("kind") == ENCODER:
+        values = {key: value for key, value in architecture.items() if key != "kind"}
+        return EncoderDetector(name, EncoderArchitecture(**_with_tuples(values, "mean", "std", "taps")), plan)
     if name in {"clip", "convnext"} and "library" in architecture:
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
         return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)

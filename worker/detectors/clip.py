@@ -17,7 +17,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from worker.detectors.detector import OneNetwork, normalise, views_in_a_pass
+from worker.detectors.detector import OneNetwork
 from worker.detectors.stem import late_strides, overlapping_stem, with_residual
 from worker.images.views import ViewPlan
 
@@ -132,22 +132,26 @@ class ClipDetector(OneNetwork):
         self.plan = plan
         self.network: nn.Module = ClipNetwork(architecture, plan.size)
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """Run the tower: (N, 3, H, W) float32 normalised → (N, F)."""
+        network = self.network
+        assert isinstance(network, ClipNetwork)  # noqa: S101 (what the constructor made)
+        return network.features(pixels)
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Judge what the tower gave: (N, F) → (N,) logits."""
+        logits: Tensor = self.network.get_submodule("head")(features)
+        return logits.squeeze(-1)
+
     def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Judge a batch and tell what the judgement is made of: (B, V, 3, H, W) uint8 → (B,), (B, F) float32.
 
         The features are normalised as the head does first, without its own scales, and averaged over views. A logit
         is a linear function of them, whatever head is fitted on them later. Device thread only.
         """
-        network = self.network
-        assert isinstance(network, ClipNetwork)  # noqa: S101 (what the constructor made)
-        batch, count = views.shape[:2]
-        features, logits = [], []
-        for part in torch.split(views.flatten(0, 1), views_in_a_pass(views)):  # of (N, 3, H, W)
-            found = network.features(normalise(part)).float()  # (N, F)
-            features.append(layer_norm(found, found.shape[1:]))
-            logits.append(network.head(found).squeeze(-1).float())
-        seen = torch.cat(features).view(batch, count, -1).mean(dim=1)  # (B, F)
-        return torch.cat(logits).view(batch, count).mean(dim=1), seen
+        found = self.run(views)  # (B·V, F)
+        seen = layer_norm(found, found.shape[1:]).view(*views.shape[:2], -1).mean(dim=1)  # (B, F)
+        return self.judge(found).view(views.shape[:2]).mean(dim=1), seen
 
     @torch.no_grad()
     def judge_seen(self, features: Tensor) -> Tensor:

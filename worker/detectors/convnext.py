@@ -78,12 +78,12 @@ class ConvNextDetector(OneNetwork):
         self.network: nn.Module = architecture.build()
         self.network.to(memory_format=torch.channels_last)
 
-    def view_logits(self, pixels: Tensor) -> Tensor:
-        """Judge single views: (N, 3, H, W) float32 normalised → (N,)."""
+    def features(self, pixels: Tensor) -> Tensor:
+        """Run the network: (N, 3, H, W) float32 normalised → (N, 1), the logits themselves."""
         if self._residual:
             pixels = with_residual(pixels, self._residual)
         logits: Tensor = self.network(pixels.contiguous(memory_format=torch.channels_last))
-        return logits.squeeze(-1)
+        return logits
 
     def heatmap_layer(self) -> nn.Module:
         """Name a stage, (N, C, h, w): the last is too coarse to point anywhere in a small view, so the one before.

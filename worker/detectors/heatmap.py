@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from worker.detectors.detector import Additive, normalise
+from worker.detectors.detector import Additive
+from worker.detectors.pixels import normalise
 from worker.images.decode import PREVIEW_SIDE
 from worker.images.views import view_boxes
 

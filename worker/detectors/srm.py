@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.detector import OneNetwork
+from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
 from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
@@ -248,6 +249,16 @@ class SrmDetector(OneNetwork):
         """Build the network with random weights; weights are loaded by whoever has them."""
         self.plan = plan
         self.network: nn.Module = SrmNetwork(architecture, plan.size)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Count triples: (N, 3, H, W) float32 normalised → (N, F)."""
+        network = self.network
+        assert isinstance(network, SrmNetwork)  # noqa: S101 (what the constructor made)
+        return network.features(pixels)
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Judge counts: (N, F) → (N,) logits."""
+        return lower_of(self.network.get_submodule("head")(features))
 
     def evidence(self, pixels: Tensor) -> Tensor:
         """Say what each cell adds to the logit: (N, 3, H, W) float32 normalised → (N, h, w) float32."""

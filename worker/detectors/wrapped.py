@@ -16,7 +16,8 @@ from open_clip.model import CLIPVisionCfg, _build_vision_tower  # the factory's 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from worker.detectors.detector import PIXEL_MEAN, PIXEL_SPREAD, OneNetwork
+from worker.detectors.detector import OneNetwork
+from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
 from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:

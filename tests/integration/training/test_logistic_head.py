@@ -18,7 +18,7 @@ from training.recipe import Recipe, RecipeError, load_recipe
 from training.train import Order, look_at_data, train
 from worker.bundles.loaded import load_bundle
 from worker.detectors.clip import ClipNetwork
-from worker.detectors.detector import normalise
+from worker.detectors.pixels import normalise
 from worker.detectors.srm import SrmNetwork
 
 pytestmark = pytest.mark.integration

