@@ -15,7 +15,12 @@ from worker.errors import AssayError, TransientError
 
 # A server whose machine is lost says no word more. Linux alone would wait two hours for the answer to a query, and a
 # quarter of an hour for what was sent to arrive; so the connection is asked whether it lives: half a minute at most.
-_NOTICES_A_LOSS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
+_NOTICES_A_LOSS: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 
 _DRIVER = "postgresql+psycopg"
 
@@ -108,7 +113,7 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
     )
 
 
-def open_listening(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+def open_listening(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
     """Open a connection of its own for LISTEN, which a pool would hand to others.
 
     Raises:

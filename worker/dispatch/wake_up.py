@@ -6,6 +6,7 @@ one: without them a scan waits for the next poll.
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 
@@ -22,7 +23,7 @@ _LOOK_SECONDS = 5.0
 class WakeUp:
     """Listens in a thread of its own; whoever waits is woken by the first notification."""
 
-    def __init__(self, connect: Callable[[], "psycopg.Connection[tuple[object, ...]]"]) -> None:
+    def __init__(self, connect: Callable[[], "psycopg.Connection[tuple[Any, ...]]"]) -> None:
         """Keep the way to connect.
 
         Args:
@@ -55,7 +56,7 @@ class WakeUp:
                 stop.wait(_PAUSE_AFTER_TROUBLE_SECONDS)
         self._rung.set()
 
-    def _pass_on(self, connection: "psycopg.Connection[tuple[object, ...]]", stop: threading.Event) -> None:
+    def _pass_on(self, connection: "psycopg.Connection[tuple[Any, ...]]", stop: threading.Event) -> None:
         while not stop.is_set():
             for _ in connection.notifies(timeout=_LOOK_SECONDS, stop_after=1):
                 self._rung.set()
