@@ -26,7 +26,9 @@ class StoreOutage:
         """Stand between botocore and the network."""
         if boto3.DEFAULT_SESSION is None:
             boto3.setup_default_session()
-        events = boto3.DEFAULT_SESSION.events
+        session = boto3.DEFAULT_SESSION
+        assert session is not None
+        events = session.events
         events.register("before-send.s3", self._send, unique_id="store-outage")
         try:
             yield self
