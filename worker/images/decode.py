@@ -1,18 +1,23 @@
-"""Bytes to pixels, under limits that are checked before anything is decoded.
+"""Bytes to pixels as browsers show them, under limits that are checked before anything is decoded.
 
-Only formats that people upload as pictures are tried, so no file reaches
-Pillow's rarer or program-calling readers. Of an animation the first frame
-counts. What comes out is always upright 8-bit RGB.
+Only formats that people upload as pictures are tried, so no file reaches Pillow's rarer or program-calling readers.
+What comes out is always upright 8-bit sRGB on white. Pure: no settings, no switches of the process.
 """
 
 import ctypes
 import io
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pillow_heif
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from worker.errors import PermanentError, TooManyPixelsError, UndecodableError, UnsupportedTypeError
+from worker.images.flatten import to_rgb
+from worker.images.icons import best_icon
+from worker.images.mend import Mended, mend
+from worker.images.partial import load_what_is_there, rows_there
+from worker.images.sampling import durations_of, sample
 
 pillow_heif.register_heif_opener()
 Image.init()  # registers the readers that FORMATS names; Pillow would load most of them only later
@@ -21,15 +26,34 @@ Image.MAX_IMAGE_PIXELS = None
 
 # Of the picture below a heatmap: people see where it glows, and it is cheap on every image.
 PREVIEW_SIDE = 448
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "ICO")
 # How the bytes of those formats begin: tells a damaged image from no image at all.
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _BRANDS = tuple(
-    b"ftyp" + brand for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+    b"ftyp" + brand
+    for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif3", b"msf1")
 )
-_TO_8_BIT = 255.0 / 65535.0
+_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+# Sequences of which the decoder gives the first picture alone.
+_SEQUENCES = {b"ftypmsf1", b"ftyphevc", b"ftyphevx"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MAPPED_FROM, _KEPT = 32 * 1024 * 1024, 256 * 1024 * 1024  # bytes; glibc takes no more for the first
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of an animation as it is shown.
+
+    Attributes:
+        image: RGB, 8 bits a channel, upright.
+        number: its place in the file, from 0; a hidden default image is not counted.
+        at_ms: when it is first shown, in milliseconds from the start.
+    """
+
+    image: Image.Image
+    number: int
+    at_ms: float
 
 
 @dataclass(frozen=True)
@@ -37,16 +61,24 @@ class Decoded:
     """Pixels, and what the container said of itself.
 
     Attributes:
-        image: RGB, 8 bits a channel, upright.
+        image: RGB, 8 bits a channel, upright; of an animation the first frame that was looked at.
         format: Pillow's name of the container, such as ``JPEG``.
+        truncated: the file breaks off; what is missing is white.
+        frames: of an animation up to eight frames spread over the time it is shown; empty for still pictures.
+        frame_count: how many frames the file has.
+        first_frame_alone: it is a sequence of which the decoder gives no more than its first picture.
     """
 
     image: Image.Image
     format: str
+    truncated: bool = False
+    frames: tuple[Frame, ...] = ()
+    frame_count: int = 1
+    first_frame_alone: bool = False
 
 
 def decode(data: bytes, *, max_pixels: int) -> Decoded:
-    """Decode the first frame of an image.
+    """Decode an image as browsers do, or frames of an animation.
 
     Args:
         data: the whole file.
@@ -58,24 +90,18 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
     Raises:
         UnsupportedTypeError: not a picture of a known format.
         TooManyPixelsError: the header announces more pixels than allowed.
-        UndecodableError: a picture, but damaged or incomplete.
+        UndecodableError: a picture, but damaged, or less than half of it is there.
     """
     if not data:
         raise UndecodableError("the object is empty")
+    data = best_icon(data, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            _check_pixels(opened.size, max_pixels)
-            opened.load()
-            return Decoded(_to_rgb(_upright(opened)), opened.format or "")
-    except UnidentifiedImageError as error:
-        if _looks_like_image(data):
-            raise UndecodableError("the image's header is damaged") from error
-        raise UnsupportedTypeError("not a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image") from error
-    except (PermanentError, MemoryError):
-        raise
-    except Exception as error:
-        # What readers of a dozen formats raise on damaged files has no end.
-        raise UndecodableError(str(error) or type(error).__name__) from error
+        return _decode(data, max_pixels)
+    except (UndecodableError, UnsupportedTypeError) as error:
+        mended = mend(data, max_pixels)
+        if mended is None:
+            raise
+        return _decode_mended(mended, max_pixels, error)
 
 
 def share_freed_memory() -> None:
@@ -93,6 +119,78 @@ def share_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
+def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> Decoded:
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            _check_pixels(opened.size, max_pixels)
+            if mended is not None and mended.icc_profile:
+                opened.info["icc_profile"] = mended.icc_profile
+            form = opened.format or ""
+            if form in _ANIMATED and getattr(opened, "is_animated", False):
+                return _decode_animation(data, opened, form)
+            if mended is not None:
+                load_what_is_there(opened)
+            image = to_rgb(opened, data)
+            return Decoded(image, form, first_frame_alone=data[4:12] in _SEQUENCES)
+    except UnidentifiedImageError as error:
+        if _looks_like_image(data):
+            raise UndecodableError("the image's header is damaged") from error
+        raise UnsupportedTypeError("not a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC or ICO image") from error
+    except (PermanentError, MemoryError):
+        raise
+    except Exception as error:
+        # What readers of a dozen formats raise on damaged files has no end.
+        raise UndecodableError(str(error) or type(error).__name__) from error
+
+
+def _decode_mended(mended: Mended, max_pixels: int, refused: PermanentError) -> Decoded:
+    try:
+        found = _decode(mended.data, max_pixels, mended=mended)
+    except PermanentError as error:
+        if isinstance(error, TooManyPixelsError):
+            raise
+        raise refused from error
+    if not mended.truncated or found.frames:
+        return replace(found, truncated=mended.truncated)
+    height = found.image.height
+    rows = rows_there(found.image, found.format, mended.share) if mended.rows is None else mended.rows
+    if rows < _LEAST_SHARE * height:
+        raise UndecodableError(f"the file breaks off: {rows} of {height} rows are there")
+    found.image.paste("white", (0, rows, found.image.width, height))
+    return replace(found, truncated=True)
+
+
+def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:
+    first = 1 if getattr(opened, "default_image", False) else 0
+    count = getattr(opened, "n_frames", 1) - first
+    durations = durations_of(data, form, count)
+    numbers = sample(durations, opened.width * opened.height)
+    frames = tuple(_frames(data, opened, numbers, durations, first))
+    if not frames and numbers != [0]:  # those before the damage count
+        frames = tuple(_frames(data, opened, [0], durations, first))
+    if not frames:
+        raise UndecodableError("no frame of the animation is whole")
+    # A frame that was announced and is not there ends the animation for browsers as well.
+    return Decoded(frames[0].image, form, len(frames) < len(numbers), frames, count)
+
+
+def _frames(
+    data: bytes, opened: Image.Image, numbers: list[int], durations: list[float], first: int
+) -> Iterator[Frame]:
+    at = 0
+    for number in numbers:
+        try:
+            while at <= number + first:  # decoders compose a frame from the one before
+                opened.seek(at)
+                at += 1
+            image = to_rgb(opened, data)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - a damaged frame; what readers raise on it has no end.
+            return
+        yield Frame(image, number, sum(durations[:number]))
+
+
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
@@ -103,26 +201,3 @@ def _looks_like_image(data: bytes) -> bool:
     head = data[:16]
     brand = head[4:12]
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or brand in _BRANDS
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - Pillow's EXIF reader raises anything at all.
-        # A damaged note beside sound pixels: the picture stays as it is stored.
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UnsupportedTypeError("floating-point pixels have no agreed white")
-    if image.mode.startswith("I"):
-        # 16-bit greys: Pillow's own conversion would clip everything above 255 to white.
-        return image.convert("F").point(lambda value: value * _TO_8_BIT + 0.5).convert("L").convert("RGB")
-    if image.has_transparency_data:
-        # Browsers show transparent pictures on white; so do we, whatever colour hides underneath.
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")

@@ -1,0 +1,89 @@
+"""Which frames of an animation are looked at: up to eight, spread over the time in which they are shown. Pure."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from worker.provenance.containers.png import chunks
+
+MOST_FRAMES = 8
+# Decoders compose frames one after the other; what is shown behind so many pixels is not looked at.
+MOST_COMPOSED_PIXELS = 100_000_000
+# Kept frames together hold no more pixels, but always one.
+MOST_KEPT_PIXELS = 32_000_000
+# What browsers show a frame for that asks for less than 20 ms.
+_SHORTEST_MS, _SHORTEST_SHOWN_MS = 20, 100
+
+
+def sample(durations: Sequence[float], pixels: int) -> list[int]:
+    """Return the numbers of the frames to look at, in order; at least one, each once.
+
+    Args:
+        durations: how long each frame is shown, in milliseconds; frames without a duration count as 0.
+        pixels: of one frame, width times height.
+    """
+    shown = [length if length >= _SHORTEST_MS else _SHORTEST_SHOWN_MS for length in durations]
+    shown = shown[: max(1, MOST_COMPOSED_PIXELS // pixels)]
+    most = max(1, min(MOST_FRAMES, MOST_KEPT_PIXELS // pixels))
+    total, chosen, at, until = sum(shown), [], 0, shown[0]
+    for step in range(most):
+        moment = (step + 0.5) * total / most
+        while moment > until and at + 1 < len(shown):
+            at += 1
+            until += shown[at]
+        chosen.append(at)
+    return list(dict.fromkeys(chosen))
+
+
+def durations_of(data: bytes, form: str, frames: int) -> list[float]:
+    """Return how long each frame of an animation is shown, in milliseconds; equal where the file does not say.
+
+    Args:
+        data: the whole file.
+        form: Pillow's name of the container.
+        frames: how many there are.
+    """
+    walk = {"GIF": _gif, "WEBP": _webp, "PNG": _png}.get(form)
+    found: list[float] = []
+    if walk is not None:
+        with suppress(IndexError, struct.error):  # those before the damage count
+            found.extend(walk(data))
+    return (found + [0.0] * frames)[:frames]
+
+
+def _gif(data: bytes) -> Iterator[float]:
+    at = 13 + _table(data[10])
+    delay = 0.0
+    while data[at] in (0x21, 0x2C):
+        if data[at] == 0x21:  # noqa: PLR2004 (an extension; 0xF9 controls the next frame)
+            if data[at + 1] == 0xF9:  # noqa: PLR2004
+                delay = 10.0 * struct.unpack_from("<H", data, at + 4)[0]
+            at += 2
+        else:
+            yield delay
+            delay = 0.0
+            at += 11 + _table(data[at + 9])
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+
+
+def _table(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _webp(data: bytes) -> Iterator[float]:
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"ANMF":
+            yield float(int.from_bytes(data[at + 20 : at + 23], "little"))
+        at += 8 + length + length % 2
+
+
+def _png(data: bytes) -> Iterator[float]:
+    """Yield the durations of the shown frames; a hidden default image is none of them."""
+    for kind, body, _ in chunks(data):
+        if kind == b"fcTL":
+            number, parts = struct.unpack_from(">HH", body, 20)
+            yield 1000.0 * number / (parts or 100)
