@@ -79,7 +79,7 @@ class VerdictOut(BaseModel):
     detectors: dict[str, Any] = Field(description="Detector name to its `logit` and `probability`.")
     provenance: dict[str, Any] = Field(
         description="What the file says of its origin: `declares_ai`; `signed`, by somebody trusted; `forgeable`; "
-        "unsigned `tags`; `c2pa` with `state` (`trusted`, `valid`, `invalid`), `says`, `signer`, `generator` and "
+        "unsigned `tags`; `c2pa` with `state` (`trusted`, `untrusted`, `tampered`), `says`, `signer`, `generator` and "
         "`problems`; `camera`; `software`."
     )
     bundle_version: str | None

@@ -12,6 +12,7 @@ from typing import Any
 
 from c2pa import C2paError, Context, Reader
 
+from worker.provenance.c2pa_codes import in_words, says_tampered
 from worker.provenance.findings import Manifest, Says, SignatureState, shown
 
 # Words of which every manifest holds dozens; a few stay whichever bytes are changed.
@@ -22,6 +23,9 @@ _MOST_BOXES = 1500
 _MOST_DECOMPRESSED_MB = 16
 _TRAINED = "trainedAlgorithmicMedia"
 _AI_PART = re.compile(r"digitalsourcetype/(?:trainedAlgorithmicMedia|compositeWithTrained\w+|compositeSynthetic)")
+# An edit of this kind brings in what a camera took.
+_WITH_CAPTURES = {"compositeCapture", "digitalCapture", "computationalCapture"}
+_ADOBE = "com.adobe.generative-ai"
 _CAMERA = ("digitalCapture", "computationalCapture")
 # A parent of a parent of … more than this far is nobody's edit.
 _DEEPEST = 32
@@ -43,7 +47,7 @@ def read_manifest(data: bytes, anchors: str) -> Manifest:
         anchors: PEM certificates of those whose signatures are trusted; empty trusts nobody.
     """
     if data.count(_TRACES[1]) > _MOST_BOXES:
-        return Manifest(SignatureState.INVALID, problems=("too many parts to verify",))
+        return Manifest(SignatureState.TAMPERED, problems=("too many parts to verify",))
     settings: dict[str, Any] = {
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
         **({"trust": {"trust_anchors": anchors}} if anchors else {}),
@@ -54,7 +58,7 @@ def read_manifest(data: bytes, anchors: str) -> Manifest:
             told = reader.json()
         return summed_up(json.loads(told), told)
     except (C2paError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        return Manifest(SignatureState.INVALID, problems=(shown(str(error)) or type(error).__name__,))
+        return Manifest(SignatureState.TAMPERED, problems=(shown(str(error)) or type(error).__name__,))
 
 
 def summed_up(store: Mapping[str, Any], told: str) -> Manifest:
@@ -68,19 +72,25 @@ def summed_up(store: Mapping[str, Any], told: str) -> Manifest:
         LookupError, TypeError, AttributeError: the report is not of the form that the library documents.
     """
     active = store["manifests"][store["active_manifest"]]
-    state = {"Trusted": SignatureState.TRUSTED, "Valid": SignatureState.VALID}.get(
-        store["validation_state"], SignatureState.INVALID
-    )
+    codes = [str(failure["code"]) for failure in _failures(store)]
+    state = _state(store, codes)
     signature = active.get("signature_info") or {}
     generators = active.get("claim_generator_info") or [{}]
-    problems = [str(failure["code"]) for failure in _failures(store) if failure["code"] != _UNTRUSTED]
     return Manifest(
         state,
         _says(store, told, trusted=state is SignatureState.TRUSTED),
         _signer(signature),
         shown(generators[0].get("name") or active.get("claim_generator")),
-        tuple(dict.fromkeys(problems))[:_MOST_PROBLEMS],
+        tuple(dict.fromkeys(in_words(code) for code in codes))[:_MOST_PROBLEMS],
     )
+
+
+def _state(store: Mapping[str, Any], codes: Sequence[str]) -> SignatureState:
+    """Tell a manifest that was changed, or hangs together no more, from one whose signer we cannot vouch for."""
+    if store["validation_state"] == "Trusted":
+        return SignatureState.TRUSTED
+    valid = store["validation_state"] == "Valid"
+    return SignatureState.UNTRUSTED if valid or (codes and not says_tampered(codes)) else SignatureState.TAMPERED
 
 
 def _signer(signature: Mapping[str, Any]) -> str | None:
@@ -97,19 +107,22 @@ def _says(store: Mapping[str, Any], told: str, *, trusted: bool) -> Says | None:
     """Return what the line of manifests from the active one back to its first parent says.
 
     That the whole picture is AI-generated counts only where it was made so, no other picture was placed into it
-    since, and, if the active manifest is trusted, every signer on the way is.
+    since, and, if the active manifest is trusted, every signer on the way is. A platform's finishing (a visible
+    watermark, another size or format) places no picture.
     """
     types: list[str] = []
     mixed = False
     for manifest in _line(store, trusted=trusted):
+        made_by_adobe = _is_adobe_s_generation(manifest)
         for action in _actions(manifest):
             kind = str(action.get("digitalSourceType", "")).rpartition("/")[2]
-            mixed = mixed or action.get("action") == "c2pa.placed" or kind.startswith("composite")
             if action.get("action") == "c2pa.created":
-                types.append(kind)
+                types.append(_TRAINED if made_by_adobe and not kind else kind)
+            else:
+                mixed = mixed or action.get("action") == "c2pa.placed" or kind in _WITH_CAPTURES
     if types[-1:] == [_TRAINED] and not mixed:
         return Says.AI_GENERATED
-    if _AI_PART.search(told):
+    if _AI_PART.search(told) or _ADOBE in told:
         return Says.PARTLY_AI
     return Says.CAPTURED if types[-1:] and types[-1] in _CAMERA else None
 
@@ -143,6 +156,11 @@ def _actions(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for assertion in manifest.get("assertions") or []:
         if str(assertion.get("label", "")).startswith("c2pa.actions"):
             yield from (assertion.get("data") or {}).get("actions") or []
+
+
+def _is_adobe_s_generation(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest says as Firefly did in 2023 that a model made the picture: in an assertion of Adobe's."""
+    return any(str(assertion.get("label", "")).startswith(_ADOBE) for assertion in manifest.get("assertions") or [])
 
 
 def _mime(data: bytes) -> str:

@@ -57,7 +57,7 @@ class C2paProcess:
         self._child: subprocess.Popen[bytes] | None = None
 
     def __call__(self, data: bytes) -> Manifest:
-        """Read and verify a file's manifest; what cannot be read within the limits is invalid.
+        """Read and verify a file's manifest; what cannot be read within the limits counts as tampered with.
 
         Raises:
             C2paProcessError: the child does not start, for reasons that are not the file's.
@@ -67,7 +67,7 @@ class C2paProcess:
             if answer is None:
                 log.warning("c2pa_not_read", size_bytes=len(data), seconds=self._timeout)
                 self._end()
-                return Manifest(SignatureState.INVALID, problems=("cannot be read within the limits",))
+                return Manifest(SignatureState.TAMPERED, problems=("cannot be read within the limits",))
         return manifest_of(json.loads(answer))
 
     def _answered(self, data: bytes) -> bytes | None:

@@ -14,8 +14,8 @@ class SignatureState(StrEnum):
     """How far a C2PA manifest can be believed."""
 
     TRUSTED = "trusted"  # whole, and signed by someone whom a configured trust anchor vouches for
-    VALID = "valid"  # whole, and signed by anybody
-    INVALID = "invalid"  # changed since it was signed, damaged, or more than we are willing to read
+    UNTRUSTED = "untrusted"  # whole, and signed by somebody for whom we cannot vouch
+    TAMPERED = "tampered"  # changed since it was signed, damaged, or more than we are willing to read
 
 
 class Says(StrEnum):
@@ -35,7 +35,7 @@ class Manifest:
         says: how the picture came about, None where it says nothing of that.
         signer: whose certificate signed it, for people; None where nobody can tell.
         generator: the program that made it, for people.
-        problems: what is wrong with it, as C2PA's status codes or our own words.
+        problems: why it is not trusted, in plain words, with C2PA's status codes.
     """
 
     state: SignatureState
@@ -124,7 +124,7 @@ class Provenance:
         A trusted signature says that AI had a part in it, or the manifest is broken: a few changed bytes may hit the
         very words that named AI, whatever is left of them.
         """
-        broken = self.manifest is not None and self.manifest.state is SignatureState.INVALID
+        broken = self.manifest is not None and self.manifest.state is SignatureState.TAMPERED
         return broken or self._signed_ai
 
     @property

@@ -50,9 +50,9 @@ def _with_bytes(marks: tuple[Mark, ...], beside: bytes) -> tuple[Mark, ...]:
 def _gravest(manifest: Manifest | None, marks: Sequence[Mark]) -> Declaration | None:
     """Return the gravest statement without trust that the picture is AI; of a trusted manifest none is needed."""
     declared = [shown_mark(mark.declaration) for mark in marks]
-    if manifest is not None and manifest.state is SignatureState.INVALID:
+    if manifest is not None and manifest.state is SignatureState.TAMPERED:
         return None
-    if manifest is not None and manifest.state is SignatureState.VALID:
+    if manifest is not None and manifest.state is SignatureState.UNTRUSTED:
         whole = manifest.says is Says.AI_GENERATED
         if whole or manifest.says is Says.PARTLY_AI:
             declared.append(Declaration(whole, DeclarationKind.C2PA, manifest.generator, "C2PA manifest"))

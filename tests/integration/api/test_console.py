@@ -200,7 +200,7 @@ def test_a_tag_beside_a_signature_that_says_nothing_of_ai_is_shown_as_forgeable(
 
 def test_what_files_and_people_say_is_shown_and_never_run(sign_in: SignIn, rows: Rows) -> None:
     nasty = '"><script src=//evil.example></script><img src=x onerror=alert(1)>'
-    found = Provenance((nasty,), Manifest(SignatureState.VALID, None, nasty, nasty, (nasty,)), nasty, nasty)
+    found = Provenance((nasty,), Manifest(SignatureState.UNTRUSTED, None, nasty, nasty, (nasty,)), nasty, nasty)
     image = rows.image(nasty, source=nasty, pdq="01" * 128, pdq_bands=bands_of("01" * 128))
     rows.image(nasty + "2", pdq="01" * 128, pdq_bands=bands_of("01" * 128))
     rows.verdict(image, provenance=found.as_json(), detectors={nasty: {"logit": 0.0, "probability": 0.5}})

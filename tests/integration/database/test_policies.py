@@ -19,8 +19,8 @@ pytestmark = pytest.mark.integration
         (Provenance(camera="Canon").as_json(), False),
         (Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.CAPTURED)).as_json(), False),
         (Provenance(tags=("comfyui",)).as_json(), True),
-        (Provenance(manifest=Manifest(SignatureState.VALID, Says.PARTLY_AI)).as_json(), True),
-        (Provenance(manifest=Manifest(SignatureState.INVALID)).as_json(), True),
+        (Provenance(manifest=Manifest(SignatureState.UNTRUSTED, Says.PARTLY_AI)).as_json(), True),
+        (Provenance(manifest=Manifest(SignatureState.TAMPERED)).as_json(), True),
     ],
 )
 def test_a_preview_knows_which_files_bar_clearing(

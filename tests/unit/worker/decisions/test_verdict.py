@@ -113,7 +113,7 @@ def test_provenance_only_ever_makes_a_verdict_graver_and_accuses_by_a_trusted_si
 def test_breaking_a_signature_never_clears_an_image(
     held_out: CalibrationFigures, policy: Rules, probability: float, says: Says | None
 ) -> None:
-    broken = Provenance(manifest=Manifest(SignatureState.INVALID, says))
+    broken = Provenance(manifest=Manifest(SignatureState.TAMPERED, says))
     assert decide(probability, policy, held_out, broken).verdict is not VerdictValue.NOT_AI_GENERATED
 
 

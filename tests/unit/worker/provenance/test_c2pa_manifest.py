@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.images.decode import decode
-from worker.provenance.c2pa_manifest import has_traces, read_manifest
-from worker.provenance.findings import Manifest, Provenance, Says, SignatureState
+from worker.provenance.c2pa_manifest import has_traces, read_manifest, summed_up
+from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, Says, SignatureState
 from worker.provenance.metadata import beside_pixels
 from worker.provenance.reading import read_provenance
 from worker.testing.provenance import CREATED_BY_AI, IPTC, OPENED, Authority
 
-TRUSTED, VALID, INVALID = SignatureState.TRUSTED, SignatureState.VALID, SignatureState.INVALID
+TRUSTED, UNTRUSTED, TAMPERED = SignatureState.TRUSTED, SignatureState.UNTRUSTED, SignatureState.TAMPERED
 Picture = Callable[..., bytes]
 
 
@@ -46,7 +46,7 @@ def test_a_signature_of_somebody_else_is_valid_and_decides_nothing(
     signed: bytes, stranger: Authority, anchors: str
 ) -> None:
     manifest = read_manifest(signed, stranger.anchor if anchors else "")
-    assert (manifest.state, manifest.says) == (VALID, Says.AI_GENERATED)
+    assert (manifest.state, manifest.says) == (UNTRUSTED, Says.AI_GENERATED)
     told = Provenance(manifest=manifest)
     assert (told.decides, told.bars_clearing, told.as_json()["forgeable"]) == (False, True, True)
 
@@ -156,7 +156,8 @@ def test_a_manifest_swallowed_by_the_picture_before_it_is_found(authority: Autho
 def test_one_changed_byte_of_the_pixels_breaks_the_signature(signed: bytes, authority: Authority) -> None:
     told = read(damaged(signed, [len(signed) - 300]), authority).manifest
     assert told is not None
-    assert (told.state, told.says, told.problems) == (INVALID, Says.AI_GENERATED, ("assertion.dataHash.mismatch",))
+    assert (told.state, told.says) == (TAMPERED, Says.AI_GENERATED)
+    assert told.problems == ("the picture was changed since it was signed (assertion.dataHash.mismatch)",)
 
 
 def test_a_manifest_moved_to_another_picture_is_invalid(signed: bytes, picture: Picture, authority: Authority) -> None:
@@ -164,7 +165,7 @@ def test_a_manifest_moved_to_another_picture_is_invalid(signed: bytes, picture: 
     other = picture(quality=40)
     told = read(head + other[other.index(b"\xff\xdb") :], authority)
     assert told.manifest is not None
-    assert told.manifest.state is INVALID
+    assert told.manifest.state is TAMPERED
     assert (told.decides, told.bars_clearing) == (False, True)
 
 
@@ -184,13 +185,73 @@ def test_pieces_of_signed_files_mixed_with_junk_raise_nothing_and_decide_nothing
 
 @given(st.binary(max_size=500))
 def test_random_bytes_raise_nothing(data: bytes) -> None:
-    assert read_manifest(data, "").state is INVALID
+    assert read_manifest(data, "").state is TAMPERED
 
 
 def test_a_manifest_of_thousands_of_parts_is_not_verified_at_all(authority: Authority) -> None:
     told = read_manifest(b"\xff\xd8\xff\xeb" + b"jumb" * 5000, authority.anchor)
-    assert told == Manifest(INVALID, problems=("too many parts to verify",))
+    assert told == Manifest(TAMPERED, problems=("too many parts to verify",))
 
 
 def test_words_about_c2pa_are_no_traces_of_a_manifest() -> None:
     assert not has_traces(b'dcterms:provenance="https://example.org/manifests/1.c2pa" c2pa')
+
+
+@pytest.mark.parametrize(
+    ("code", "tampered"),
+    [
+        ("signingCredential.expired", False),
+        ("signingCredential.invalid", False),
+        ("timeStamp.untrusted", False),
+        ("cawg.identity.well-formed", False),
+        ("assertion.dataHash.mismatch", True),
+        ("claimSignature.mismatch", True),
+        ("assertion.hashedURI.mismatch", True),
+        ("claim.cbor.invalid", True),
+        ("something.new", True),
+    ],
+)
+def test_only_changes_and_unreadable_stores_count_as_tampered(code: str, *, tampered: bool) -> None:
+    failure = {"failure": [{"code": code}]}
+    store = {
+        "active_manifest": "one",
+        "manifests": {"one": {}},
+        "validation_state": "Invalid",
+        "validation_results": {"activeManifest": failure},
+    }
+    told = summed_up(store, "")
+    assert code in told.problems[0]
+    assert told.state is (TAMPERED if tampered else UNTRUSTED)
+    assert Provenance(manifest=told).bars_clearing is tampered
+
+
+FINISHING = [
+    {"action": "c2pa.edited", "digitalSourceType": IPTC + "compositeWithTrainedAlgorithmicMedia"},
+    {"action": "c2pa.edited", "description": "Added visible watermark"},
+    {"action": "c2pa.resized"},
+    {"action": "c2pa.converted"},
+    {"action": "c2pa.transcoded"},
+]
+
+
+@pytest.mark.parametrize("action", FINISHING)
+def test_a_platform_s_finishing_leaves_a_picture_wholly_ai(
+    signed: bytes, authority: Authority, picture: Picture, action: dict[str, str]
+) -> None:
+    told = read(authority.sign(picture(), [OPENED, action], parent=signed), authority)
+    assert told.manifest is not None
+    assert told.manifest.says is Says.AI_GENERATED
+
+
+def test_adobe_s_older_assertion_says_ai(authority: Authority, picture: Picture) -> None:
+    older = {"label": "com.adobe.generative-ai", "data": {"description": "Adobe Firefly", "version": "1.0"}}
+    told = read(authority.sign(picture(), [{"action": "c2pa.created"}], assertions=[older]), authority)
+    assert told.manifest is not None
+    assert told.manifest.says is Says.AI_GENERATED
+
+
+def test_a_stranger_s_manifest_that_says_ai_is_a_strong_declaration(signed: bytes, stranger: Authority) -> None:
+    told = read(signed, stranger)
+    assert told.declaration == Declaration(
+        strong=True, kind=DeclarationKind.C2PA, tool="Picture Maker", where="C2PA manifest"
+    )

@@ -16,7 +16,7 @@ from worker.provenance.findings import Manifest, SignatureState
 from worker.testing.provenance import Authority
 
 MEMORY = 2 * 1024**3
-UNREAD = Manifest(SignatureState.INVALID, problems=("cannot be read within the limits",))
+UNREAD = Manifest(SignatureState.TAMPERED, problems=("cannot be read within the limits",))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_process_that_cannot_start_is_not_the_file_s_fault(signed: bytes, monk
     with pytest.raises(C2paProcessError):
         reader(signed)
     monkeypatch.undo()
-    assert reader(signed).state is SignatureState.VALID
+    assert reader(signed).state is SignatureState.UNTRUSTED
     reader.close()
 
 
@@ -97,11 +97,11 @@ def test_modules_in_the_folder_that_is_scanned_are_not_run(
     (tmp_path / "json.py").write_text("raise SystemExit('run')")
     monkeypatch.chdir(tmp_path)
     reader = C2paProcess("", timeout_seconds=30, memory_bytes=MEMORY)
-    assert reader(signed).state is SignatureState.VALID
+    assert reader(signed).state is SignatureState.UNTRUSTED
     reader.close()
 
 
 def test_without_anchors_nobody_is_trusted(signed: bytes) -> None:
     reader = manifest_reader(None, MEMORY)
-    assert reader(signed).state is SignatureState.VALID
+    assert reader(signed).state is SignatureState.UNTRUSTED
     reader.close()
