@@ -166,12 +166,12 @@ def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:
     durations = durations_of(data, form, count)
     numbers = sample(durations, opened.width * opened.height)
     frames = tuple(_frames(data, opened, numbers, durations, first))
+    truncated = len(frames) < len(numbers)
     if not frames and numbers != [0]:  # those before the damage count
         frames = tuple(_frames(data, opened, [0], durations, first))
     if not frames:
         raise UndecodableError("no frame of the animation is whole")
-    # A frame that was announced and is not there ends the animation for browsers as well.
-    return Decoded(frames[0].image, form, len(frames) < len(numbers), frames, count)
+    return Decoded(frames[0].image, form, truncated, frames, count)
 
 
 def _frames(

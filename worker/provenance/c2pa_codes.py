@@ -21,6 +21,7 @@ _CANNOT_VOUCH = {
     "timeStamp.outsideValidity": "the time-stamp's certificate was not good at that time",
     "timeStamp.malformed": "the time-stamp cannot be read",
     "timeStamp.mismatch": "the time-stamp belongs to another signature",
+    "assertion.action.malformed": "its list of actions is not of the form that the C2PA demands today",
     "algorithm.deprecated": "it is signed in a way that is out of date",
 }
 # Identities that a network would confirm.

@@ -33,12 +33,11 @@ class Authority:
         *,
         mime: str = "image/jpeg",
         parent: bytes | None = None,
-        assertions: Sequence[Mapping[str, Any]] = (),
     ) -> bytes:
-        """Return the picture with a signed manifest of these actions and assertions."""
+        """Return the picture with a signed manifest of these actions."""
         told = {
             "claim_generator_info": [{"name": "Picture Maker", "version": "1"}],
-            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": list(actions)}}, *assertions],
+            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": list(actions)}}],
         }
         info = C2paSignerInfo(C2paSigningAlg.ES256, self.chain.encode(), self.key.encode(), None)
         signed = io.BytesIO()
