@@ -252,4 +252,5 @@ class EventsTaken(BaseModel):
     """What became of the objects that an event named."""
 
     registered: int = Field(description="Images that are known now, whether new or not.")
-    refused: int = Field(description="Objects in buckets that are not for uploads.")
+    refused: int = Field(description="Objects that are no images here: other buckets, folders, ids that cannot be.")
+    missing: int = Field(0, description="Of those registered: objects that the store did not have when it was asked.")

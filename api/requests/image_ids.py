@@ -17,8 +17,10 @@ def checked_image_id(image_id: str) -> str:
     """Return an image id that can be used.
 
     Raises:
-        InvalidError: empty, too long, or with control characters.
+        InvalidError: empty, too long, dots alone, or with control characters.
     """
+    if image_id in {".", ".."}:
+        raise InvalidError("body", "image_id", "must not be dots alone: no address could name it")
     return _checked("image_id", image_id, MAX_CHARACTERS, MAX_ENCODED_BYTES)
 
 

@@ -62,4 +62,5 @@ def _take(body: bytes, services: Services, actor: Actor) -> EventsTaken | None:
     services.stores.audit.note(actor, "event.take", "images", registered=known, refused=refused)
     if refused:
         log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=refused)
-    return EventsTaken(registered=known, refused=refused)
+    missing = sum(one is not None and one.missing for one in registered)
+    return EventsTaken(registered=known, refused=refused, missing=missing)

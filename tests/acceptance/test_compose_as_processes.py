@@ -86,7 +86,7 @@ def test_an_event_that_the_object_store_posts_is_taken_with_its_own_key_alone(co
     def post(headers: dict[str, str]) -> httpx2.Response:
         return httpx2.post(f"{compose.url('api')}/v1/events/s3", headers=headers, json=event, timeout=10)
 
-    assert post(key(compose, "ingest_key")).json() == {"registered": 1, "refused": 0}
+    assert post(key(compose, "ingest_key")).json() == {"registered": 1, "refused": 0, "missing": 0}
     assert post({"Authorization": "Bearer assay_wrong"}).status_code == 401
     # The store's key opens nothing else.
     looked = httpx2.get(f"{compose.url('api')}/v1/images/posted.jpg", headers=key(compose, "ingest_key"), timeout=10)

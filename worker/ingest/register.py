@@ -5,6 +5,7 @@ sweep and uploads through the API. Doing it twice changes nothing.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +26,11 @@ VANISHED = "vanished"
 
 @dataclass(frozen=True)
 class Registered:
-    """An image and its live scan, as they are in the database."""
+    """An image and its live scan, as they are in the database.
+
+    Attributes:
+        missing: the store did not have that state any more when it was asked; the scan says whether it is gone.
+    """
 
     image_pk: int
     image_id: str
@@ -33,6 +38,7 @@ class Registered:
     version: str
     key: str
     created: bool
+    missing: bool = False
 
 
 class Register:
@@ -56,17 +62,24 @@ class Register:
         """Register one object and commit.
 
         Returns:
-            What was registered, or None for a bucket that is refused and for an image that was erased.
+            What was registered, or None for a bucket that is refused, an empty object that stands for a folder, an id
+            that cannot be one, and an image that was erased.
 
         Raises:
             TransientError: database or object store out of reach; nothing was
                 committed, the event must come again.
         """
-        if created.bucket not in self._buckets or any(_is_folder_marker(key) for key in created.keys):
+        if created.bucket not in self._buckets:
             return None
         key, head = self._find(created)
+        if key.endswith("/") and not (head.size if head else created.size):
+            return None  # a folder, as consoles make them
+        image_id = image_id_for(key, head, self._pattern)
+        if (why := why_no_id(image_id)) is not None:
+            log.warning("object_refused", bucket=created.bucket, key=key, reason=why)
+            return None
         image = NewImage(
-            image_id=image_id_for(key, head, self._pattern),
+            image_id=image_id,
             source=source_for(created.bucket, key, head),
             bucket=created.bucket,
             key=key,
@@ -83,7 +96,7 @@ class Register:
         if new:
             # Here the id of the request or message meets that of the scan, which the worker's lines carry.
             log.info("image_registered", image=image_pk, scan_id=scan_id, source=image.source)
-        return Registered(image_pk, image.image_id, scan_id, image.version, key, new)
+        return Registered(image_pk, image.image_id, scan_id, image.version, key, new, missing=head is None)
 
     def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:
         """Return the key that exists, and what is known of exactly the state that the event tells of.
@@ -148,5 +161,10 @@ def source_for(bucket: str, key: str, head: ObjectHead | None) -> str:
     return f"{bucket}/{folder}" if slash and folder else bucket
 
 
-def _is_folder_marker(key: str) -> bool:
-    return key.endswith("/")
+def why_no_id(image_id: str) -> str | None:
+    """Return why a text cannot be an image's id, None where it can: no header or path would carry it."""
+    if image_id in {".", ".."}:
+        return "an id of dots alone names no image in an address"
+    if any(unicodedata.category(character) == "Cc" for character in image_id):
+        return "an id must not hold line breaks or other control characters"
+    return None

@@ -1,13 +1,18 @@
 """What names an object's state, and how a store's answers spell it: VersionId, ETag, metadata. Pure."""
 
+import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import Any, TypeGuard
-from urllib.parse import quote, unquote
 
 # What S3 allows a key or a VersionId at most, in bytes of UTF-8.
 _MAX_NAME_BYTES = 1024
+# What every header carries unchanged.
+_PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def read_version(answer: Mapping[str, Any]) -> ObjectVersion:
 def read_head(answer: Mapping[str, Any]) -> ObjectHead:
     """Return what an answer to a HEAD says of its object."""
     # MinIO writes the names in capitals. Postgres holds no NUL, and no id of a platform has one.
-    metadata = {name.lower(): unquote(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
+    metadata = {name.lower(): _decode_words(value).replace("\x00", "") for name, value in answer["Metadata"].items()}
     return ObjectHead(read_version(answer), answer["ContentLength"], metadata, _stored_at(answer))
 
 
@@ -76,8 +81,24 @@ def read_listed(entry: Mapping[str, Any]) -> ListedObject:
 
 
 def encode_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return metadata as it travels: any text, percent-encoded."""
-    return {name: quote(value) for name, value in metadata.items()}
+    """Return metadata as it travels: what a header cannot hold as it is, is encoded by RFC 2047, as S3 does."""
+    return {name: _encode_words(value) for name, value in metadata.items()}
+
+
+def _encode_words(value: str) -> str:
+    if _PLAIN.fullmatch(value) and "=?" not in value and "  " not in value:
+        return value
+    return f"=?UTF-8?B?{b64encode(value.encode()).decode()}?="
+
+
+def _decode_words(value: str) -> str:
+    """Return the text behind RFC 2047's encoded words; what holds none, a percent sign included, stays as it is."""
+    if "=?" not in value:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, ValueError):
+        return value
 
 
 def _stored_at(answer: Mapping[str, Any]) -> datetime | None:

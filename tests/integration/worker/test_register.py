@@ -139,6 +139,14 @@ def test_folder_markers_are_no_images(database: Database, object_store: Buckets,
     assert images(database) == []
 
 
+def test_an_object_whose_key_ends_in_a_slash_and_that_has_bytes_is_an_image(
+    database: Database, object_store: Buckets, sweep: Sweep
+) -> None:
+    object_store.put(object_store.uploads, "x/", b"a picture of two megabytes")
+    assert sweep() == 1
+    assert [image.key for image in images(database)] == ["x/"]
+
+
 @pytest.mark.parametrize(
     ("metadata", "pattern", "image_id"),
     [

@@ -19,7 +19,7 @@ def record(
 
 def test_an_event_is_answered_once_its_images_are_registered(world: World, client: TestClient) -> None:
     response = client.post(URL, json={"Records": [record(), record(bucket="artifacts")]})
-    assert (response.status_code, response.json()) == (200, {"registered": 1, "refused": 1})
+    assert (response.status_code, response.json()) == (200, {"registered": 1, "refused": 1, "missing": 0})
     keys = ("dir/a b+ü%.jpg", "dir%2Fa+b%2B%C3%BC%25.jpg")
     assert [ObjectCreated("uploads", keys, None, "e1", 3)] == world.register.seen
 

@@ -34,7 +34,7 @@ def test_ordinary_ids_are_taken(image_id: str) -> None:
     assert image_id == checked_image_id(image_id)
 
 
-@pytest.mark.parametrize("image_id", ["", "x" * 513, "a\nb", "a\x00b", "\x7f", "\ud800", "日" * 200])
+@pytest.mark.parametrize("image_id", ["", ".", "..", "x" * 513, "a\nb", "a\x00b", "\x7f", "\ud800", "日" * 200])
 def test_ids_that_cannot_be_are_refused(image_id: str) -> None:
     with pytest.raises(InvalidError):
         checked_image_id(image_id)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.ingest.events import ObjectCreated
-from worker.ingest.register import VANISHED, image_id_for, source_for, stored_at_of, version_of
+from worker.ingest.register import VANISHED, image_id_for, source_for, stored_at_of, version_of, why_no_id
 from worker.objects.versions import ObjectHead, ObjectVersion
 
 KEY = "dir/a.jpg"
@@ -89,3 +89,13 @@ def test_a_state_was_stored_when_the_store_says_else_just_before_the_event_told_
     assert stored_at_of(told, ObjectHead(ObjectVersion(None, "e1"), 5, {}, stored_at)) == stored_at
     assert stored_at_of(told, None) == datetime(2026, 11, 20, 9, 0, 4, tzinfo=UTC)
     assert stored_at_of(created(), None) is None
+
+
+@pytest.mark.parametrize("image_id", [".", "..", "a\r\nb", "a\nb", "\x7f"])
+def test_an_id_that_no_address_could_name_is_refused_with_the_reason(image_id: str) -> None:
+    assert why_no_id(image_id)
+
+
+@pytest.mark.parametrize("image_id", ["a", "...", "dir/a b+ü%.jpg", "../a"])
+def test_any_other_text_is_an_id(image_id: str) -> None:
+    assert why_no_id(image_id) is None
