@@ -121,8 +121,18 @@ class Settings(BaseSettings):
     )
     c2pa_trust_anchors: Path | None = Field(
         default=None,
-        description="PEM file, or folder of them, with the certificates whose C2PA signatures are trusted; "
-        "empty trusts nobody.",
+        description="PEM file, or folder of them, with certificates whose C2PA signatures are trusted besides the "
+        "fetched trust lists.",
+    )
+    c2pa_trust_lists: tuple[str, ...] = Field(
+        default=(
+            "https://raw.githubusercontent.com/c2pa-org/conformance-public/main/trust-list/C2PA-TRUST-LIST.pem",
+            "https://raw.githubusercontent.com/c2pa-org/conformance-public/main/trust-list/C2PA-TSA-TRUST-LIST.pem",
+            "https://contentcredentials.org/trust/anchors.pem",
+        ),
+        description="Where `assay trust update` fetches trust lists from: the C2PA's own, that of its time-stamping "
+        "authorities, and the interim list of the Content Authenticity Initiative; kept in `trust` below "
+        "ASSAY_DATA_DIR. JSON array.",
     )
     shadow_min_images: int = Field(
         default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."

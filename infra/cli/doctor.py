@@ -15,6 +15,7 @@ from rich.markup import escape
 from infra.cli import doctor_processes
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
+from infra.trust_lists import describe_lists, utc_now
 from worker.database.bundles import champion
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.migrate import require_migrated
@@ -76,6 +77,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ),
         ("champion", _champion, "start a worker once: it registers the shipped bundle"),
         ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
+        ("trust lists", _trust_lists, "run `assay trust update`"),
         ("API", doctor_processes.api, f"check ASSAY_API_HOST and ASSAY_API_PORT; {_runs(settings, 'api')}"),
         ("Flower", doctor_processes.flower, _runs(settings, "flower")),
     ):
@@ -144,6 +146,10 @@ def _champion(settings: Settings) -> str:
     if serving is None:
         raise AssayError("no bundle is champion")
     return serving.version
+
+
+def _trust_lists(settings: Settings) -> str:
+    return "; ".join(describe_lists(settings.data_dir / "trust", utc_now()))
 
 
 def _bundle(settings: Settings) -> str:

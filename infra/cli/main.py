@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from infra.cli import bundles, demo, doctor, encoders, evaluate, init, keys, processes, scan, setup, train, up
+from infra.cli import bundles, demo, doctor, encoders, evaluate, init, keys, processes, scan, setup, train, trust, up
 from infra.cli.output import printable
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
@@ -50,6 +50,7 @@ for _name, _command in _COMMANDS:
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(keys.app, name="keys")
+app.add_typer(trust.app, name="trust")
 _FIELD = re.compile(r'field "(\w+)"')
 
 

@@ -153,7 +153,9 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
     limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    with closing(manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes)) as reader:
+    fetched = settings.data_dir / "trust"
+    reads = manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes, fetched=fetched)
+    with closing(reads) as reader:
         batch = settings.max_batch
         for result in scan_files(found, bundle, FIRST_RULES, read_manifest=reader, max_batch=batch, **limits):
             if heatmaps and result.decision and result.decision.verdict == "ai_generated":

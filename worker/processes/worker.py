@@ -84,7 +84,9 @@ def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf,
         scans=Scans(database),
         objects=objects,
         decode=LimitedDecode(settings),
-        read_manifest=manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes),
+        read_manifest=manifest_reader(
+            settings.c2pa_trust_anchors, settings.decode_memory_bytes, fetched=settings.data_dir / "trust"
+        ),
         # Looking at more images at once than there are cores only costs memory.
         turns=threading.BoundedSemaphore(max(2, cores())),
         bundles=shelf,

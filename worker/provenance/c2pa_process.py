@@ -152,17 +152,18 @@ class C2paProcess:
         child.wait()
 
 
-def manifest_reader(anchors: Path | None, memory_bytes: int) -> C2paProcess:
+def manifest_reader(anchors: Path | None, memory_bytes: int, *, fetched: Path | None = None) -> C2paProcess:
     """Return what reads manifests for one process.
 
     Args:
         anchors: file or folder with certificates to trust.
         memory_bytes: address space of the child.
+        fetched: folder of the trust lists that were fetched.
 
     Raises:
         TrustAnchorsError: there are none where they should be.
     """
-    return C2paProcess(read_anchors(anchors), timeout_seconds=_SECONDS, memory_bytes=memory_bytes)
+    return C2paProcess(read_anchors(anchors, fetched), timeout_seconds=_SECONDS, memory_bytes=memory_bytes)
 
 
 def _received(pipe: IO[bytes], longest: int | None = None) -> bytes | None:
