@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageStat, UnidentifiedImageError
 
 from worker.errors import PermanentError, TooManyPixelsError, UndecodableError, UnsupportedTypeError
 from worker.images.flatten import to_rgb
@@ -39,6 +39,8 @@ _SEQUENCES = {b"ftypmsf1", b"ftyphevc", b"ftyphevx"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MAPPED_FROM, _KEPT = 32 * 1024 * 1024, 256 * 1024 * 1024  # bytes; glibc takes no more for the first
 _LEAST_SHARE = 0.5
+# A frame whose brightness differs by less, reduced to so many pixels a side, shows nothing.
+_PLAIN, _GLANCE = 4.0, 32
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Decoded:
     """Pixels, and what the container said of itself.
 
     Attributes:
-        image: RGB, 8 bits a channel, upright; of an animation the first frame that was looked at.
+        image: RGB, 8 bits a channel, upright; of an animation the first frame, of those looked at, that is not plain.
         format: Pillow's name of the container, such as ``JPEG``.
         truncated: the file breaks off; what is missing is white.
         frames: of an animation up to eight frames spread over the time it is shown; empty for still pictures.
@@ -171,7 +173,16 @@ def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:
         frames = tuple(_frames(data, opened, [0], durations, first))
     if not frames:
         raise UndecodableError("no frame of the animation is whole")
-    return Decoded(frames[0].image, form, truncated, frames, count)
+    return Decoded(_telling(frames).image, form, truncated, frames, count)
+
+
+def _telling(frames: tuple[Frame, ...]) -> Frame:
+    """Return the first frame that shows something: a plain one before it hides no picture."""
+    for frame in frames:
+        small = frame.image.resize((_GLANCE, _GLANCE), Image.Resampling.BOX).convert("L")
+        if ImageStat.Stat(small).stddev[0] >= _PLAIN:
+            return frame
+    return frames[0]
 
 
 def _frames(
