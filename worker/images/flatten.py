@@ -79,12 +79,16 @@ def _opaque_where_alpha_is_unused(image: Image.Image, form: str | None) -> Image
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Return the picture on white, whatever colour hides beneath what is transparent; RGBA is flattened in place."""
+    """Return the picture on white, whatever colour hides beneath what is transparent.
+
+    Pasted: of a hundred megapixels a composition would take four times the time, and twice the memory.
+    """
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    rgba.paste((255, 255, 255, 255), mask=ImageChops.invert(rgba.getchannel("A")))
-    return rgba.convert("RGB")
+    flat = Image.new("RGB", rgba.size, "white")
+    flat.paste(rgba, mask=rgba.getchannel("A"))
+    return flat
 
 
 def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
