@@ -14,6 +14,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_COMPLEX = "too_complex"
     UNSUPPORTED_TYPE = "unsupported_type"
     GONE = "gone"
     CRASHES_DECODER = "crashes_decoder"
@@ -62,6 +63,12 @@ class TooManyPixelsError(PermanentError):
     """The image has more pixels than the limit allows."""
 
     reason = Reason.TOO_MANY_PIXELS
+
+
+class TooComplexError(PermanentError):
+    """The image takes more parts, time or memory to decode than any picture needs."""
+
+    reason = Reason.TOO_COMPLEX
 
 
 class UnsupportedTypeError(PermanentError):

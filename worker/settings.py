@@ -112,10 +112,15 @@ class Settings(BaseSettings):
     batch_timeout_seconds: float = Field(
         default=30.0, gt=0, description="A batch that takes longer ends the process as wedged."
     )
-    decode_timeout_seconds: float = Field(
-        default=20.0, gt=0, description="Longest decoding of a suspect image in its own process."
+    decode_cpu_seconds: float = Field(
+        default=10.0, gt=0, description="Most processor time for decoding one image; what needs more is rejected."
     )
-    decode_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Address space of that process, in bytes.")
+    decode_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest decoding of one image; its process is killed after it."
+    )
+    decode_memory_bytes: int = Field(
+        default=2 * 1024**3, ge=1, description="Address space of a process that decodes images, in bytes."
+    )
     heatmaps: Literal["flagged", "never"] = Field(
         default="flagged", description="`flagged` makes heatmaps for `ai_generated`, `never` none."
     )

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,6 +79,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("champion", _champion, "start a worker once: it registers the shipped bundle"),
         ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
         ("trust lists", _trust_lists, "run `assay trust update`"),
+        ("decoders", _decoders, "install Assay's requirements again; `apt-get install libseccomp2` adds seccomp"),
         ("API", doctor_processes.api, f"check ASSAY_API_HOST and ASSAY_API_PORT; {_runs(settings, 'api')}"),
         ("Flower", doctor_processes.flower, _runs(settings, "flower")),
     ):
@@ -166,3 +168,15 @@ def _bundle(settings: Settings) -> str:
     bundle.warm_up(1)
     bundle.score([bundle.prepare(Image.new("RGB", (64, 64), "grey"))])
     return f"{bundle.version} loads and scores on {device}"
+
+
+def _decoders(settings: Settings) -> str:
+    if find_spec("numpy") is None:
+        return "not looked at here, where no worker is installed"
+    from worker.processes.decoders import decoder_pool
+
+    with closing(decoder_pool(settings)) as pool:
+        holds = pool.holds()
+    if "seccomp" not in holds and "namespaces" not in holds:
+        raise AssayError(f"processes that decode images can reach the network; held by {', '.join(holds)} alone")
+    return f"held by {', '.join(holds)}"

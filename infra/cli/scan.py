@@ -140,7 +140,7 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     from worker.decisions.policy import FIRST_RULES
     from worker.detectors.device import pick_device, set_threads
     from worker.images.decode import share_freed_memory
-    from worker.provenance.c2pa_process import manifest_reader
+    from worker.processes.decoders import decoder_pool
     from worker.scan.scan_files import scan_files
 
     share_freed_memory()
@@ -152,12 +152,9 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
         bundle = load_bundle(Path(name) if own else shipped_bundle(name), device)
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
-    limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    fetched = settings.data_dir / "trust"
-    reads = manifest_reader(settings.c2pa_trust_anchors, settings.decode_memory_bytes, fetched=fetched)
-    with closing(reads) as reader:
-        batch = settings.max_batch
-        for result in scan_files(found, bundle, FIRST_RULES, read_manifest=reader, max_batch=batch, **limits):
+    limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}
+    with closing(decoder_pool(settings)) as decoders:
+        for result in scan_files(found, bundle, FIRST_RULES, decoders=decoders, **limits):
             if heatmaps and result.decision and result.decision.verdict == "ai_generated":
                 _write_overlays(heatmaps, result, bundle)
             yield result.as_json(bundle.version)
@@ -166,11 +163,11 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
 def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:
     from worker.detectors.heatmap import overlay_png
 
-    if result.image is None or result.decision is None:
+    if result.look is None or result.decision is None:
         return
-    (maps,) = bundle.heatmaps([result.prepared])
+    (maps,) = bundle.heatmaps([result.look.prepared])
     for detector, heatmap in maps.items():
-        png = overlay_png(result.image, heatmap, result.decision.probability)
+        png = overlay_png(result.look.preview, heatmap, result.decision.probability)
         (folder / overlay_name(result.path, result.sha256 or "", detector)).write_bytes(png)
 
 

@@ -10,7 +10,7 @@ from worker.bundles.loaded import load_bundle, shipped_bundle
 from worker.decisions.policy import Rules
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import share_freed_memory
-from worker.provenance.c2pa_process import manifest_reader
+from worker.processes.decoders import decoder_pool
 from worker.scan.scan_files import scan_files
 from worker.settings import Settings
 
@@ -24,13 +24,13 @@ def main() -> None:
     bundle.warm_up(settings.max_batch)
     paths = sorted(Path(sys.argv[1]).iterdir())
     rules = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)
+    limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}
+    decoders = decoder_pool(settings)
+    decoders.holds()  # started
     start = time.perf_counter()
-    limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-    reader = manifest_reader(None, settings.decode_memory_bytes)
-    scanned = sum(
-        1 for _ in scan_files(paths, bundle, rules, read_manifest=reader, max_batch=settings.max_batch, **limits)
-    )
+    scanned = sum(1 for _ in scan_files(paths, bundle, rules, decoders=decoders, **limits))
     seconds = time.perf_counter() - start
+    decoders.close()
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux tells KiB
     print(json.dumps({"images": scanned, "seconds": seconds, "resident_mb": round(resident)}))
 

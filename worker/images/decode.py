@@ -13,6 +13,7 @@ import pillow_heif
 from PIL import Image, ImageStat, UnidentifiedImageError
 
 from worker.errors import PermanentError, TooManyPixelsError, UndecodableError, UnsupportedTypeError
+from worker.images.complexity import check_size
 from worker.images.flatten import to_rgb
 from worker.images.icons import best_icon
 from worker.images.mend import Mended, mend
@@ -125,6 +126,7 @@ def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> De
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_pixels(opened.size, max_pixels)
+            check_size(opened.size, len(data))
             if mended is not None and mended.icc_profile:
                 opened.info["icc_profile"] = mended.icc_profile
             form = opened.format or ""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +15,6 @@ from worker.bundles.copies import BundleCopies
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.bundles.shelf import BundleMissingError, BundleShelf
-from worker.cores import cores
 from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.duplicates import Duplicates
 from worker.database.features import Memory
@@ -24,22 +22,27 @@ from worker.database.migrate import require_migrated
 from worker.database.scans import Scans
 from worker.database.session import Database, connect
 from worker.database.tables import Bundle as BundleRow
+from worker.decoders.pool import DecoderPool
 from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.tasks import register_tasks
-from worker.images import isolation
-from worker.images.decode import Decoded, decode, share_freed_memory
+from worker.images.decode import share_freed_memory
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.objects.object_store import object_store
 from worker.objects.transfer import transfer
+from worker.processes.decoders import decoder_pool
 from worker.processes.dispatcher import serve_metrics
-from worker.provenance.c2pa_process import manifest_reader
+from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
 from worker.scan.micro_batcher import MicroBatcher
+from worker.scan.read_file import FileReader
 from worker.scan.retries import RetryPolicy
 from worker.scan.scan_image import ScanImage
+from worker.scan.score.by_memory import ByMemory
+from worker.scan.score.by_pixels import ByPixels
+from worker.scan.score.by_same_bytes import BySameBytes
 from worker.settings import Settings
 
 log = get_logger()
@@ -51,6 +54,8 @@ def run_worker(settings: Settings) -> None:
     """Load the champion, warm it up, and take scans from Celery until told to stop."""
     setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
     share_freed_memory()
+    decoders = decoder_pool(settings)
+    decoders.start()  # while the detectors are loaded
     threads = 2 * settings.max_batch
     database = connect(settings.database_url.get_secret_value(), pool_size=threads)
     require_migrated(database)
@@ -72,56 +77,36 @@ def run_worker(settings: Settings) -> None:
     shelf.get(ensure_champion(database, settings.bundle))
     serve_metrics(settings)
     app = make_celery(settings)
-    register_tasks(app, build_scan_image(settings, database, shelf, batcher))
+    register_tasks(app, build_scan_image(settings, database, shelf, batcher, decoders))
     _serve(app, threads)
     batcher.stop()
+    decoders.close()
 
 
-def build_scan_image(settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher) -> ScanImage:
+def build_scan_image(
+    settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher, decoders: DecoderPool
+) -> ScanImage:
     """Wire the story to real parts."""
     objects = object_store(settings)
-    return ScanImage(
-        scans=Scans(database),
-        objects=objects,
-        decode=LimitedDecode(settings),
-        read_manifest=manifest_reader(
-            settings.c2pa_trust_anchors, settings.decode_memory_bytes, fetched=settings.data_dir / "trust"
-        ),
-        # Looking at more images at once than there are cores only costs memory.
-        turns=threading.BoundedSemaphore(max(2, cores())),
-        bundles=shelf,
-        batcher=batcher,
-        originals=Duplicates(database),
-        recall=Memory(database).recall,
-        keep_features=settings.feature_days > 0,
-        evidence=Evidence(
-            objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
-        ),
-        lease_seconds=settings.lease_seconds,
-        max_bytes=settings.max_image_bytes,
-        retries=RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds),
-        make_heatmaps=settings.heatmaps == "flagged",
-        monotonic=time.perf_counter,
-        end_process=partial(os._exit, _WEDGED_EXIT_CODE),
+    scans = Scans(database)
+    retries = RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)
+    evidence = Evidence(
+        objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
     )
-
-
-class LimitedDecode:
-    """Decodes here, or in a process of its own when the image is a suspect."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
-        """Decode under the limits of the settings."""
-        if not suspect:
-            return decode(data, max_pixels=self._settings.max_image_pixels)
-        return isolation.decode_isolated(
-            data,
-            max_pixels=self._settings.max_image_pixels,
-            timeout_seconds=self._settings.decode_timeout_seconds,
-            memory_bytes=self._settings.decode_memory_bytes,
-        )
+    return ScanImage(
+        scans=scans,
+        bundles=shelf,
+        read_file=FileReader(objects=objects, decoders=decoders, max_bytes=settings.max_image_bytes),
+        by_memory=ByMemory(recall=Memory(database).recall, bundles=shelf, batcher=batcher),
+        by_same_bytes=BySameBytes(originals=Duplicates(database), evidence=evidence),
+        by_pixels=ByPixels(
+            decoders=decoders, batcher=batcher, evidence=evidence, keep_features=settings.feature_days > 0
+        ),
+        end_of_scan=EndOfScan(scans=scans, retries=retries, end_process=partial(os._exit, _WEDGED_EXIT_CODE)),
+        make_heatmaps=settings.heatmaps == "flagged",
+        lease_seconds=settings.lease_seconds,
+        monotonic=time.perf_counter,
+    )
 
 
 def ensure_champion(database: Database, name: str) -> str:

@@ -1,14 +1,18 @@
 """What the story of an image needs of its parts, each no wider than that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from worker.database.duplicates import Original
 from worker.database.features import Remembered
 from worker.database.features import Seen as Features
 from worker.database.scans import ImageFacts, Lease
+from worker.decoders.look import FileFacts, Look
 from worker.errors import Reason
-from worker.images.decode import Decoded
+from worker.images.views import ViewPlan
+
+# Told a stage and its milliseconds.
+Observe = Callable[[str, float], None]
 
 
 class Ledger(Protocol):
@@ -60,11 +64,14 @@ class Recall(Protocol):
         """Return what bundles saw in an image, the newest first."""
 
 
-class Decode(Protocol):
-    """Bytes to pixels; suspects in a process of their own."""
+class Decoders(Protocol):
+    """What the story needs of :class:`~worker.decoders.pool.DecoderPool`; both raise PermanentError."""
 
-    def __call__(self, data: bytes, *, suspect: bool) -> Decoded:
-        """Raise PermanentError for what is no good image."""
+    def read(self, data: bytes, observe: Observe) -> FileFacts:
+        """Hash a file and read what it says of its origin."""
+
+    def look(self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe) -> Look:
+        """Decode an image and cut the views that are planned."""
 
 
 class Bundles(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from PIL import Image as Pixels
 
 from worker.database.scans import Lease
+from worker.decoders.look import Look
 from worker.objects.versions import ObjectVersion
 from worker.scan.micro_batcher import MicroBatcher
 
@@ -53,15 +54,13 @@ class Evidence:
         self._raw = raw
         self._bucket = bucket
 
-    def draw(
-        self, lease: Lease, bundle: Any, prepared: Any, preview: Pixels.Image, probability: float
-    ) -> list[dict[str, Any]]:
+    def draw(self, lease: Lease, bundle: Any, look: Look, probability: float) -> list[dict[str, Any]]:
         """Explain an image that was looked at, one heatmap for each detector."""
-        maps = self._batcher(bundle.heatmaps, prepared, alone=lease.suspect)
+        maps = self._batcher(bundle.heatmaps, look.prepared, alone=lease.suspect)
         rows = []
         for detector, heatmap in maps.items():
             keys = _keys(lease, detector)
-            bodies = {"key": self._overlay(preview, heatmap, probability), "raw_key": self._raw(heatmap)}
+            bodies = {"key": self._overlay(look.preview, heatmap, probability), "raw_key": self._raw(heatmap)}
             for name, body in bodies.items():
                 self._objects.put(self._bucket, keys[name], body, _TYPES[name])
             named = {"detector": detector, "method": heatmap.method, "layer": heatmap.layer}

@@ -20,6 +20,10 @@ class RetryPolicy:
         # Doubling stops long before a float would overflow; the limit is reached by then.
         return min(self.base_seconds * 2.0 ** min(attempts - 1, 60), self.max_seconds) * (0.5 + jitter)
 
+    def is_last(self, attempts: int) -> bool:
+        """Tell whether the attempt after so many is the last one."""
+        return attempts + 1 >= self.max_attempts
+
 
 @dataclass
 class Stopwatch:
@@ -35,6 +39,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            seconds = self.monotonic() - start
-            self.timings[name] = round(self.timings.get(name, 0.0) + 1000 * seconds, 2)
-            STAGE_SECONDS.labels(name).observe(seconds)
+            self.note(name, 1000 * (self.monotonic() - start))
+
+    def note(self, name: str, ms: float) -> None:
+        """Add the milliseconds that somebody else measured to a stage."""
+        self.timings[name] = round(self.timings.get(name, 0.0) + ms, 2)
+        STAGE_SECONDS.labels(name).observe(ms / 1000)

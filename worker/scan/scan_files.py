@@ -1,20 +1,18 @@
 """Scans files on disk with a bundle alone: no queue, no database, no network, the same result every time."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from worker.decisions.policy import Rules
 from worker.decisions.verdict import Decision, decide
+from worker.decoders.look import Look
 from worker.errors import PermanentError, Reason, TooLargeError
-from worker.images.decode import decode
 from worker.provenance.findings import Provenance
-from worker.provenance.reading import ReadManifest, read_provenance
+from worker.scan.collaborators import Decoders
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,7 @@ class FileScan:
     sha256: str | None
     reason: Reason | None = None
     detail: str | None = None
-    image: Image.Image | None = None  # kept for overlays
-    prepared: Any = None
+    look: Look | None = None
     provenance: Provenance | None = None
     scores: Any = None
     decision: Decision | None = None
@@ -58,10 +55,9 @@ def scan_files(
     bundle: Any,
     rules: Rules,
     *,
-    read_manifest: ReadManifest,
+    decoders: Decoders,
     max_batch: int,
     max_bytes: int,
-    max_pixels: int,
 ) -> Iterator[FileScan]:
     """Yield one result for each path, in order.
 
@@ -69,34 +65,38 @@ def scan_files(
         paths: files; anything that is no good image is rejected with a reason.
         bundle: a loaded :class:`~worker.bundles.loaded.Bundle`.
         rules: budgets that thresholds follow from.
-        read_manifest: reads and verifies a file's C2PA manifest.
+        decoders: read and decode the files.
         max_batch: most images in one forward pass.
         max_bytes: largest file read.
-        max_pixels: most pixels decoded.
     """
     remaining = iter(paths)
-    while chunk := list(islice(remaining, max_batch)):
-        opened = [_open(path, bundle, read_manifest, max_bytes, max_pixels) for path in chunk]
-        good = [found for found in opened if found.reason is None]
-        scored = iter(bundle.score([found.prepared for found in good]) if good else [])
-        for found in opened:
-            yield found if found.reason else _decided(found, next(scored), bundle, rules)
+    with ThreadPoolExecutor(max_batch) as threads:
+        while chunk := list(islice(remaining, max_batch)):
+            opened = list(threads.map(lambda path: _open(path, bundle, decoders, max_bytes), chunk))
+            looks = [file.look for file in opened if file.look is not None]
+            scored = iter(bundle.score([look.prepared for look in looks]) if looks else [])
+            for file in opened:
+                yield file if file.look is None else _decided(file, next(scored), bundle, rules)
 
 
-def _open(path: Path, bundle: Any, read_manifest: ReadManifest, max_bytes: int, max_pixels: int) -> FileScan:
+def _open(path: Path, bundle: Any, decoders: Decoders, max_bytes: int) -> FileScan:
     sha256 = None
     try:
         if path.stat().st_size > max_bytes:
             raise TooLargeError(f"{path.stat().st_size} bytes, the limit is {max_bytes}")
         data = path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        image = decode(data, max_pixels=max_pixels).image
+        facts = decoders.read(data, _nothing)
+        sha256 = facts.sha256
+        look = decoders.look(data, bundle.plans, _nothing)
     except PermanentError as error:
         return FileScan(path, sha256, error.reason, error.detail)
     except OSError as error:
         return FileScan(path, sha256, Reason.GONE, error.strerror or str(error))
-    provenance = read_provenance(data, read_manifest)
-    return FileScan(path, sha256, image=image, prepared=bundle.prepare(image), provenance=provenance)
+    return FileScan(path, sha256, look=look, provenance=facts.provenance)
+
+
+def _nothing(_stage: str, _ms: float) -> None:
+    """Observe nothing."""
 
 
 def _decided(found: FileScan, scores: Any, bundle: Any, rules: Rules) -> FileScan:

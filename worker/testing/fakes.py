@@ -11,9 +11,6 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from PIL import Image as Pixels
-from PIL import ImageStat
-
 from worker.database.duplicates import Original
 from worker.database.features import Remembered, Seen
 from worker.database.scans import ImageFacts, Lease
@@ -21,6 +18,7 @@ from worker.database.tables import Image, Policy, ScanState
 from worker.decisions.calibration import CalibrationFigures, logit_of, sigmoid
 from worker.decisions.policy import FIRST_POLICY
 from worker.errors import LeaseLostError, Reason
+from worker.images.views import Prepared, ViewPlan
 from worker.objects.versions import ObjectVersion
 from worker.testing.objects import FakeObjects
 
@@ -98,16 +96,15 @@ class FakeBundle:
         )
     )
 
-    def prepare(self, image: Pixels.Image) -> int:
-        """Measure the brightness."""
-        return round(ImageStat.Stat(image.convert("L")).mean[0])
+    plans: Mapping[str, ViewPlan] = field(default_factory=lambda: {"clip": ViewPlan(4, 1, 0)})
 
-    def score(self, batch: Sequence[int]) -> list[FakeScores]:
+    def score(self, batch: Sequence[Prepared]) -> list[FakeScores]:
         """Turn brightness into probability."""
-        self.batches.append(list(batch))
-        if self.poison & set(batch):
+        brightness = [round(float(prepared.views["clip"].mean())) for prepared in batch]
+        self.batches.append(brightness)
+        if self.poison & set(brightness):
             raise ValueError(f"poison among {len(batch)}")
-        return [self._scores(brightness / 255) for brightness in batch]
+        return [self._scores(level / 255) for level in brightness]
 
     def rescored(self, batch: Sequence[tuple["FakeBundle", Seen]]) -> list[FakeScores | None]:
         """Judge by logits seen before; None where the other bundle is of another family, by its name's beginning."""
@@ -117,7 +114,7 @@ class FakeBundle:
             for other, seen in batch
         ]
 
-    def heatmaps(self, batch: Sequence[int]) -> list[dict[str, FakeHeatmap]]:
+    def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, FakeHeatmap]]:
         """Explain nothing, for each detector."""
         return [{"clip": FakeHeatmap(), "convnext": FakeHeatmap()} for _ in batch]
 

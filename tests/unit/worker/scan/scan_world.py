@@ -1,23 +1,24 @@
 """A worker of fakes for the tests of the story, and pictures whose brightness is their verdict."""
 
 import io
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from PIL import Image
 
 from worker.errors import CrashesDecoderError
-from worker.images.decode import Decoded, decode
-from worker.provenance.c2pa_manifest import read_manifest
-from worker.provenance.reading import ReadManifest
-from worker.scan.collaborators import Decode
+from worker.scan.collaborators import Decoders
+from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
 from worker.scan.micro_batcher import MicroBatcher
+from worker.scan.read_file import FileReader
 from worker.scan.retries import RetryPolicy
 from worker.scan.scan_image import ScanImage
+from worker.scan.score.by_memory import ByMemory
+from worker.scan.score.by_pixels import ByPixels
+from worker.scan.score.by_same_bytes import BySameBytes
+from worker.testing.decoders import LocalDecoders
 from worker.testing.fakes import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
 
 UPLOADS, ARTIFACTS = "uploads", "artifacts"
@@ -43,13 +44,10 @@ class Bundles:
         return self.bundle
 
 
-def decode_in_process(data: bytes, *, suspect: bool) -> Decoded:
-    if suspect and data == grey(FLAGGED, (13, 13)):
+def crash(data: bytes) -> None:
+    """Crash at one picture, as a decoder process would."""
+    if data == grey(FLAGGED, (13, 13)):
         raise CrashesDecoderError
-    return decode(data, max_pixels=1_000_000)
-
-
-trusting_nobody = partial(read_manifest, anchors="")
 
 
 def overlay(pixels: Image.Image, _heatmap: Any, probability: float) -> bytes:
@@ -65,9 +63,7 @@ class World:
     keep_features: bool = True
     batcher: Any = None
     overlay: Callable[[Image.Image, Any, float], bytes] = overlay
-    decode: Decode = decode_in_process
-    read_manifest: ReadManifest = trusting_nobody
-    turns: Any = field(default_factory=lambda: threading.BoundedSemaphore(2))
+    decoders: Decoders = field(default_factory=lambda: LocalDecoders(before=crash))
     scans: FakeScans = field(default_factory=FakeScans)
     objects: FakeObjects = field(default_factory=lambda: FakeObjects(versioned=[UPLOADS]))
     bundles: Bundles = field(default_factory=Bundles)
@@ -88,22 +84,21 @@ class World:
         )
         self.scan_image = ScanImage(
             scans=self.scans,
-            objects=self.objects,
-            decode=self.decode,
-            read_manifest=self.read_manifest,
-            turns=self.turns,
             bundles=self.bundles,
-            batcher=batcher,
-            originals=self.scans,
-            evidence=evidence,
-            recall=self.scans.recall,
-            keep_features=self.keep_features,
-            lease_seconds=60,
-            max_bytes=100_000,
-            retries=RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=300),
+            read_file=FileReader(objects=self.objects, decoders=self.decoders, max_bytes=100_000),
+            by_memory=ByMemory(recall=self.scans.recall, bundles=self.bundles, batcher=batcher),
+            by_same_bytes=BySameBytes(originals=self.scans, evidence=evidence),
+            by_pixels=ByPixels(
+                decoders=self.decoders, batcher=batcher, evidence=evidence, keep_features=self.keep_features
+            ),
+            end_of_scan=EndOfScan(
+                scans=self.scans,
+                retries=RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=300),
+                end_process=lambda: self.ended.append("ended"),
+            ),
             make_heatmaps=self.make_heatmaps,
+            lease_seconds=60,
             monotonic=FakeClock(),
-            end_process=lambda: self.ended.append("ended"),
         )
 
     def upload(self, body: bytes, key: str = "a.png", **options: Any) -> int:

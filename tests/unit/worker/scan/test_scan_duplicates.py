@@ -15,14 +15,24 @@ from tests.unit.worker.scan.scan_world import (
     UPLOADS,
     Bundles,
     World,
-    decode_in_process,
     grey,
 )
 from worker.database.tables import ScanState
+from worker.decoders.look import Look
 from worker.errors import TransientError
-from worker.provenance.c2pa_manifest import read_manifest
+from worker.testing.decoders import LocalDecoders
 from worker.testing.fakes import FakeBundle
 from worker.testing.provenance import make_authority
+
+
+class LookCounter(LocalDecoders):
+    """Decoders that count the images whose pixels were looked at."""
+
+    looks = 0
+
+    def look(self, *about: Any) -> Look:
+        self.looks += 1
+        return super().look(*about)
 
 
 def looked_at(world: World) -> int:
@@ -40,16 +50,11 @@ def test_the_second_of_two_equal_images_takes_over_what_the_first_got(world: Wor
 
 
 def test_nothing_of_a_duplicate_is_decoded(make_world: Callable[..., World]) -> None:
-    decoded = []
-
-    def decode(data: bytes, *, suspect: bool) -> Any:
-        decoded.append(data)
-        return decode_in_process(data, suspect=suspect)
-
-    world = make_world(decode=decode)
+    decoders = LookCounter()
+    world = make_world(decoders=decoders)
     for key in ("a.png", "b.png", "c.png"):
         world.scan(world.upload(grey(CLEAR), key))
-    assert len(decoded) == 1
+    assert decoders.looks == 1
 
 
 @pytest.mark.parametrize("brightness", [FLAGGED, CLEAR])
@@ -131,7 +136,7 @@ def test_a_flagged_duplicate_has_heatmaps_of_its_own(world: World) -> None:
 
 def test_a_trusted_signature_decides_on_a_duplicate_too(make_world: Callable[..., World]) -> None:
     authority = make_authority()
-    world = make_world(read_manifest=partial(read_manifest, anchors=authority.anchor))
+    world = make_world(decoders=LocalDecoders(anchors=authority.anchor))
     signed = authority.sign(grey(CLEAR, (64, 64)), mime="image/png")
     first_id = world.upload(signed, "a.png")
     world.scan(first_id)

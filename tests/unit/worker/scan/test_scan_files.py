@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 from PIL import Image
 
 from worker.decisions.policy import Rules
-from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Provenance
 from worker.scan.scan_files import scan_files
+from worker.testing.decoders import LocalDecoders
 from worker.testing.fakes import FakeBundle
 from worker.testing.provenance import make_authority
 
@@ -22,9 +21,8 @@ RULES = Rules(0.01, 0.05, 0.0)
 def lines(
     paths: list[Path], bundle: FakeBundle | None = None, *, anchors: str = "", **limits: int
 ) -> list[dict[str, Any]]:
-    bounds = {"max_batch": 3, "max_bytes": 100_000, "max_pixels": 1_000_000, **limits}
-    reader = partial(read_manifest, anchors=anchors)
-    found = scan_files(paths, bundle or FakeBundle(), RULES, read_manifest=reader, **bounds)
+    bounds = {"max_batch": 3, "max_bytes": 100_000, **limits}
+    found = scan_files(paths, bundle or FakeBundle(), RULES, decoders=LocalDecoders(anchors=anchors), **bounds)
     return [one.as_json("fake-1") for one in found]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,18 +17,16 @@ from tests.unit.worker.scan.scan_world import (
     UPLOADS,
     Bundles,
     World,
-    decode_in_process,
     grey,
 )
 from worker.database.scans import Lease
 from worker.database.tables import ScanState
 from worker.errors import Reason, TransientError, WedgedError
-from worker.images.decode import Decoded
 from worker.objects.trouble import ObjectStoreDownError, RefusedError
 from worker.objects.versions import ObjectVersion
-from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Provenance
 from worker.scan.retries import RetryPolicy
+from worker.testing.decoders import LocalDecoders
 from worker.testing.fakes import FakeBundle, FakeObjects, FakeScans
 from worker.testing.provenance import make_authority
 
@@ -114,7 +111,7 @@ def test_a_file_that_declares_itself_ai_is_not_cleared(world: World) -> None:
 
 def test_a_trusted_signature_decides_beside_what_the_pixels_say(make_world: Callable[..., World]) -> None:
     authority = make_authority()
-    world = make_world(read_manifest=partial(read_manifest, anchors=authority.anchor))
+    world = make_world(decoders=LocalDecoders(anchors=authority.anchor))
     scan = world.scan(world.upload(authority.sign(grey(CLEAR, (64, 64)), mime="image/png")))
     assert scan.verdict is not None
     assert (scan.verdict["verdict"], scan.verdict["decided_by"]) == ("ai_generated", "provenance")
@@ -160,8 +157,8 @@ def test_a_second_delivery_changes_nothing(world: World) -> None:
     assert world.scan(scan_id).verdict is first
 
 
-def test_a_suspect_goes_alone_and_its_decoder_may_die(world: World) -> None:
-    scan = world.scan(world.upload(grey(FLAGGED, (13, 13)), lease_expiries=2))
+def test_an_image_that_crashes_its_decoder_is_rejected(world: World) -> None:
+    scan = world.scan(world.upload(grey(FLAGGED, (13, 13))))
     assert (scan.state, scan.reason) == (ScanState.REJECTED, Reason.CRASHES_DECODER)
 
 
@@ -263,39 +260,6 @@ def test_a_verdict_waits_for_its_heatmaps_no_longer_than_its_attempts(
     assert states == [ScanState.QUEUED] * (scans - 1) + [ScanState.COMPLETED]
     assert scan.verdict is not None
     assert (scan.verdict["verdict"], scan.heatmaps) == ("ai_generated", [])
-
-
-class Turn:
-    """A turn that knows whether it is held."""
-
-    held = False
-
-    def __enter__(self) -> None:
-        """Take it."""
-        self.held = True
-
-    def __exit__(self, *_: object) -> None:
-        """Give it back."""
-        self.held = False
-
-
-def test_full_size_pixels_live_only_while_a_turn_is_held(make_world: Callable[..., World]) -> None:
-    turn, decoded, sizes = Turn(), [], []
-
-    def decode_it(data: bytes, *, suspect: bool) -> Decoded:
-        assert turn.held
-        decoded.append(decode_in_process(data, suspect=suspect))
-        return decoded[0]
-
-    def batcher(call: Any, item: Any, *, alone: bool) -> Any:
-        sizes.append((turn.held, decoded[0].image.size, alone))
-        return call([item])[0]
-
-    world = make_world(turns=turn, decode=decode_it, batcher=batcher)
-    scan = world.scan(world.upload(grey(FLAGGED, (1200, 600))))
-    assert sizes == [(False, (448, 224), False)] * 2
-    assert scan.facts is not None
-    assert (scan.facts.width, scan.facts.height) == (1200, 600)
 
 
 @pytest.mark.parametrize("part", ["objects", "bundles"])

@@ -1,0 +1,103 @@
+"""The decoder process: takes one file after the other from its parent's socket and answers with what it holds.
+
+It starts with an empty environment, imports neither torch nor settings, and confines itself before the first file.
+"""
+
+import math
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from worker.decoders import sandbox
+from worker.decoders.look import look_at, read_file
+from worker.decoders.messages import Buffer, ClosedError, Line
+from worker.errors import PermanentError
+from worker.images.decode import share_freed_memory
+from worker.images.views import ViewPlan
+from worker.provenance.c2pa_manifest import read_manifest
+from worker.provenance.findings import Manifest, SignatureState
+
+OUT_OF_MEMORY = 4
+UNREAD = Manifest(SignatureState.TAMPERED, problems=("cannot be read within the limits",))
+
+Answer = tuple[dict[str, Any], list[Buffer]]
+
+
+class Stages:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """Note that a stage has ended, and the next begins."""
+        now = time.perf_counter()
+        self.ms[name], self._last = round(1000 * (now - self._last), 2), now
+
+
+def main() -> None:
+    """Be the child; its arguments are the number of the socket and the memory in bytes."""
+    line = Line(socket.socket(fileno=int(sys.argv[1])))
+    share_freed_memory()
+    holds = [*sandbox.leave_network(), *sandbox.confine(int(sys.argv[2]))]
+    try:
+        anchors = str(line.receive()["anchors"])
+        line.send({"holds": holds})
+        while True:
+            head = line.receive()
+            serve(line, head, line.receive_file(head["bytes"]), anchors)
+    except (ClosedError, OSError):
+        return  # the parent has gone, or wants no more
+
+
+def serve(line: Line, head: dict[str, Any], data: bytes, anchors: str) -> None:
+    """Answer for one file, within its time; ends the process where the memory does not suffice."""
+    _bound(head["cpu_seconds"], head["wall_seconds"])
+    work: Callable[..., Answer] = _WORK[head["work"]]
+    try:
+        answer, parts = work(data, head, anchors)
+    except PermanentError as error:
+        answer, parts = {"reason": error.reason, "detail": error.detail}, []
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # at once: there is no memory to tidy up with
+    except Exception as error:  # noqa: BLE001 - the boundary of the process; the parent logs it.
+        answer, parts = {"defect": f"{type(error).__name__}: {error}"[:500]}, []
+    line.send(answer, parts)
+    signal.alarm(0)
+
+
+def _bound(cpu_seconds: float, wall_seconds: float) -> None:
+    """Let this file cost so much time and no more, even where the parent has died meanwhile."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + cpu_seconds), hard))
+    signal.alarm(math.ceil(wall_seconds) + 1)
+
+
+def _read(data: bytes, head: dict[str, Any], anchors: str) -> Answer:
+    stages = Stages()
+    facts = read_file(data, (lambda found: read_manifest(found, anchors)) if head["manifest"] else lambda _: UNREAD)
+    stages.end("provenance")
+    return {"facts": asdict(facts), "ms": stages.ms}, []
+
+
+def _look(data: bytes, head: dict[str, Any], _anchors: str) -> Answer:
+    stages = Stages()
+    plans = {name: ViewPlan(**plan) for name, plan in head["plans"].items()}
+    look = look_at(data, plans, max_pixels=head["max_pixels"], end_stage=stages.end)
+    prepared = look.prepared
+    answer = {"size": prepared.size, "covariates": prepared.covariates, "pdq": look.pdq, "preview": look.preview.size}
+    views: list[Buffer] = [prepared.views[name].data.cast("B") for name in plans]
+    return {**answer, "ms": stages.ms}, [*views, look.preview.tobytes()]
+
+
+_WORK = {"read": _read, "look": _look}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Score: one image's logits and probability, from memory, from the same bytes or from its pixels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.database.features import Seen as Features
+from worker.database.scans import ImageFacts
+from worker.provenance.findings import Provenance
+
+# Returns columns of the heatmap table, one mapping for each detector.
+Explain = Callable[[], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a bundle makes of one image, and all that is recorded with it.
+
+    Attributes:
+        probability: calibrated P(AI-generated) with the policy's prior shift, 0 to 1.
+        detectors: logit and probability by detector name, as a verdict's row has them.
+        facts: what the record says of the image.
+        provenance: what its file says of its own origin.
+        explain: makes the heatmaps; None where there is nothing to make them of.
+        features: what a later bundle can be judged by without the pixels; None to keep nothing.
+        duplicate_of: the verdict of another image of the same bytes that this score comes from.
+    """
+
+    probability: float
+    detectors: Mapping[str, Any]
+    facts: ImageFacts
+    provenance: Provenance
+    explain: Explain | None = None
+    features: Features | None = None
+    duplicate_of: int | None = None
+
+
+def detector_columns(scores: Any) -> dict[str, dict[str, float]]:
+    """Return each detector's logit and probability of a bundle's :class:`~worker.bundles.loaded.Scores`."""
+    return {name: {"logit": logit, "probability": scores.probabilities[name]} for name, logit in scores.logits.items()}

@@ -1,0 +1,43 @@
+"""The score of an image by its pixels: decoded and cut into views in a decoder process, then judged in a batch."""
+
+from functools import partial
+from typing import Any
+
+from worker.database.features import Seen as Features
+from worker.database.scans import ImageFacts, Lease
+from worker.decisions.calibration import shift
+from worker.scan.collaborators import Decoders
+from worker.scan.heatmap_files import Evidence
+from worker.scan.micro_batcher import MicroBatcher
+from worker.scan.read_file import ReadFile
+from worker.scan.retries import Stopwatch
+from worker.scan.score import Score, detector_columns
+
+
+class ByPixels:
+    """Scores an image that nobody has looked at."""
+
+    def __init__(self, *, decoders: Decoders, batcher: MicroBatcher, evidence: Evidence, keep_features: bool) -> None:
+        self._decoders = decoders
+        self._batcher = batcher
+        self._evidence = evidence
+        self._keep_features = keep_features
+
+    def __call__(self, lease: Lease, bundle: Any, file: ReadFile, watch: Stopwatch) -> Score:
+        """Return the score; raises PermanentError where the file is no good image."""
+        with watch.stage("look"):
+            look = self._decoders.look(file.data, bundle.plans, watch.note)
+        with watch.stage("detect"):
+            scores = self._batcher(bundle.score, look.prepared, alone=lease.suspect)
+        features = None
+        if self._keep_features and scores.features is not None:
+            features = Features(scores.features, scores.logits, look.prepared.covariates)
+        probability = shift(scores.probability, lease.policy.prior_shift)
+        return Score(
+            probability,
+            detector_columns(scores),
+            ImageFacts(file.facts.sha256, file.facts.size_bytes, *look.prepared.size, look.pdq),
+            file.facts.provenance,
+            explain=partial(self._evidence.draw, lease, bundle, look, probability),
+            features=features,
+        )

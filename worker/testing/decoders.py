@@ -1,0 +1,31 @@
+"""Decoders in this very process, for tests: the same work as a decoder process, without its limits."""
+
+from collections.abc import Callable, Mapping
+
+from worker.decoders.look import FileFacts, Look, look_at, read_file
+from worker.images.views import ViewPlan
+from worker.provenance.c2pa_manifest import read_manifest
+
+
+class LocalDecoders:
+    """Reads files and looks at images where it is called; ``before`` is called with the data of each."""
+
+    def __init__(
+        self, *, anchors: str = "", max_pixels: int = 1_000_000, before: Callable[[bytes], None] = lambda _: None
+    ) -> None:
+        self._anchors = anchors
+        self._max_pixels = max_pixels
+        self._before = before
+
+    def read(self, data: bytes, observe: Callable[[str, float], None] = lambda *_: None) -> FileFacts:
+        """Hash a file and read its provenance."""
+        self._before(data)
+        observe("provenance", 0.0)
+        return read_file(data, lambda found: read_manifest(found, self._anchors))
+
+    def look(
+        self, data: bytes, plans: Mapping[str, ViewPlan], observe: Callable[[str, float], None] = lambda *_: None
+    ) -> Look:
+        """Decode an image and cut its views."""
+        self._before(data)
+        return look_at(data, plans, max_pixels=self._max_pixels, end_stage=lambda name: observe(name, 0.0))
