@@ -4,7 +4,7 @@ import re
 
 from worker.dispatch.celery_app import make_celery
 from worker.errors import AssayError
-from worker.processes.dispatcher import serve_metrics
+from worker.processes.metrics_server import serve_metrics
 from worker.settings import Settings
 
 # Flower asks nobody for a password at this address, and what it shows there has the names of workers and tasks.

@@ -73,6 +73,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     from training.evaluation.report import render, wrong_images
     from training.export.card import evaluation_entry
     from training.retraining.labelled_bucket import local_data
+    from worker.bundles.card import read_card
     from worker.bundles.folder import add_to_card
     from worker.bundles.loaded import load_bundle
 
@@ -92,7 +93,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
             seen=without or [],
             part=part,
             limit=limit,
-            fitted_without=loaded.card.get("held_out_sources", ()),
+            fitted_without=read_card(loaded.card).held_out_sources,
         )
         rules = Rules(false_positive_budget, miss_budget, prior_shift)
         found = evaluation.evaluate(loaded, pictures, rules, robustness)

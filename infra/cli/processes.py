@@ -21,7 +21,7 @@ def training_worker() -> None:
     """Take training runs: train, let the gate judge, register the bundle."""
     # It only watches; torch is loaded by the process that it starts for each run.
     adopt({"OMP_WAIT_POLICY": "PASSIVE"})
-    from training.retraining.training_worker import run_training_worker
+    from training.retraining.worker_process import run_training_worker
 
     run_training_worker(_settings())
 
@@ -35,7 +35,7 @@ def dispatcher() -> None:
 
 def listener() -> None:
     """Turn bucket events from the SQS queue into scans."""
-    from worker.processes.dispatcher import run_listener
+    from worker.processes.listener import run_listener
 
     run_listener(_settings())
 
@@ -57,7 +57,7 @@ def flower() -> None:
 
 def sweep() -> None:
     """List the upload buckets once and scan what events missed."""
-    from worker.processes.dispatcher import build_database, build_sweep
+    from worker.processes.wiring import build_database, build_sweep
 
     settings = _settings()
     found = build_sweep(settings, build_database(settings))()

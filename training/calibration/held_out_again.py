@@ -14,6 +14,7 @@ from training.data.collection import DataError
 from training.evaluation.pictures import fingerprint
 from training.export.recipe_words import certifies, selection
 from training.retraining.refit_data import replayed
+from worker.bundles.card import read_card
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle, update_card
 
@@ -75,7 +76,8 @@ def tell_again(folder: Path) -> Again:
         )
     measured = Measured(tuple(parts.detectors), seen.others, seen.covariates, seen.labels, groups=seen.sources)
     told = tell_held_out(parts, seen, grouped(measured, seen.hashes))
-    whole = parts.card.get("calibration_data", {}).get("fingerprint_sha256") == fingerprint(seen.hashes, seen.labels)
+    calibrated_on = read_card(parts.card).calibration_data
+    whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)
     same = _same(parts.deciding(), told.parts.deciding())
     return Again(parts.version(), parts.card, told, len(seen), whole, same)
 
@@ -107,7 +109,7 @@ def write_again(folder: Path, again: Again) -> None:
             f"fusion and calibrations of {again.version} do not come out as it has them, so these figures would be "
             "another bundle's: export it again with this release"
         )
-    sources = again.card.get("held_out_sources", ())
+    sources = read_card(again.card).held_out_sources
     words = {"certifies": certifies(sources, by_source=again.told.by_source), "selection": selection(again.card)}
     update_card(folder, {**again.told.facts, **words}, without=_WITHDRAWN)
 

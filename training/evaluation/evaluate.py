@@ -29,6 +29,7 @@ from training.evaluation.pictures import (
 )
 from training.evaluation.scores import judge_pictures
 from training.recipe import load_recipe
+from worker.bundles.card import read_card
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import clopper_pearson_upper, is_accused, shift
 from worker.decisions.certificate import certify
@@ -120,8 +121,8 @@ def evaluate(
 
 def _of_training_sources(bundle: Bundle, sources: NDArray[np.str_]) -> dict[str, Any]:
     """Tell how many images, by their sources' names, (N,), are like some that the bundle was trained on, and which."""
-    trained_on = (bundle.card.get("training_data") or {}).get("sources") or ()
-    like = np.isin(sources, list(trained_on))
+    facts = read_card(bundle.card).training_data
+    like = np.isin(sources, list(facts.sources) if facts else [])
     return {"images": int(like.sum()), "sources": np.unique(sources[like]).tolist()}
 
 

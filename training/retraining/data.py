@@ -10,7 +10,7 @@ import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from PIL import Image
@@ -20,17 +20,16 @@ from training.data.image_folder import open_collection
 from training.recipe import Recipe, RecipeError, load_recipe, with_minutes
 from training.retraining.foreign_weights import place_in_data, with_allowed_weights
 from training.retraining.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
-from worker.database.label_agreement import LabelTerms
-from worker.objects.object_store import object_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from sqlalchemy.orm import Session
 
+    from training.retraining.order import DataSources, RunOrder
+    from worker.database.label_agreement import LabelTerms
     from worker.database.session import Database
-    from worker.settings import Settings
+    from worker.objects.object_store import ObjectStore
 
 LABELS = "labels.parquet"
 # Of the labels; half of them calibrate, half are for the gate.
@@ -55,41 +54,38 @@ class RunData:
     labels_file: Path
 
 
-def recipe_of(name: str, parameters: Mapping[str, Any], settings: Settings) -> Recipe:
-    """Read a recipe by its name, the platform's own first, and change it as asked.
+def recipe_of(order: RunOrder, sources: DataSources) -> Recipe:
+    """Read the recipe that an order names, the platform's own first, and change it as asked.
 
     Raises:
         RecipeError: there is none, it cannot be read, it makes no bundle, or the changes name weights that may not be
             named.
     """
-    own = settings.training_recipes / f"{name}.toml" if settings.training_recipes else None
-    place = str(own) if own and own.is_file() else name
-    recipe = load_recipe(place, parameters.get("changes", ()))
-    recipe = with_allowed_weights(load_recipe(place), recipe, settings)
+    own = sources.recipes / f"{order.recipe}.toml" if sources.recipes else None
+    place = str(own) if own and own.is_file() else order.recipe
+    recipe = load_recipe(place, order.changes)
+    recipe = with_allowed_weights(load_recipe(place), recipe, sources.files, foreign=sources.foreign_weights)
     if recipe.kind != "bundle":
-        raise RecipeError(f"recipe {name} makes no bundle; train it with `assay train`")
-    minutes = parameters.get("minutes")
-    return recipe if minutes is None else with_minutes(recipe, float(minutes))
+        raise RecipeError(f"recipe {order.recipe} makes no bundle; train it with `assay train`")
+    return recipe if order.minutes is None else with_minutes(recipe, float(order.minutes))
 
 
-def agreed(session: Session, parameters: Mapping[str, Any], settings: Settings) -> list[Labelled]:
+def agreed(session: Session, order: RunOrder, terms: LabelTerms) -> list[Labelled]:
     """List the images that a run's labels are of: those below the prefixes it names, or all.
 
     Raises:
         DataError: prefixes are named and on nothing below them do reviewers agree.
     """
-    terms = LabelTerms(settings.label_reviewers, settings.audit_share)
-    places = [place for place in parameters.get("data", ()) if place.startswith("s3://")]
-    prefixes = [bucket_and_prefix(place) for place in places]
-    labelled = labelled_images(session, terms, prefixes, parameters.get("labels_until"))
+    prefixes = [bucket_and_prefix(place) for place in order.prefixes]
+    labelled = labelled_images(session, terms, prefixes, order.labels_until)
     if prefixes and not labelled:
-        wanted = " or ".join(places)
+        wanted = " or ".join(order.prefixes)
         raise DataError(f"on no image below {wanted} do {terms.reviewers} reviewers agree; label images first")
     return labelled
 
 
-def gather(
-    recipe: Recipe, parameters: Mapping[str, Any], work: Path, database: Database, settings: Settings
+def gather(  # noqa: PLR0917 (a step's whole input)
+    recipe: Recipe, order: RunOrder, work: Path, database: Database, objects: ObjectStore, sources: DataSources
 ) -> RunData:
     """Bring the run's data together in `work`; what was fetched in an earlier life of the run is not fetched again.
 
@@ -100,14 +96,13 @@ def gather(
     """
     folder = work / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    named = [place for place in parameters.get("data", ()) if not place.startswith("s3://")]
-    files = [_linked(folder, name, settings) for name in (*recipe.files, *named)]
+    files = [_linked(folder, name, sources.files) for name in (*recipe.files, *order.files)]
     with database.transaction() as session:
-        labelled = agreed(session, parameters, settings)
+        labelled = agreed(session, order, sources.terms)
     labels_file = folder / LABELS
     _forget_others(labelled, labels_file, work)
     if labelled:
-        fetch(labelled, object_store(settings), labels_file, settings.max_image_bytes, _naming)
+        fetch(labelled, objects, labels_file, sources.max_image_bytes, _naming)
         files.append(LABELS)
     if not files and not recipe.made:
         raise DataError("there is nothing to train on: no labels that reviewers agree on, no files; name data")
@@ -137,9 +132,9 @@ def _naming(image: Labelled, data: bytes) -> tuple[str, str]:
     return f"image:{image.image_pk}", "held_out" if place < LABELS_HELD_OUT else ""
 
 
-def _linked(folder: Path, name: str, settings: Settings) -> str:
+def _linked(folder: Path, name: str, root: Path | None) -> str:
     """Link a file or folder of the training worker's data into the run's; nothing outside of it can be named."""
-    place = place_in_data(name, settings)
+    place = place_in_data(name, root)
     link = folder / name
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ an image was erased.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from training.evaluation.report import render
 from training.retraining.gate_report import render_gate
-from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.bundles.copies import REPLAY, artifact_prefix, upload_bundle
 from worker.database.audit import Actor, record
 from worker.database.bundles import register_bundle
 from worker.database.challengers import OtherChallengerError, challenge
@@ -44,14 +44,44 @@ def run_prefix(version: str) -> str:
     return f"{artifact_prefix(version)}run/"
 
 
-def write_papers(work: Path, plan: Recipe | RefitPlan, gate: Facts, evaluation: Facts, run: Facts) -> Path:
-    """Write what is to be kept into the folder `papers`; gives the folder."""
+@dataclass(frozen=True)
+class Challenger:
+    """A bundle that was made and compared with the champion.
+
+    Attributes:
+        folder: the bundle's.
+        plan: how it was made.
+        gate: the gate's report.
+        evaluation: its measures on the images left for the gate.
+        facts: of the run, as they are on its card.
+        replay: file of what it sees in the recipe's own held-out images, for refits; none where it tells no features.
+    """
+
+    folder: Path
+    plan: Recipe | RefitPlan
+    gate: Facts
+    evaluation: Facts
+    facts: Facts
+    replay: Path | None
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return str(self.gate["challenger"])
+
+
+def write_papers(work: Path, challenger: Challenger) -> Path:
+    """Write what is to be kept of a challenger's run into the folder `papers`; gives the folder."""
     papers = work / "papers"
     papers.mkdir(exist_ok=True)
-    for name, value in (("recipe", asdict(plan)), ("gate", gate), ("evaluation", evaluation), ("run", run)):
+    plan, gate, evaluation = asdict(challenger.plan), challenger.gate, challenger.evaluation
+    run = {**challenger.facts, "bundle": challenger.version}
+    for name, value in (("recipe", plan), ("gate", gate), ("evaluation", evaluation), ("run", run)):
         (papers / f"{name}.json").write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
     (papers / "gate.html").write_text(render_gate(gate, run), encoding="utf-8")
     (papers / "evaluation.html").write_text(render(evaluation, {}), encoding="utf-8")
+    if challenger.replay is not None:
+        (papers / REPLAY).write_bytes(challenger.replay.read_bytes())
     out = work / "out"
     if (out / "manifest.parquet").exists():
         table = pq.read_table(out / "manifest.parquet")

@@ -24,6 +24,7 @@ from training.evaluation.pictures import fingerprint
 from training.export.card import code_version, measures, probe, weaknesses
 from training.export.run_bundle import shipped_precision
 from training.retraining.gate import Compared, Opinion, Origin, Terms, gate
+from worker.bundles.card import read_card
 from worker.bundles.folder import FUSED, BundleParts
 from worker.bundles.loaded import SEEN_BY, Bundle
 
@@ -261,7 +262,7 @@ def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) 
         **{key: value for key, value in base.card.items() if key in _OF_THE_DETECTORS},
         **card,
         "refitted_from": base.version(),
-        "same_features_as": [base.version(), *base.card.get("same_features_as", ())],
+        "same_features_as": [base.version(), *read_card(base.card).same_features_as],
         "held_out": told_of_it.pop("overall"),
         "held_out_is": "images left for the gate, a quarter of the contents at most: no fit has seen them",
         **told_of_it,

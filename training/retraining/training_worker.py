@@ -11,36 +11,26 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
-from celery.signals import setup_logging, worker_shutting_down
-
 from training.fitting.checkpoints import Checkpoints
-from worker.database.migrate import require_migrated
-from worker.database.session import connect
 from worker.database.tables import RunState
 from worker.database.training_leases import RunLease, TrainingLeases
-from worker.dispatch.celery_app import TRAINING_QUEUE, make_celery
-from worker.dispatch.tasks import register_training_task
 from worker.errors import LeaseLostError, TransientError
-from worker.log import configure_logging, get_logger
-from worker.objects.transfer import transfer
+from worker.log import get_logger
 from worker.objects.trouble import ObjectStoreDownError, RefusedError
-from worker.processes.dispatcher import serve_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from worker.settings import Settings
 
 log = get_logger()
 
-# As in training.retraining.retrain. This process must not import it: torch would take memory while nothing is to do.
+# As in training.retraining.run_process, which this process must not import: torch would take memory for nothing.
 TEMPORARY_FAILURE, FENCED = 75, 76
 _BEATS_A_LEASE = 20
 _Result = TypeVar("_Result")
@@ -278,38 +268,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last_line(folder: Path) -> str:
     lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1][:500] if lines else "it said nothing"
-
-
-def run_training_worker(settings: Settings) -> None:
-    """Take training runs until told to stop."""
-    setup_logging.connect(lambda **_: configure_logging(settings.log_level, settings.log_format), weak=False)
-    database = connect(settings.database_url.get_secret_value(), pool_size=4)
-    require_migrated(database)
-    store = transfer(settings)
-    worker = TrainingWorker(
-        TrainingLeases(database),
-        command=_command,
-        root=settings.data_dir / "training",
-        checkpoints=lambda run_id, folder: Checkpoints(store, settings.artifact_bucket, run_id, folder),
-        lease_seconds=settings.training_lease_seconds,
-        checkpoint_seconds=settings.training_checkpoint_seconds,
-    )
-    serve_metrics(settings)
-    app = make_celery(settings)
-    register_training_task(app, worker)
-    _clear(worker)
-    worker_shutting_down.connect(lambda **_: worker.stop(), weak=False)
-    options = ["--pool=threads", "--concurrency=1", f"--queues={TRAINING_QUEUE}", "--hostname=training@%h"]
-    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel=WARNING"])
-
-
-def _clear(worker: TrainingWorker) -> None:
-    try:
-        worker.clear()
-    except TransientError as error:
-        log.warning("training_not_cleared", error=error.detail)  # the next bell does it
-
-
-def _command(lease: RunLease) -> Sequence[str]:
-    module = [sys.executable, "-m", "training.retraining.retrain"]
-    return [*module, "--run", str(lease.run_id), "--token", str(lease.token)]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Interval, cast, delete, func, literal, select, tuple_
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -88,27 +88,3 @@ class Memory:
             Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), provenance or {})
             for row in rows
         ]
-
-
-class OldFeatures:
-    """The dispatcher's duty of letting go of old features."""
-
-    def __init__(self, database: Database, days: int, *, at_once: int = 10_000) -> None:
-        """Keep what is needed; ``days`` 0 keeps none."""
-        self._database = database
-        self._days = days
-        self._at_once = at_once
-
-    def __call__(self) -> int:
-        """Delete what is too old, some at a time; return how many there were."""
-        age = cast(literal(f"{self._days} days"), Interval)
-        key = tuple_(Feature.image_pk, Feature.bundle_version)
-        old = select(Feature.image_pk, Feature.bundle_version).where(Feature.created_at <= func.now() - age)
-        some = delete(Feature).where(key.in_(old.order_by(Feature.created_at).limit(self._at_once)))
-        dropped = 0
-        while True:
-            with self._database.transaction() as session:
-                count = len(session.execute(some.returning(Feature.image_pk)).all())
-            dropped += count
-            if count < self._at_once:
-                return dropped

@@ -5,11 +5,11 @@ import socket
 from celery import Celery
 from kombu import Queue
 
+from worker.dispatch.queues import TRAINING_QUEUE
 from worker.settings import Settings
 
 SCAN_TASK = "assay.scan_image"
 TRAIN_TASK = "assay.train"
-TRAINING_QUEUE = "training"
 
 # As in worker.database.session: a broker whose machine is lost is noticed within half a minute.
 # RabbitMQ's transport does so by itself.

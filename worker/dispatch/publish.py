@@ -6,8 +6,9 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from worker.dispatch.celery_app import SCAN_TASK, TRAIN_TASK, TRAINING_QUEUE
+from worker.dispatch.celery_app import SCAN_TASK, TRAIN_TASK
 from worker.dispatch.dispatcher import BrokerDownError
+from worker.dispatch.queues import TRAINING_QUEUE
 
 # The dispatcher tries again by itself; waiting inside kombu would only hide the trouble.
 _RETRY = {"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1}

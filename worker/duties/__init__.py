@@ -1,1 +1,71 @@
-"""Duties: what the dispatcher does on a schedule, one file each."""
+"""The table of scheduled duties: what runs beside dispatching, and how often. Each duty is a file of this folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.database.drift import DriftMeasures
+from worker.database.erasure import Erasure
+from worker.database.history_rescans import HistoryRescans
+from worker.database.idempotency import Idempotency
+from worker.database.outbox import Outbox
+from worker.database.pending_deletions import Doomed
+from worker.database.retention import Retentions
+from worker.database.session import Database
+from worker.database.training_leases import TrainingLeases
+from worker.dispatch.schedule import ScheduledDuty
+from worker.duties.deletions import DeleteObjects
+from worker.duties.drift import MeasureDrift
+from worker.duties.old_features import OldFeatures
+from worker.duties.retention import Retain
+from worker.duties.training_bell import RingTraining, TrainingBell
+from worker.duties.webhooks import Sender
+from worker.objects.transfer import Transfer
+
+
+@dataclass(frozen=True)
+class DutyTerms:
+    """What the platform says of its duties; see the settings of these names.
+
+    Attributes:
+        sweep_seconds: between two sweeps of the upload buckets.
+        feature_days: after which stored features go.
+        canary_source: the source that holds photographs alone, if there is one.
+        artifact_bucket: where what Assay writes itself lies.
+        webhook_private_addresses: whether webhooks may go to addresses of private networks.
+        webhook_disable_days: of failing after which an endpoint is disabled.
+    """
+
+    sweep_seconds: float
+    feature_days: int
+    canary_source: str | None
+    artifact_bucket: str
+    webhook_private_addresses: bool
+    webhook_disable_days: float
+
+
+def scheduled_duties(
+    database: Database, terms: DutyTerms, sweep: Callable[[], object], store: Transfer, bell: TrainingBell
+) -> dict[str, ScheduledDuty]:
+    """Return every duty by its name in the table `duty`, with its period in seconds."""
+    webhooks = Sender(
+        Outbox(database),
+        private=terms.webhook_private_addresses,
+        disable_after_days=terms.webhook_disable_days,
+        wall=lambda: datetime.now(UTC).timestamp(),
+    )
+    rescans, bucket = HistoryRescans(database), terms.artifact_bucket
+    drift = MeasureDrift(DriftMeasures(database, terms.canary_source), rescans, terms.canary_source)
+    retention = Retain(Retentions(database, bucket), Erasure(database, bucket), Idempotency(database))
+    return {
+        "sweep": ScheduledDuty(terms.sweep_seconds, sweep),
+        # It does nothing: when it was last done tells that a dispatcher lives.
+        "alive": ScheduledDuty(5.0, lambda: None),
+        "webhooks": ScheduledDuty(1.0, webhooks),
+        "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), store)),
+        "training": ScheduledDuty(2.0, RingTraining(TrainingLeases(database), bell)),
+        "features": ScheduledDuty(3600.0, OldFeatures(database, terms.feature_days)),
+        "drift": ScheduledDuty(3600.0, drift),
+        "rescans": ScheduledDuty(1.0, rescans.step),
+        "retention": ScheduledDuty(3600.0, retention),
+    }

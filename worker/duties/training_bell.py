@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from worker.dispatch.celery_app import TRAINING_QUEUE
+from worker.dispatch.queues import TRAINING_QUEUE
 
 
 class WaitingRuns(Protocol):

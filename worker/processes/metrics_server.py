@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from worker.metrics import LAST_ROUND
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -69,3 +70,9 @@ def serve_observed(host: str, port: int, alive: Callable[[], bool] = lambda: Tru
     server = make_server(host, port, observed(alive), server_class=ThreadingWSGIServer, handler_class=_Silent)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_port)
+
+
+def serve_metrics(settings: Settings, alive: Callable[[], bool] = lambda: True) -> None:
+    """Serve this process's metrics, and whether it is alive, where the settings give a port."""
+    if settings.metrics_port:
+        serve_observed(settings.metrics_host, settings.metrics_port, alive)

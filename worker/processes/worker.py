@@ -11,17 +11,15 @@ from celery import Celery
 from celery.signals import setup_logging
 from PIL import Image
 
-from worker.bundles.copies import BundleCopies
-from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
-from worker.bundles.shelf import BundleMissingError, BundleShelf
+from worker.bundles.locate import locator
+from worker.bundles.shelf import BundleShelf
 from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.duplicates import Duplicates
 from worker.database.features import Memory
 from worker.database.migrate import require_migrated
 from worker.database.scans import Scans
 from worker.database.session import Database, connect
-from worker.database.tables import Bundle as BundleRow
 from worker.decoders.pool import DecoderPool
 from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
@@ -31,9 +29,8 @@ from worker.images.decode import share_freed_memory
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.objects.object_store import object_store
-from worker.objects.transfer import transfer
 from worker.processes.decoders import decoder_pool
-from worker.processes.dispatcher import serve_metrics
+from worker.processes.metrics_server import serve_metrics
 from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
 from worker.scan.micro_batcher import MicroBatcher
@@ -72,8 +69,7 @@ def run_worker(settings: Settings) -> None:
     device = pick_device(settings.device)
     show_memory(device)
     load = partial(_load_warm, batcher=batcher, device=device, max_batch=settings.max_batch)
-    locate = partial(_locate, database, bundle_copies(settings))
-    shelf = BundleShelf(locate, _version_of, load, monotonic=time.monotonic)
+    shelf = BundleShelf(locator(settings, database), _version_of, load, monotonic=time.monotonic)
     shelf.get(ensure_champion(database, settings.bundle))
     serve_metrics(settings)
     app = make_celery(settings)
@@ -147,22 +143,6 @@ def _warm_up(asked: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
         # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
         bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
     return [None] * len(asked)
-
-
-def _locate(database: Database, copies: BundleCopies, version: str) -> Path:
-    with database.transaction() as session:
-        row = session.get(BundleRow, version)
-    if row is None:
-        raise BundleMissingError(f"bundle {version} is not registered: import it with `assay bundles import`")
-    if row.location.startswith(SHIPPED):
-        return shipped_bundle(row.location.removeprefix(SHIPPED))
-    return copies.folder(version, row.location, row.card.get("content_sha256"))
-
-
-def bundle_copies(settings: Settings) -> BundleCopies:
-    """Keep copies of the artifact bucket's bundles below the data folder, each checked before it is used."""
-    root = settings.data_dir / "bundles"
-    return BundleCopies(transfer(settings), settings.artifact_bucket, root, lambda f: read_bundle(f).digest())
 
 
 def _version_of(folder: Path) -> str:

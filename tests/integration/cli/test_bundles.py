@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 
 from infra.cli.bundles import app
 from worker.bundles.copies import BundleCopies
+from worker.bundles.locate import bundle_copies
 from worker.database.promotion import Bundles
 from worker.database.session import Database
 from worker.errors import AssayError
-from worker.processes.worker import bundle_copies
 from worker.settings import Settings
 
 pytestmark = pytest.mark.integration

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.integration.api.conftest import BUNDLE, Rows
-from worker.database.features import OldFeatures, Seen, put
+from worker.database.features import Seen, put
 from worker.database.session import Database
 from worker.database.tables import Feature
+from worker.duties.old_features import OldFeatures
 
 pytestmark = pytest.mark.integration
 

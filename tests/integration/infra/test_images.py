@@ -132,7 +132,8 @@ def test_everything_the_api_s_image_runs_can_be_imported_from_it(
     tree_of(repository, docker / "api.Dockerfile", app)
     packages_of(docker / "api.lock", site)
     code = (
-        "import sys, api.main, worker.processes.dispatcher, infra.cli.main, infra.cli.setup, infra.flower, "
+        "import sys, api.main, worker.processes.dispatcher, worker.processes.listener, infra.cli.main, "
+        "infra.cli.setup, infra.flower, "
         "flower.command;"
         "from worker.database.migrate import upgrade; from importlib.resources import files;"
         "assert (files('migrations') / 'env.py').is_file();"

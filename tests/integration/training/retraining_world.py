@@ -11,7 +11,8 @@ from sqlalchemy import insert
 
 from tests.conftest import Buckets
 from tests.learning_pictures import picture, write_base
-from training.retraining.retrain import execute
+from training.retraining.order import DataSources, data_sources
+from training.retraining.run_process import execute
 from training.train import order_of, train
 from worker.bundles.copies import artifact_prefix, upload_bundle
 from worker.database.audit import Actor
@@ -73,6 +74,10 @@ class World:
 
     def queue(self, recipe: str = "tiny", **parameters: Any) -> int:
         return TrainingRuns(self.database).queue(ME, recipe, parameters).id
+
+    @property
+    def sources(self) -> DataSources:
+        return data_sources(self.settings)
 
     def run(self, run_id: int) -> TrainingRun:
         found = TrainingRuns(self.database).get(run_id)

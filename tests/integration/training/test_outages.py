@@ -12,7 +12,7 @@ from tests.integration.training.retraining_world import World
 from tests.support.outages import DatabaseOutage, StoreOutage
 from training.retraining.progress import STAGES, Progress
 from training.retraining.refit_data import bring_replay
-from training.retraining.retrain import TEMPORARY_FAILURE, execute, run_folder
+from training.retraining.run_process import TEMPORARY_FAILURE, execute, run_folder
 from worker.database.tables import RunState
 from worker.database.training_leases import TrainingLeases
 from worker.objects.transfer import transfer

@@ -14,8 +14,9 @@ from tests.integration.training.retraining_world import ME, World
 from tests.learning_pictures import picture
 from training.retraining.data import agreed, contents_of, gather, recipe_of
 from training.retraining.keep import register
-from training.retraining.retrain import bundle_folder
+from training.retraining.order import RunOrder
 from worker.bundles.loaded import load_bundle
+from worker.bundles.locate import locator
 from worker.database.bundles import crown, register_bundle
 from worker.database.challengers import Challengers
 from worker.database.erasure import Erasure
@@ -26,6 +27,8 @@ from worker.database.training_runs import TrainingRuns
 from worker.objects.transfer import transfer
 
 pytestmark = pytest.mark.integration
+
+TINY = RunOrder("tiny")
 
 
 def failed_rules(run: TrainingRun) -> set[str]:
@@ -95,9 +98,9 @@ def test_an_erased_image_is_not_trained_on(world: World) -> None:
     world.label("haze", "ai_generated", range(3))
     Erasure(world.database, world.buckets.artifacts).erase(ME, "haze/1.png")
     with world.database.transaction() as session:
-        assert [image.key for image in agreed(session, {}, world.settings)] == ["haze/0.png", "haze/2.png"]
-    recipe = recipe_of("tiny", {}, world.settings)
-    data = gather(recipe, {}, world.settings.data_dir / "work", world.database, world.settings)
+        assert [image.key for image in agreed(session, TINY, world.sources.terms)] == ["haze/0.png", "haze/2.png"]
+    recipe, work = recipe_of(TINY, world.sources), world.settings.data_dir / "work"
+    data = gather(recipe, TINY, work, world.database, world.buckets.objects, world.sources)
     assert (data.recipe.files, data.recipe.side, data.recipe.show_views) == (
         ("tiny-train.parquet", "labels.parquet"),
         16,
@@ -107,10 +110,10 @@ def test_an_erased_image_is_not_trained_on(world: World) -> None:
 
 def test_a_resumed_run_fetches_anew_when_its_images_are_others(world: World) -> None:
     world.label("haze", "ai_generated", range(3))
-    recipe, work = recipe_of("tiny", {}, world.settings), world.settings.data_dir / "work"
+    recipe, work = recipe_of(TINY, world.sources), world.settings.data_dir / "work"
 
     def gathered() -> set[str]:
-        data = gather(recipe, {}, work, world.database, world.settings)
+        data = gather(recipe, TINY, work, world.database, world.buckets.objects, world.sources)
         assert contents_of(data.labels_file).keys() == {f"image:{image.image_pk}" for image in data.labelled}
         return set(contents_of(data.labels_file).values())
 
@@ -187,7 +190,7 @@ def opened(kind: str, seed: int) -> Any:
 
 
 def load_bundle_of(world: World, version: str) -> Any:
-    return load_bundle(bundle_folder(world.database, world.settings, version))
+    return load_bundle(locator(world.settings, world.database)(version))
 
 
 def share_above_half(bundle: Any, kind: str) -> float:

@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from worker.database.session import Database, connect
 from worker.database.tables import Duty
-from worker.dispatch.dispatcher import Schedule, ScheduledDuty
+from worker.dispatch.schedule import Schedule, ScheduledDuty
 from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration

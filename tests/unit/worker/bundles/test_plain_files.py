@@ -10,6 +10,7 @@ import pytest
 
 from worker.bundles.copies import download_bundle, upload_bundle
 from worker.bundles.plain_files import MAX_DEPTH, MAX_JSON_BYTES, BundleError, check_plain, open_plain, read_json
+from worker.objects.transfer import Transfer
 
 
 class RememberingClient:
@@ -64,13 +65,13 @@ def test_a_folder_with_anything_but_plain_files_is_refused_before_anything_is_up
     make(folder / name)
     client: Any = RememberingClient()
     with pytest.raises(BundleError):
-        upload_bundle(client, folder, "artifacts", "bundles/x")
+        upload_bundle(Transfer(client), folder, "artifacts", "bundles/x")
     assert client.uploaded == {}
 
 
 def test_plain_files_are_uploaded_and_the_description_comes_last(folder: Path) -> None:
     client: Any = RememberingClient()
-    upload_bundle(client, folder, "artifacts", "bundles/x")
+    upload_bundle(Transfer(client), folder, "artifacts", "bundles/x")
     assert list(client.uploaded) == ["bundles/x/clip.safetensors", "bundles/x/card.json", "bundles/x/bundle.json"]
 
 
@@ -104,5 +105,5 @@ def test_what_changes_while_it_is_open_stays_what_was_checked(folder: Path) -> N
 def test_a_strangers_bucket_cannot_fill_the_disk(tmp_path: Path) -> None:
     client: Any = RememberingClient(size=MAX_JSON_BYTES + 1)
     with pytest.raises(BundleError, match="bytes"):
-        download_bundle(client, "stranger", "bundle", tmp_path)
+        download_bundle(Transfer(client), "stranger", "bundle", tmp_path)
     assert client.downloaded == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.dispatch.celery_app import TRAINING_QUEUE
+from worker.dispatch.queues import TRAINING_QUEUE
 from worker.duties.training_bell import RingTraining
 
 
