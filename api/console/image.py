@@ -1,7 +1,7 @@
 """One image: the picture with its evidence, the verdict and what it stands on, its history, and what people say."""
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -29,6 +29,7 @@ from worker.database.heatmap_requests import NotJudgedError
 from worker.database.served import Served
 from worker.database.tables import LabelValue, ScanState
 from worker.decisions.near_hashes import MOST_DISTANCE
+from worker.detectors.names import DetectorName
 from worker.errors import PermanentError
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
@@ -109,9 +110,7 @@ def get_picture(image_id: ImageId, services: FromApp, who: FromVisitor) -> Respo
 
 
 @router.get("/heatmap")
-def get_heatmap(
-    image_id: ImageId, detector: Literal["clip", "convnext", "srm"], services: FromApp, who: FromVisitor
-) -> Response:
+def get_heatmap(image_id: ImageId, detector: DetectorName, services: FromApp, who: FromVisitor) -> Response:
     """Return a detector's newest heatmap."""
     assert who  # noqa: S101 - named to be signed in
     heatmap = services.queries.heatmap(image_id, detector)

@@ -18,6 +18,7 @@ from api.console import wording
 from api.console.static_files import address_of
 from api.console.visitor import CSRF_FIELD, SignInNeededError, Visitor
 from api.errors.problems import ProblemError, problem_response
+from worker.detectors.names import TITLES
 from worker.errors import TransientError
 from worker.log import get_logger
 from worker.objects.trouble import RefusedError
@@ -52,7 +53,13 @@ _PAGES = Environment(
     lstrip_blocks=True,
 )
 _PAGES.filters |= wording.FILTERS
-_PAGES.globals |= {"link": link, "static": address_of, "csrf_field": CSRF_FIELD, "said_in_full": wording.said_in_full}
+_PAGES.globals |= {
+    "link": link,
+    "static": address_of,
+    "csrf_field": CSRF_FIELD,
+    "said_in_full": wording.said_in_full,
+    "detector_titles": TITLES,
+}
 
 
 def page(template: str, who: Visitor | None, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:

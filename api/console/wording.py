@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.detectors.names import title_of
+
 _NONE = "\N{EN DASH}"
 # What a page says after a form was sent. Addresses carry the name alone, so that nobody can put words of their own
 # on our pages with a link.
@@ -108,7 +110,7 @@ def standing(probability: float | None, lower: float | None, upper: float | None
 
 def known_as(name: str) -> str:
     """Write the name of a detector as its makers do."""
-    return {"clip": "CLIP", "convnext": "ConvNeXt", "srm": "SRM"}.get(name, name)
+    return title_of(name)
 
 
 FILTERS = {

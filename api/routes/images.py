@@ -26,6 +26,7 @@ from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.heatmap_requests import NotJudgedError
 from worker.decisions.near_hashes import MOST_DISTANCE
+from worker.detectors.names import DetectorName
 
 router = APIRouter(prefix="/v1/images", tags=["images"], responses=problems(404), route_class=OnceRoute)
 
@@ -103,7 +104,7 @@ def list_image_verdicts(
 )
 def get_heatmap(
     image_id: ImageId,
-    detector: Literal["clip", "convnext", "srm"],
+    detector: DetectorName,
     services: FromApp,
     form: Annotated[Literal["overlay", "raw"], Query(description="A PNG, or the map itself as `.npy`.")] = "overlay",
 ) -> RedirectResponse:

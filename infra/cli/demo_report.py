@@ -12,8 +12,8 @@ from rich.table import Table
 from infra.demo_images import DemoImage
 from infra.stack import Doors
 from worker.database.outcomes import Outcome
+from worker.detectors.names import DetectorName
 
-_DETECTORS = ("clip", "convnext", "srm")
 _COLOURS = {"ai_generated": "red", "uncertain": "yellow", "not_ai_generated": "green"}
 _LONGEST_NAME = 34
 
@@ -39,16 +39,17 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
     ids = [row["image_id"] for row in rows if row.get("image_id")]
     caption = f"ask for an image by its id, such as {escape(ids[0])}" if ids else None
-    columns = ("image", "is", "verdict", "probability", *_DETECTORS, "heatmap", "ms")
+    detectors = [name.value for name in DetectorName if any(name in row["detectors"] for row in rows)]
+    columns = ("image", "is", "verdict", "probability", *detectors, "heatmap", "ms")
     table = Table(*columns, caption=caption, caption_justify="left")
     for row in rows:
         verdict = row["verdict"] or row["state"]
         colour = _COLOURS.get(verdict, "magenta")
         said = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
-        detectors = [_figure(row["detectors"].get(name, {}).get("probability")) for name in _DETECTORS]
+        figures = [_figure(row["detectors"].get(name, {}).get("probability")) for name in detectors]
         heatmap = next(iter(row["heatmaps"].values()), "")
         name = escape(row["image"][-_LONGEST_NAME:])
-        shown = [name, row["truth"], said, _figure(row["probability"]), *detectors, heatmap]
+        shown = [name, row["truth"], said, _figure(row["probability"]), *figures, heatmap]
         table.add_row(*shown, "" if row["ms"] is None else str(row["ms"]))
     return table
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from worker.detectors.clip import ClipArchitecture, ClipDetector
 from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
 from worker.detectors.encoder import EncoderArchitecture, EncoderDetector
+from worker.detectors.names import DetectorName
 from worker.detectors.srm import SrmArchitecture, SrmDetector
 from worker.detectors.wrapped import WrappedArchitecture, WrappedDetector
 
@@ -35,16 +36,16 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
     if architecture.get("kind") == ENCODER:
         values = {key: value for key, value in architecture.items() if key != "kind"}
         return EncoderDetector(name, EncoderArchitecture(**_with_tuples(values, "mean", "std", "taps")), plan)
-    if name in {"clip", "convnext"} and "library" in architecture:
+    if name in {DetectorName.CLIP, DetectorName.CONVNEXT} and "library" in architecture:
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
         return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)
-    if name == "clip":
+    if name == DetectorName.CLIP:
         return ClipDetector(ClipArchitecture(**_with_tuples(architecture, "taps", "stem", "stem_strides")), plan)
-    if name == "convnext":
+    if name == DetectorName.CONVNEXT:
         return ConvNextDetector(ConvNextArchitecture(**_with_tuples(architecture, "stem", "stem_strides")), plan)
-    if name == "srm":
+    if name == DetectorName.SRM:
         return SrmDetector(SrmArchitecture(**architecture), plan)
-    message = f"there is no detector named {name!r}; known are clip, convnext and srm"
+    message = f"there is no detector named {name!r}; known are {', '.join(DetectorName)}"
     raise ValueError(message)
 
 

@@ -69,12 +69,11 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
 
-const makers = { clip: "CLIP", convnext: "ConvNeXt", srm: "SRM" };
-
 // While a run goes on, its losses are drawn as they are told.
 const losses = document.querySelector("[data-losses]");
 const state = document.querySelector("[data-live$='/state']");
 if (losses && state) {
+  const titles = JSON.parse(losses.dataset.titles);
   const lines = new Map();
   const stream = new EventSource(state.dataset.live.replace(/state$/, "events"));
   let due = null;
@@ -87,7 +86,7 @@ if (losses && state) {
         if (!columns.querySelector("[data-line]")) columns.replaceChildren();
         const figure = document.createElement("figure"), caption = document.createElement("figcaption"), title = document.createElement("strong");
         figure.className = "chart";
-        title.textContent = makers[name] ?? name;
+        title.textContent = titles[name] ?? name;
         caption.append(title);
         place = document.createElement("div");
         Object.assign(place.dataset, { chart: "loss", line: name });
