@@ -20,7 +20,7 @@ from infra import debian
 from infra.cli.environment import adopt
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
-from infra.testing import in_ci
+from tests.support.assay_up import in_ci
 from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.images import LIVE_QUEUE, NewImage, insert_image_and_scan
 from worker.database.migrate import upgrade

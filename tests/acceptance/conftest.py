@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.testing import AssayUp
+from tests.support.assay_up import AssayUp
 
 
 # Of this folder, not of the session: what runs on takes time from the tests of other folders.

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from infra.compose_processes import OURS, ComposeProcesses
 from infra.demo_images import photographs
-from infra.testing import wait_until
+from tests.support.assay_up import wait_until
+from tests.support.compose_processes import OURS, ComposeProcesses
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.demo_images import photographs
-from infra.testing import AssayUp, process_environment
+from tests.support.assay_up import AssayUp, process_environment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

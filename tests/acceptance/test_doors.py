@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from infra.embedded.ports import inodes_of, listeners
-from infra.testing import AssayUp, command_line, wait_until
+from tests.support.assay_up import AssayUp, command_line, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from infra.demo_images import as_jpeg, photographs
-from infra.testing import AssayUp, wait_until
+from tests.support.assay_up import AssayUp, wait_until
 from worker.testing.provenance import make_authority
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]

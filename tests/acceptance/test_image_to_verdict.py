@@ -9,7 +9,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from infra.demo_images import as_jpeg, photographs, sample_images
-from infra.testing import AssayUp, wait_until
+from tests.support.assay_up import AssayUp, wait_until
 from worker.database.tables import Policy
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from api.client import Assay, LabelValue, Problem
-from infra.testing import AssayUp, process_environment, wait_until
 from tests.learning_pictures import picture, write_base
+from tests.support.assay_up import AssayUp, process_environment, wait_until
 from training.train import order_of, train
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]

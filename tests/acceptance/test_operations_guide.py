@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from infra.compose_processes import ComposeProcesses
 from infra.demo_images import photographs
 from infra.embedded.postgres_home import settle
-from infra.testing import wait_until
+from tests.support.assay_up import wait_until
+from tests.support.compose_processes import ComposeProcesses
 from worker.database.session import connect
 from worker.database.tables import Rescan, Scan, ScanState, Verdict
 

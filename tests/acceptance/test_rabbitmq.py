@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis import Redis
 
-from infra.compose_processes import ComposeProcesses
 from infra.demo_images import photographs
 from infra.embedded.ports import choose
 from infra.embedded.supervisor import Supervisor
 from infra.rabbitmq import RabbitMq
+from tests.support.compose_processes import ComposeProcesses
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.publish import Publisher
 from worker.settings import Settings

@@ -6,7 +6,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from infra.demo_images import as_jpeg
-from infra.testing import AssayUp, wait_until
+from tests.support.assay_up import AssayUp, wait_until
 from worker.database.tables import Image as ImageRow
 from worker.database.tables import Verdict
 

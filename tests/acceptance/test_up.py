@@ -7,7 +7,7 @@ import pytest
 
 from infra.embedded.addresses import read_running_stack
 from infra.embedded.data_lock import is_alive
-from infra.testing import AssayUp
+from tests.support.assay_up import AssayUp
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -22,7 +22,9 @@ from bench_images import SIDES, gather
 from sqlalchemy import text
 
 from infra.cli.environment import child_environment
-from infra.testing import AssayUp, wait_until
+
+sys.path.append(str(Path(__file__).parents[2]))  # tests are installed nowhere
+from tests.support.assay_up import AssayUp, wait_until
 
 _HERE = Path(__file__).parent
 _PUTTING_THREADS = 4

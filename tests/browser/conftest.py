@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from infra.cli.environment import child_environment
 from infra.debian import command, find
 from infra.demo_images import ai_pictures, photographs
-from infra.testing import AssayUp
+from tests.support.assay_up import AssayUp
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.audit import Actor
 from worker.database.bundles import SHIPPED, register_bundle

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.testing import AssayUp
+from tests.support.assay_up import AssayUp
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from infra.demo_images import as_jpeg
-from infra.testing import AssayUp
+from tests.support.assay_up import AssayUp
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from infra.demo_images import as_jpeg
 from infra.embedded.stack import EmbeddedStack
-from infra.testing import AssayUp, wait_until
+from tests.support.assay_up import AssayUp, wait_until
 from worker.database.tables import Verdict
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]

@@ -11,7 +11,7 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from infra.demo_images import as_jpeg
-from infra.testing import AssayUp, wait_until
+from tests.support.assay_up import AssayUp, wait_until
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.tables import Image as ImageRow

@@ -13,7 +13,7 @@ from api.answers.remembered import Remembered
 from api.auth import KeyRing
 from api.main import readiness_of
 from api.services import Services, stores_over
-from api.testing import fake_world
+from tests.support.api_world import fake_world
 from worker.database.api_keys import ApiKeys
 from worker.database.migrate import upgrade
 from worker.database.served import Queries

@@ -22,7 +22,7 @@ from infra.embedded.addresses import StackAddresses, read_running_stack
 from infra.embedded.errors import StackError
 from infra.embedded.ports import inodes_of, listeners
 from infra.embedded.stack import PARTS, EmbeddedStack
-from infra.testing import descendants
+from tests.support.assay_up import descendants
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

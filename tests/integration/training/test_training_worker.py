@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from infra.testing import wait_until
 from tests.conftest import Buckets, Databases
+from tests.support.assay_up import wait_until
 from tests.support.outages import DatabaseOutage, StoreOutage
 from training.fitting.checkpoints import Checkpoints
 from training.retraining.training_worker import FENCED, TEMPORARY_FAILURE, TrainingWorker

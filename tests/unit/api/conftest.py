@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from api.main import create_app
-from api.testing import World, fake_world
+from tests.support.api_world import World, fake_world
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.auth import REMEMBER_SECONDS, KeyRing
-from api.testing import FakeClock, FakeKeys, World
+from tests.support.api_world import FakeClock, FakeKeys, World
 from worker.database.api_keys import Scope
 from worker.errors import TransientError
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from api.testing import World
+from tests.support.api_world import World
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated
 

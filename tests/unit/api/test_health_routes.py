@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from api.main import create_app
 from api.readiness import Readiness
-from api.testing import FakeClock, World
+from tests.support.api_world import FakeClock, World
 
 
 def broken() -> bool:

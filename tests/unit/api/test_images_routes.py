@@ -4,7 +4,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from api.testing import World, image_row, scan_row, verdict_row
+from tests.support.api_world import World, image_row, scan_row, verdict_row
 from worker.database.served import Served
 from worker.database.tables import Heatmap, ScanState
 from worker.decisions.vocabulary import DecidedBy, VerdictValue

@@ -1,6 +1,6 @@
 from fastapi.testclient import TestClient
 
-from api.testing import World, image_row, scan_row
+from tests.support.api_world import World, image_row, scan_row
 from worker.database.tables import Image, Scan, ScanState
 from worker.errors import Reason
 

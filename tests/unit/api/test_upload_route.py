@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from api.main import create_app
 from api.requests.bodies import MemoryBudget
-from api.testing import World, image_row, scan_row
+from tests.support.api_world import World, image_row, scan_row
 from worker.database.tables import ScanState
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated

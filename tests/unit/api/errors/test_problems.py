@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.main import create_app
 from api.metrics import HttpMetrics
 from api.requests.request_context import RequestContext
-from api.testing import World, fake_world
+from tests.support.api_world import World, fake_world
 from worker.database.session import DatabaseDownError
 from worker.errors import TransientError
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from api.testing import World
+from tests.support.api_world import World
 
 
 def models_in(schema: Any, definitions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

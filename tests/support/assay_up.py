@@ -77,7 +77,7 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal to `assay up`, wait for its end and return its exit code."""
-        assert self._process is not None  # noqa: S101 - only after the start
+        assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(_STOP_SECONDS)
 
@@ -108,7 +108,7 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 
     def pid(self, process: str) -> int:
         """Return the process id of one of Assay's processes, such as ``worker``, or of an embedded part."""
-        assert self._process is not None  # noqa: S101 - only after the start
+        assert self._process is not None
         mark = _PART_MARKS.get(process, f"-m\0infra.cli\0{process}\0".encode())
         for pid in children(self._process.pid):
             if mark in command_line(pid):
@@ -117,11 +117,11 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 
     def pids(self) -> set[int]:
         """Return the process ids of the whole stack: `assay up` and everything below it."""
-        assert self._process is not None  # noqa: S101 - only after the start
+        assert self._process is not None
         return descendants(self._process.pid) | {self._process.pid}
 
     def _serves(self) -> bool:
-        assert self._process is not None  # noqa: S101 - only after the start
+        assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"assay up ended: {(self.data_dir / 'up.log').read_text()[-2000:]}")
         doors, addresses = running_doors(self.data_dir), read_running_stack(self.data_dir)

@@ -21,7 +21,7 @@ from infra.embedded.ports import LOOPBACK, choose
 from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import EmbeddedStack
-from infra.testing import wait_until
+from tests.support.assay_up import wait_until
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, connect
 from worker.objects.clients import s3_client
@@ -30,7 +30,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 # Those of Assay's own; the others are third parties' images, whose parts are embedded here.
 OURS = ("setup", "api", "dispatcher", "listener", "worker", "flower")
 # Each container has a network of its own; here the services share one, so each port is another.

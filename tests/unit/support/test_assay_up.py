@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra import testing
-from infra.testing import AssayUp, children
+from tests.support.assay_up import AssayUp, children
 
 
 def test_a_start_that_is_not_waited_for_to_its_end_leaves_nothing_running(
