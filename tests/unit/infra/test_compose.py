@@ -15,7 +15,7 @@ from infra.cli.main import app
 from infra.compose import Service, read_services
 from worker.settings import Settings
 
-ONCE = {"setup"}
+ONCE = {"setup", "trust"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_what_is_published_is_published_to_this_machine_alone(services: dict[str
 
 def test_our_processes_are_on_a_read_only_root_and_may_do_nothing_special(services: dict[str, Service]) -> None:
     ours = {name: service for name, service in services.items() if "assay-" in service.raw["image"]}
-    assert len(ours) == 8
+    assert len(ours) == 9
     held = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     for name, service in ours.items():
         assert {key: service.raw.get(key) for key in held} == held, name
@@ -115,7 +115,7 @@ def test_no_environment_holds_a_secret(services: dict[str, Service], tmp_path: P
 
 def test_every_command_in_the_file_exists(services: dict[str, Service]) -> None:
     ours = {name: service.command for name, service in services.items() if "assay-" in service.raw["image"]}
-    known = {command.name for command in app.registered_commands}
+    known = {entry.name for entry in (*app.registered_commands, *app.registered_groups)}
     for command in ours.values():
         assert command[:3] == ("python", "-m", "infra.cli")
         assert command[3] in known
