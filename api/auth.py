@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import bind_contextvars
 
 from api.errors.problems import ProblemError
-from api.requests.pace import Pace
+from api.requests.quotas import address_of, count_guess, count_request, refuse_guesser
 from api.requests.strict import refuse_unknown_query
 from worker.database.api_keys import Principal, Scope, fingerprint
 from worker.database.audit import Actor
@@ -44,11 +44,25 @@ class KeyRing:
         self._clock = clock
         # Only good keys are in here, so strangers cannot make it grow; and no more than are in use.
         self._remembered: dict[str, tuple[Principal, float]] = {}
+        self._addresses: set[tuple[int, str]] = set()
 
     def remembered(self, key: str) -> Principal | None:
         """Return whose key this was found to be a moment ago, without asking Postgres."""
         principal, until = self._remembered.get(fingerprint(key), (None, 0.0))
         return principal if self._clock() < until else None
+
+    def was_good(self, key: str) -> bool:
+        """Tell whether this key was good when it was last looked up."""
+        return fingerprint(key) in self._remembered
+
+    def is_new_address(self, key_id: int, address: str) -> bool:
+        """Tell whether a key comes from this address for the first time since this process started."""
+        if (key_id, address) in self._addresses:
+            return False
+        if len(self._addresses) >= _MOST_REMEMBERED:
+            self._addresses.clear()
+        self._addresses.add((key_id, address))
+        return True
 
     def look_up(self, key: str) -> Principal | None:
         """Ask Postgres whose key this is and remember a good one."""
@@ -82,30 +96,46 @@ class Needs:
         """
         key = bearer.credentials if bearer else header
         if not key:
+            await count_guess(request)
             raise _unauthorized("No API key: send `Authorization: Bearer …` or `X-API-Key`.")
-        ring: KeyRing = request.app.state.services.keys
-        principal = ring.remembered(key) or await run_in_threadpool(ring.look_up, key)
+        principal = await principal_of(request, key)
         if principal is None:
             raise _unauthorized("This API key is unknown, expired or revoked.")
         bind_contextvars(api_key=principal.key_id)
+        await count_request(request, principal)
         if not principal.may(self._scope):
             raise ProblemError(
                 HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
             )
-        await _paced(request, principal)
         refuse_unknown_query(request)
         return principal
 
 
-async def _paced(request: Request, principal: Principal) -> None:
-    pace: Pace = request.app.state.services.pace
-    wait = await pace(principal.key_id)
-    if wait is not None:
-        raise ProblemError(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            f"This API key asks too often; wait {wait} s.",
-            headers={"Retry-After": str(wait)},
+async def principal_of(request: Request, key: str) -> Principal | None:
+    """Return whose key this is; a wrong one is counted against the address that it comes from.
+
+    Raises:
+        ProblemError: 429, too many wrong keys came from there. A key that was good lately is looked up all the same,
+            so strangers behind the same proxy cannot shut out a platform.
+    """
+    services = request.app.state.services
+    ring: KeyRing = services.keys
+    principal = ring.remembered(key)
+    if principal is None:
+        if not ring.was_good(key):
+            await refuse_guesser(request)
+        principal = await run_in_threadpool(ring.look_up, key)
+    if principal is None:
+        services.failed_authentications.inc()
+        await count_guess(request)
+        return None
+    address = address_of(request)
+    if ring.is_new_address(principal.key_id, address):
+        actor = Actor(principal.name, principal.key_id, request.state.request_id)
+        await run_in_threadpool(
+            services.stores.audit.note, actor, "api_key.use", f"api_key:{principal.key_id}", address=address
         )
+    return principal
 
 
 class Acts:

@@ -20,7 +20,7 @@ from api.answers.remembered import Remembered
 from api.auth import KeyRing
 from api.console import routes as console
 from api.errors.problems import install
-from api.metrics import HttpMetrics
+from api.metrics import HttpMetrics, failed_authentications
 from api.readiness import Readiness
 from api.reference.examples import show_examples
 from api.requests.bodies import MemoryBudget
@@ -50,6 +50,7 @@ from api.routes import (
     verdicts,
     webhook_endpoints,
 )
+from api.server import serving
 from api.services import FIGURES_SECONDS, Services, stores_over
 from worker.database.api_keys import ApiKeys
 from worker.database.label_agreement import LabelTerms
@@ -148,7 +149,9 @@ def services_from(settings: Settings) -> Services:
         stores=stores,
         figures=Remembered(stores.figures, seconds=FIGURES_SECONDS),
         keys=KeyRing(ApiKeys(database)),
-        pace=pace_of(settings),
+        pace=pace_of(settings, settings.rate_limit, "key"),
+        guesses=pace_of(settings, settings.guess_rate_limit, "address"),
+        failed_authentications=failed_authentications(registry),
         objects=objects,
         register=Register(
             database,
@@ -167,17 +170,19 @@ def services_from(settings: Settings) -> Services:
         presign_seconds=settings.presign_seconds,
         shadow_min_images=settings.shadow_min_images,
         webhook_private_addresses=settings.webhook_private_addresses,
+        webhook_ports=settings.webhook_ports,
+        serves_metrics=settings.api_metrics,
         cors_origins=settings.cors_origins,
         review_reasons=settings.review_reasons,
     )
 
 
-def pace_of(settings: Settings) -> Pace:
-    """Return what counts requests; raises RateLimitError for a rate that cannot be read."""
-    if not settings.rate_limit:
+def pace_of(settings: Settings, rate: str | None, name: str) -> Pace:
+    """Return what counts under a name; raises RateLimitError for a rate that cannot be read."""
+    if not rate:
         return Unlimited()
     now = partial(datetime.now, UTC)
-    return ValkeyPace(settings.rate_limit, settings.redis_url.get_secret_value(), wall=lambda: now().timestamp())
+    return ValkeyPace(rate, settings.redis_url.get_secret_value(), name=name, wall=lambda: now().timestamp())
 
 
 def readiness_of(database: Database, objects: ObjectStore, buckets: tuple[str, ...]) -> Readiness:
@@ -201,19 +206,7 @@ def readiness_of(database: Database, objects: ObjectStore, buckets: tuple[str, .
 
 def main() -> None:
     """Serve the API on the address that the settings name."""
-    settings = Settings()
-    # No log configuration of uvicorn's own, and no access log: the request context logs each request with its id.
-    uvicorn.run(
-        "api.main:app_from_environment",
-        factory=True,
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Longer than load balancers keep theirs, so that it is they who close.
-        timeout_keep_alive=75,
-    )
+    uvicorn.Server(serving("api.main:app_from_environment", Settings())).run()
 
 
 if __name__ == "__main__":

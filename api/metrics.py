@@ -5,6 +5,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def failed_authentications(registry: CollectorRegistry) -> Counter:
+    """Return what counts wrong API keys and failed sign-ins."""
+    return Counter("assay_api_failed_authentications", "Requests and sign-ins with a wrong API key.", registry=registry)
+
+
 class HttpMetrics:
     """Requests by route template, so that image ids never become label values."""
 

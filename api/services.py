@@ -1,12 +1,12 @@
 """What the routes work with, handed in by whoever makes the app."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from api.answers.remembered import Remembered
 from api.auth import KeyRing
@@ -154,7 +154,9 @@ class Services:
         stores: what else is read or changed there.
         figures: figures of the whole, some seconds old.
         keys: who may do what.
-        pace: how often.
+        pace: how often each key.
+        guesses: how often an address may show a wrong key.
+        failed_authentications: counts wrong keys.
         objects: the object store.
         register: ingest, the same that the listener uses.
         readiness: whether all parts answer.
@@ -166,7 +168,9 @@ class Services:
         max_image_bytes: largest upload.
         presign_seconds: life of a presigned address.
         shadow_min_images: that a bundle must have judged in shadow before it is promoted.
+        webhook_ports: that webhooks may be sent to; any where there are none.
         webhook_private_addresses: whether webhooks may go where only we can.
+        serves_metrics: whether `/metrics` answers.
         cors_origins: whose pages may call us from a browser.
         review_reasons: presets that reviewers choose with the keys 1 to 9.
     """
@@ -176,6 +180,8 @@ class Services:
     figures: Remembered[timedelta, Stats]
     keys: KeyRing
     pace: Pace
+    guesses: Pace
+    failed_authentications: Counter
     objects: Objects
     register: Registers
     readiness: Readiness
@@ -188,6 +194,8 @@ class Services:
     presign_seconds: int
     shadow_min_images: int
     webhook_private_addresses: bool
+    webhook_ports: Collection[int]
+    serves_metrics: bool
     cors_origins: Sequence[str]
     review_reasons: Sequence[str] = ()
 

@@ -192,9 +192,21 @@ class Settings(BaseSettings):
     # --- API -----------------------------------------------------------------
     api_host: str = Field(default="127.0.0.1", description="Address the API binds to.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds to.")
+    api_header_seconds: float = Field(
+        default=10.0, gt=0, description="The API hangs up on a connection whose request line and headers take longer."
+    )
+    api_max_connections: int = Field(
+        default=800, ge=1, description="Most connections to one API process; those that wait for a request make room."
+    )
     rate_limit: str | None = Field(
         default="200/second",
-        description="Most requests of one API key, such as `200/second` or `6000/minute`; empty counts nothing.",
+        description="Most requests of one API key, the console's included, such as `200/second` or `6000/minute`; "
+        "empty counts nothing.",
+    )
+    api_metrics: bool = Field(default=True, description="Serve `/metrics` of the API, to whoever reaches its port.")
+    guess_rate_limit: str | None = Field(
+        default="60/minute",
+        description="Most requests without a good API key, and failed sign-ins, from one address; empty counts none.",
     )
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Origins whose pages may call the API from a browser, as a JSON list; none by default."
@@ -214,6 +226,9 @@ class Settings(BaseSettings):
     )
     webhook_private_addresses: bool = Field(
         default=False, description="Send webhooks to private, loopback and link-local addresses and over http too."
+    )
+    webhook_ports: tuple[int, ...] = Field(
+        default=(), description="Ports that webhooks may be sent to, as a JSON list such as `[443]`; empty: any."
     )
     webhook_disable_days: float = Field(
         default=5.0, gt=0, description="A webhook endpoint that has failed for so many days is disabled."

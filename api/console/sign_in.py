@@ -3,10 +3,21 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.auth import principal_of
 from api.console.pages import ConsoleRoute, go, page
-from api.console.visitor import COOKIE, HOME, FromVisitor, check_origin, check_token, form_of, safe_next
+from api.console.visitor import (
+    HOME,
+    FromVisitor,
+    check_origin,
+    check_token,
+    cookie_name,
+    cookie_terms,
+    form_of,
+    safe_next,
+)
 from api.services import FromApp
-from worker.database.api_keys import Scope
+from worker.database.api_keys import Principal, Scope
+from worker.database.audit import Actor
 from worker.database.console_sessions import LIFE
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
@@ -25,21 +36,14 @@ async def sign_in(request: Request, services: FromApp) -> Response:
     form = await form_of(request)
     wanted = safe_next(str(form.get("next") or ""))
     key = str(form.get("key") or "").strip()
-    principal = await run_in_threadpool(services.keys.look_up, key) if key else None
+    principal = await principal_of(request, key) if key else None
     if principal is None or not principal.may(Scope.READ):
         return page("sign_in", None, 401, wanted=wanted, said=None, wrong=True)
     token = await run_in_threadpool(services.stores.console_sessions.open, principal.key_id)
+    actor = Actor(principal.name, principal.key_id, request.state.request_id)
+    await run_in_threadpool(services.stores.audit.note, actor, "console.sign_in", _target(principal))
     response = go(wanted)
-    response.set_cookie(
-        COOKIE,
-        token,
-        max_age=int(LIFE.total_seconds()),
-        path=HOME,
-        # Only a page that came over TLS can tell; behind a proxy uvicorn believes X-Forwarded-Proto.
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="lax",
-    )
+    response.set_cookie(cookie_name(request), token, max_age=int(LIFE.total_seconds()), **cookie_terms(request))
     return response
 
 
@@ -49,6 +53,12 @@ async def sign_out(request: Request, services: FromApp, who: FromVisitor) -> Res
     check_origin(request)
     check_token(who, str((await form_of(request)).get("csrf") or ""))
     await run_in_threadpool(services.stores.console_sessions.close, who.token)
+    note = services.stores.audit.note
+    await run_in_threadpool(note, who.actor, "console.sign_out", _target(who.principal))
     response = go(f"{HOME}/sign-in", said="signed_out")
-    response.delete_cookie(COOKIE, path=HOME)
+    response.delete_cookie(cookie_name(request), **cookie_terms(request))
     return response
+
+
+def _target(principal: Principal) -> str:
+    return f"api_key:{principal.key_id}"

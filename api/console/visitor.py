@@ -4,7 +4,7 @@ import hmac
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal, TypedDict
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
@@ -14,13 +14,25 @@ from structlog.contextvars import bind_contextvars
 
 from api.errors.problems import ProblemError
 from api.requests.bodies import not_its_charset
+from api.requests.quotas import count_request
 from worker.database.api_keys import Principal, Scope
 from worker.database.audit import Actor
 
 COOKIE = "assay_console"
+# Browsers take a cookie of such a name over TLS alone, and from this host alone.
+_TLS_COOKIE = f"__Host-{COOKIE}"
 HOME = "/console"
 SIGN_IN = f"{HOME}/sign-in"
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-Assay-Csrf"
+
+
+class CookieTerms(TypedDict):
+    """What a browser may do with a cookie."""
+
+    path: str
+    secure: bool
+    httponly: bool
+    samesite: Literal["lax"]
 
 
 class SignInNeededError(Exception):
@@ -61,6 +73,20 @@ class Visitor:
         return self.principal.may(Scope(scope))
 
 
+def cookie_name(request: Request) -> str:
+    """Name the cookie of a session; only a page that came over TLS can tell whether it did.
+
+    Behind a proxy uvicorn believes X-Forwarded-Proto of the addresses in FORWARDED_ALLOW_IPS.
+    """
+    return _TLS_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def cookie_terms(request: Request) -> CookieTerms:
+    """Say what a browser may do with that cookie; over TLS its name asks for the whole host's path."""
+    tls = request.url.scheme == "https"
+    return {"path": "/" if tls else HOME, "secure": tls, "httponly": True, "samesite": "lax"}
+
+
 async def visitor(request: Request) -> Visitor:
     """Return who visits.
 
@@ -68,13 +94,14 @@ async def visitor(request: Request) -> Visitor:
         SignInNeededError: nobody, or somebody whose session or key is over.
         ProblemError: 403 for a key that may not read.
     """
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(cookie_name(request))
     sessions = request.app.state.services.stores.console_sessions
     principal = await run_in_threadpool(sessions.principal, token) if token else None
     if token is None or principal is None:
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         raise SignInNeededError(wanted if request.method == "GET" else HOME)
     bind_contextvars(api_key=principal.key_id)
+    await count_request(request, principal)
     if not principal.may(Scope.READ):
         raise ProblemError(
             HTTPStatus.FORBIDDEN, "This key lacks the scope `read`, without which there is nothing here."

@@ -55,6 +55,9 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if problem := _framing_problem(scope):
+            await problem_of(scope["state"]["request_id"], problem)(scope, receive, send)
+            return
         limit = sys.maxsize if scope["path"] in self._by_hand else self._limit
         claimed = Headers(scope=scope).get("Content-Length", "")
         if claimed.isdecimal() and int(claimed) > limit:
@@ -97,6 +100,16 @@ class _Body:
             raise HTTPException(
                 HTTPStatus.REQUEST_TIMEOUT, "The body of the request did not come in time.", close
             ) from error
+
+
+def _framing_problem(scope: Scope) -> ProblemError | None:
+    """Refuse bodies whose end two servers could see at two places (RFC 9112, 6.1 and 6.3): requests hide in them."""
+    headers = Headers(scope=scope)
+    chunked = "transfer-encoding" in headers
+    if chunked and ("content-length" in headers or scope["http_version"] == "1.0"):
+        close = {"Connection": "close"}
+        return ProblemError(HTTPStatus.BAD_REQUEST, "The body's length is not clear.", headers=close)
+    return None
 
 
 def _http(problem: ProblemError) -> HTTPException:

@@ -1,7 +1,8 @@
-"""How often a key may ask: counted in Valkey, so that all API processes count together."""
+"""How often somebody may do something: counted in Valkey, so that all API processes count together."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
@@ -24,18 +25,51 @@ class RateLimitError(AssayError):
     """ASSAY_RATE_LIMIT is no rate; write it like `200/second` or `6000 per minute`."""
 
 
-class Pace(Protocol):
-    """Counts requests."""
+@dataclass(frozen=True)
+class Quota:
+    """What somebody may still do.
 
-    async def __call__(self, api_key_id: int) -> int | None:
-        """Count one; return None where it may be served, else the seconds to wait."""
+    Attributes:
+        allowed: whether this one may be done.
+        most: in a window.
+        window_seconds: its length.
+        remaining: in this window.
+        reset_seconds: until there is more, at least 1.
+    """
+
+    allowed: bool
+    most: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+
+    def headers(self, name: str) -> dict[str, str]:
+        """Return the header fields of draft-ietf-httpapi-ratelimit-headers, for a policy of this name."""
+        return {
+            "RateLimit-Policy": f'"{name}";q={self.most};w={self.window_seconds}',
+            "RateLimit": f'"{name}";r={self.remaining};t={self.reset_seconds}',
+        }
+
+
+class Pace(Protocol):
+    """Counts what somebody does."""
+
+    async def count(self, subject: str) -> Quota | None:
+        """Count one; None where nothing is counted."""
+
+    async def look(self, subject: str) -> Quota | None:
+        """As `count`, but count nothing."""
 
 
 class Unlimited:
     """Counts nothing."""
 
-    async def __call__(self, api_key_id: int) -> int | None:  # noqa: ARG002 - the protocol's.
-        """Let every request through."""
+    async def count(self, subject: str) -> Quota | None:  # noqa: ARG002 - the protocol's.
+        """Let everything through."""
+        return None
+
+    async def look(self, subject: str) -> Quota | None:  # noqa: ARG002 - the protocol's.
+        """Let everything through."""
         return None
 
 
@@ -47,6 +81,7 @@ class ValkeyPace:
         rate: str,
         redis_url: str,
         *,
+        name: str = "key",
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float],
     ) -> None:
@@ -55,6 +90,7 @@ class ValkeyPace:
         Args:
             rate: such as ``200/second``.
             redis_url: as Celery takes it.
+            name: of what is counted, apart from what others count.
             monotonic: seconds that only go forward.
             wall: seconds since the epoch, which Valkey counts in.
 
@@ -77,21 +113,29 @@ class ValkeyPace:
         self._window = SlidingWindowCounterRateLimiter(storage)
         self._monotonic = monotonic
         self._wall = wall
+        self._name = name
         self._resume_at = 0.0
 
-    async def __call__(self, api_key_id: int) -> int | None:
-        """Count one request of a key."""
+    async def count(self, subject: str) -> Quota | None:
+        """Count one."""
+        return await self._asked(self._window.hit, subject)
+
+    async def look(self, subject: str) -> Quota | None:
+        """Look whether one more would be allowed."""
+        return await self._asked(self._window.test, subject)
+
+    async def _asked(self, ask: Callable[..., Awaitable[bool]], subject: str) -> Quota | None:
         if self._monotonic() < self._resume_at:
             return None
         try:
-            if await self._window.hit(self._rate, str(api_key_id)):
-                return None
-            free_at = (await self._window.get_window_stats(self._rate, str(api_key_id))).reset_time
+            allowed = await ask(self._rate, self._name, subject)
+            stats = await self._window.get_window_stats(self._rate, self._name, subject)
         except StorageError as error:
             self._resume_at = self._monotonic() + _PAUSE_SECONDS
             log.warning("rate_uncounted", error=type(error.storage_error).__name__)
             return None
-        return max(1, ceil(free_at - self._wall()))
+        reset_seconds = max(1, ceil(stats.reset_time - self._wall()))
+        return Quota(allowed, self._rate.amount, self._rate.get_expiry(), max(0, stats.remaining), reset_seconds)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -40,7 +40,7 @@ class RequestContext:
             return
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        response = _Response(send, request_id)
+        response = _Response(scope, send, request_id)
         started = self._clock()
         with bound_contextvars(request_id=request_id):
             try:
@@ -67,9 +67,10 @@ class RequestContext:
 
 
 class _Response:
-    """Watches a response go out, and gives it the request's id."""
+    """Watches a response go out, and gives it the request's id and what is left of its quota."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
         self._send = send
         self._request_id = request_id
         self.started = False
@@ -79,7 +80,10 @@ class _Response:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = int(message["status"])
-            MutableHeaders(scope=message)[HEADER] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers[HEADER] = self._request_id
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers.update(self._scope["state"].get("rate_limit", {}))
         await self._send(message)
 
 

@@ -26,6 +26,7 @@ router = APIRouter(prefix="/v1/events", tags=["events"], responses=problems(*WIT
 
 # A record has about a thousand bytes, and stores send one to a few of them.
 MAX_EVENT_BYTES = 1024 * 1024
+MAX_RECORDS = 200
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 }
@@ -54,6 +55,12 @@ def _take(body: bytes, services: Services, actor: Actor) -> EventsTaken | None:
         arrived = parse_events(body)
     except UnknownEventError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"No event that Assay knows: {error}.") from error
+    if len(arrived) > MAX_RECORDS:
+        raise ProblemError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"{len(arrived)} records in one event; send at most {MAX_RECORDS}.",
+            limit_records=MAX_RECORDS,
+        )
     if not arrived:
         return None
     registered = [services.register(created) for created in arrived]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.errors.problems import problem_response
+from api.errors.problems import ProblemError, problem_response
 from api.services import FromApp
 
 router = APIRouter(tags=["health"])
@@ -60,5 +60,7 @@ def ready(request: Request, services: FromApp) -> Ready | Response:
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(services: FromApp) -> Response:
-    """Return the metrics in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format, where the settings serve them."""
+    if not services.serves_metrics:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "Metrics are not served here.")
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

@@ -194,7 +194,7 @@ def redeliver(endpoint_id: EndpointId, delivery_id: EndpointId, services: FromAp
 
 def _checked(services: FromApp, url: str) -> str:
     try:
-        return checked_url(url, private=services.webhook_private_addresses)
+        return checked_url(url, private=services.webhook_private_addresses, ports=services.webhook_ports)
     except TargetRefusedError as error:
         raise InvalidError("body", "url", error.detail) from error
 

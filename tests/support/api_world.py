@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from api.answers.remembered import Remembered
 from api.auth import KeyRing
+from api.metrics import failed_authentications
 from api.readiness import Readiness
 from api.requests.bodies import MemoryBudget
 from api.requests.pace import Unlimited
@@ -204,16 +205,19 @@ def fake_world() -> World:
     # Out of reach: what these do is SQL, and is tested on a real Postgres.
     stores = stores_over(connect(_NOWHERE), "artifacts")
     stores = replace(stores, audit=FakeAudit())
+    registry = CollectorRegistry()
     services = Services(
         queries=queries,
         stores=stores,
         figures=Remembered(stores.figures, seconds=0, clock=clock),
         keys=KeyRing(keys, clock=clock),
         pace=Unlimited(),
+        guesses=Unlimited(),
+        failed_authentications=failed_authentications(registry),
         objects=objects,
         register=register,
         readiness=Readiness({"database": (lambda: True, "")}, clock),
-        registry=CollectorRegistry(),
+        registry=registry,
         budget=MemoryBudget(100_000),
         now=lambda: NOW,
         upload_bucket="uploads",
@@ -222,6 +226,8 @@ def fake_world() -> World:
         presign_seconds=300,
         shadow_min_images=0,
         webhook_private_addresses=False,
+        webhook_ports=(),
+        serves_metrics=True,
         cors_origins=(),
     )
     return World(services, keys, objects, register, queries, clock)

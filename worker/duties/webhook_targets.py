@@ -7,8 +7,10 @@ very address that was checked, so a name that changes its mind in between
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
@@ -19,7 +21,16 @@ _HTTP = 80
 _NAT64 = IPv6Network("64:ff9b::/96")
 # What Python 3.11 takes for public: addresses for protocols (RFC 6890, where a cloud keeps its metadata), Azure's host
 # as its virtual machines see it, and the site-local addresses of old (RFC 3879).
-_INNER = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"), IPv6Network("fec0::/10"))
+# Those of documentation (RFC 9637) and of the 6to4 relays of old (RFC 7526) lead nowhere good.
+_INNER = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv4Network("168.63.129.16/32"),
+    IPv6Network("fec0::/10"),
+    IPv6Network("3fff::/20"),
+)
+# Names that take long to resolve must not hold up whatever else runs in threads.
+_RESOLVERS = ThreadPoolExecutor(64, thread_name_prefix="resolve")
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -50,19 +61,21 @@ class Target:
         return literal if self.port == usual else f"{literal}:{self.port}"
 
 
-def checked_url(url: str, *, private: bool) -> str:
+def checked_url(url: str, *, private: bool, ports: Collection[int] = ()) -> str:
     """Return a URL whose form will do; where its name leads is checked whenever something is sent.
 
     Args:
         url: as a platform gives it.
         private: whether private addresses, and `http`, are allowed.
+        ports: that are allowed; any where there are none.
 
     Raises:
-        TargetRefusedError: no `https`, no host, with a user name, or a literal address that is not public.
+        TargetRefusedError: no `https`, no host, with a user name, a port that is not allowed, or a literal address that
+            is not public.
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port or (_HTTP if parts.scheme == "http" else _HTTPS)
     except ValueError as error:
         raise TargetRefusedError("this is no URL") from error
     if not url.isascii() or any(character <= " " for character in url):
@@ -71,6 +84,8 @@ def checked_url(url: str, *, private: bool) -> str:
         raise TargetRefusedError("the URL must begin with https://")
     if not host:
         raise TargetRefusedError("the URL names no host")
+    if ports and port not in ports:
+        raise TargetRefusedError(f"port {port} is not allowed; allowed are {', '.join(map(str, sorted(ports)))}")
     if parts.username is not None or parts.fragment:
         raise TargetRefusedError("the URL must hold neither a user name nor a fragment")
     literal = _literal(host)
@@ -79,14 +94,16 @@ def checked_url(url: str, *, private: bool) -> str:
     return url
 
 
-async def find_target(url: str, *, private: bool, resolve: "Resolve | None" = None) -> Target:
+async def find_target(
+    url: str, *, private: bool, ports: Collection[int] = (), resolve: "Resolve | None" = None
+) -> Target:
     """Resolve the host of a URL and return an address that may be connected to.
 
     Raises:
         TargetRefusedError: the URL will not do, or one of its addresses is not public.
         OSError: the name cannot be resolved.
     """
-    parts = urlsplit(checked_url(url, private=private))
+    parts = urlsplit(checked_url(url, private=private, ports=ports))
     host = parts.hostname or ""
     port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
     found = await (resolve or _resolve)(host, port)
@@ -132,6 +149,6 @@ def _literal(host: str) -> Address | None:
 
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up)
     return [str(sockaddr[0]) for *_, sockaddr in found]

@@ -3,6 +3,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
+from api.routes.events import MAX_RECORDS
 from tests.support.api_world import World
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated
@@ -48,6 +49,14 @@ def test_trouble_of_ours_is_503_so_that_the_store_posts_again(world: World, clie
     response = client.post(URL, json={"Records": [record()]})
     assert response.status_code == 503
     assert "Retry-After" in response.headers
+
+
+def test_a_flood_of_records_is_413_and_none_of_them_is_registered(world: World, client: TestClient) -> None:
+    response = client.post(URL, json={"Records": [record(key=f"{number}.jpg") for number in range(MAX_RECORDS + 1)]})
+    assert (response.status_code, response.json()["limit_records"]) == (413, MAX_RECORDS)
+    assert world.register.seen == []
+    few = {"Records": [record(key=f"{number}.jpg") for number in range(MAX_RECORDS)]}
+    assert client.post(URL, json=few).json()["registered"] == MAX_RECORDS
 
 
 def test_a_body_without_bounds_is_413(client: TestClient) -> None:

@@ -1,12 +1,21 @@
 """What every answer of the console has, whatever is behind it."""
 
 import re
+from pathlib import Path
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
+import api.console
 from api.console.static_files import address_of
-from api.console.visitor import safe_next
+from api.console.visitor import cookie_name, cookie_terms, safe_next
+
+TEMPLATES = Path(api.console.__file__).parent / "templates"
+# Text right behind a tag that shows an id, a source, or words that somebody typed.
+_FOREIGN = re.compile(
+    r"<(?!bdi)[a-z0-9]+(?: [^<>]*)?>\{\{ [a-z_.]*(?:image_id|\.source|\.reviewer|\.reason|\.requested_by|\.actor) \}\}"
+)
 
 
 def test_the_sign_in_page_lets_nothing_in_from_elsewhere(client: TestClient) -> None:
@@ -51,3 +60,27 @@ def test_pages_of_the_console_are_come_back_to(wanted: str) -> None:
 @pytest.mark.parametrize("wanted", [None, "", "https://evil.example", "//evil.example", "/console/..\\evil", "/docs"])
 def test_nowhere_else_is_gone_to(wanted: str | None) -> None:
     assert safe_next(wanted) == "/console"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name", "terms"),
+    [
+        ("http", "assay_console", {"path": "/console", "secure": False}),
+        ("https", "__Host-assay_console", {"path": "/", "secure": True}),
+    ],
+)
+def test_over_tls_the_session_s_cookie_is_bound_to_the_host(scheme: str, name: str, terms: dict[str, object]) -> None:
+    request = Request({"type": "http", "scheme": scheme, "server": ("assay.example", 1), "path": "/", "headers": []})
+    assert cookie_name(request) == name
+    assert cookie_terms(request) == {**terms, "httponly": True, "samesite": "lax"}
+
+
+def test_what_others_wrote_is_isolated_from_the_direction_of_the_text_around_it() -> None:
+    """An id with marks for right-to-left text would otherwise turn around what stands beside it."""
+    loose = [
+        f"{template.name}: {found[0]}"
+        for template in TEMPLATES.glob("*.html")
+        for found in _FOREIGN.finditer(template.read_text(encoding="utf-8"))
+        if "<option" not in found[0]
+    ]
+    assert loose == []

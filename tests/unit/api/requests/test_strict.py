@@ -27,7 +27,7 @@ def models_in(schema: Any, definitions: dict[str, Any]) -> Iterator[tuple[str, d
 def test_no_json_body_lets_an_unknown_field_through(world: World) -> None:
     description = create_app(world.services).openapi()
     definitions = description["components"]["schemas"]
-    strict, loose = set(), set()
+    strict, loose = set[str](), set[str]()
     for operations in description["paths"].values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})

@@ -36,6 +36,9 @@ PRIVATE = (
     "2001:0:a9fe:a9fe::1",
     "fec0::1",
     "192.0.0.192",
+    "192.88.99.1",
+    "3fff::1",
+    "3fff:fff:ffff::1",
     "168.63.129.16",
     "::ffff:168.63.129.16",
 )
@@ -121,3 +124,11 @@ def test_the_name_is_asked_once_and_the_request_goes_to_what_was_checked() -> No
 def test_a_name_without_an_address_is_refused() -> None:
     with pytest.raises(TargetRefusedError):
         asyncio.run(find_target("https://nobody.example/", private=False, resolve=answer()))
+
+
+def test_where_ports_are_named_no_other_is_sent_to() -> None:
+    for url in ("https://platform.example/", "https://platform.example:8443/"):
+        assert checked_url(url, private=False, ports=(443, 8443)) == url
+    for url in ("https://platform.example:22/", "http://platform.example/"):
+        with pytest.raises(TargetRefusedError, match="allowed are 443, 8443"):
+            checked_url(url, private=True, ports=(443, 8443))
