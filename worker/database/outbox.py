@@ -10,13 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Interval, case, cast, func, literal, select, true, update
+from sqlalchemy import Interval, case, cast, exists, func, literal, select, true, update
 
 from worker.database.session import Database
 from worker.database.tables import Image, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
 
 _LEASE = "2 minutes"
 _AT_ONCE = 20
+_READY = (
+    WebhookEndpoint.disabled_at.is_(None),
+    WebhookEndpoint.retry_at.is_(None) | (WebhookEndpoint.retry_at <= func.now()),
+)
+_DUE = (
+    WebhookDelivery.endpoint_id == WebhookEndpoint.id,
+    WebhookDelivery.delivered_at.is_(None),
+    WebhookDelivery.due_at <= func.now(),
+)
 
 
 @dataclass(frozen=True)
@@ -40,17 +49,18 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self) -> list[Parcel]:
-        """Take what is due: some for each endpoint that answers, one for each that does not, and count the attempt."""
+    def endpoints_due(self) -> list[int]:
+        """Return the ids of endpoints that something is due for and that may be sent to now."""
+        due = exists().where(*_DUE)
+        with self._database.transaction() as session:
+            return list(session.scalars(select(WebhookEndpoint.id).where(*_READY, due)))
+
+    def take(self, endpoint_id: int) -> list[Parcel]:
+        """Take what is due for an endpoint: some if it answers, one if it does not; count the attempt."""
         few = case((WebhookEndpoint.failing_since.is_(None), _AT_ONCE), else_=1)
-        ready = WebhookEndpoint.retry_at.is_(None) | (WebhookEndpoint.retry_at <= func.now())
         waiting = (
             select(WebhookDelivery.id)
-            .where(
-                WebhookDelivery.endpoint_id == WebhookEndpoint.id,
-                WebhookDelivery.delivered_at.is_(None),
-                WebhookDelivery.due_at <= func.now(),
-            )
+            .where(*_DUE)
             .order_by(WebhookDelivery.due_at)
             .limit(few)
             .with_for_update(skip_locked=True, of=WebhookDelivery)
@@ -60,7 +70,7 @@ class Outbox:
             select(waiting.c.id)
             .select_from(WebhookEndpoint)
             .join(waiting, true())
-            .where(WebhookEndpoint.disabled_at.is_(None), ready)
+            .where(WebhookEndpoint.id == endpoint_id, *_READY)
             .cte("due")
             .prefix_with("MATERIALIZED")
         )

@@ -33,6 +33,7 @@ class DutyTerms:
         canary_source: the source that holds photographs alone, if there is one.
         artifact_bucket: where what Assay writes itself lies.
         webhook_private_addresses: whether webhooks may go to addresses of private networks.
+        webhook_ports: that webhooks may be sent to; any where there are none.
         webhook_disable_days: of failing after which an endpoint is disabled.
     """
 
@@ -41,6 +42,7 @@ class DutyTerms:
     canary_source: str | None
     artifact_bucket: str
     webhook_private_addresses: bool
+    webhook_ports: tuple[int, ...]
     webhook_disable_days: float
 
 
@@ -51,6 +53,7 @@ def scheduled_duties(
     webhooks = Sender(
         Outbox(database),
         private=terms.webhook_private_addresses,
+        ports=terms.webhook_ports,
         disable_after_days=terms.webhook_disable_days,
         wall=lambda: datetime.now(UTC).timestamp(),
     )

@@ -10,7 +10,7 @@ import base64
 import hmac
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -20,7 +20,7 @@ import httpx
 
 from worker.database.outbox import Outbox, Parcel
 from worker.database.webhook_endpoints import SECRET_PREFIX, Event
-from worker.duties.webhook_targets import Resolve, TargetRefusedError, find_target
+from worker.duties.webhook_targets import Resolve, Target, TargetRefusedError, find_target
 from worker.errors import AssayError
 from worker.log import get_logger
 
@@ -30,6 +30,10 @@ log = get_logger()
 BACKOFF_SECONDS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 TOTAL_SECONDS = 10.0
 _READ_BYTES = 16 * 1024
+# How often endpoints are looked for that something has become due for, while others are being served.
+_LOOK_SECONDS = 0.5
+# Each endpoint has some connections of its own; a limit for all would let slow ones hold up the others.
+_ANY_NUMBER = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 # While an endpoint fails, whatever waits for it is held back; longer each time, up to an hour.
 _PAUSE_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0)
 
@@ -70,6 +74,7 @@ class Sender:
         outbox: Outbox,
         *,
         private: bool,
+        ports: Collection[int] = (),
         disable_after_days: float,
         wall: Callable[[], float],
         resolve: Resolve | None = None,
@@ -79,42 +84,73 @@ class Sender:
         Args:
             outbox: what waits.
             private: whether private addresses, and `http`, are allowed.
+            ports: that are allowed; any where there are none.
             disable_after_days: an endpoint that has failed for so long gets nothing more.
             wall: seconds since the epoch, which signatures carry.
             resolve: host and port to addresses; None asks the system.
         """
         self._outbox = outbox
         self._private = private
+        self._ports = ports
         self._disable_after_days = disable_after_days
         self._wall = wall
         self._resolve = resolve
 
     def __call__(self) -> int:
         """Send all that is due now; return how much was taken by its receivers."""
+        return asyncio.run(self._send_all())
+
+    async def _send_all(self) -> int:
+        """Serve every endpoint in a task of its own, so that none waits for another, until nothing is due."""
+        taken, serving = 0, dict[int, asyncio.Task[int]]()
+        # No redirects, no proxies, no credentials from the environment: only the address that was checked.
+        async with httpx.AsyncClient(
+            follow_redirects=False, trust_env=False, timeout=TOTAL_SECONDS, limits=_ANY_NUMBER
+        ) as client:
+            while True:
+                for endpoint_id in await asyncio.to_thread(self._outbox.endpoints_due):
+                    if endpoint_id not in serving:
+                        serving[endpoint_id] = asyncio.create_task(self._serve(client, endpoint_id))
+                if not serving:
+                    return taken
+                await asyncio.wait(serving.values(), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                for endpoint_id in [one for one, task in serving.items() if task.done()]:
+                    taken += serving.pop(endpoint_id).result()
+
+    async def _serve(self, client: httpx.AsyncClient, endpoint_id: int) -> int:
+        """Send what is due for one endpoint, some at once."""
         taken = 0
-        while parcels := self._outbox.take():
-            taken += asyncio.run(self._send_all(parcels))
+        while parcels := await asyncio.to_thread(self._outbox.take, endpoint_id):
+            target = await self._find(parcels[0].url)
+            taken += sum(await asyncio.gather(*(self._send(client, parcel, target) for parcel in parcels)))
         return taken
 
-    async def _send_all(self, parcels: Sequence[Parcel]) -> int:
-        # No redirects, no proxies, no credentials from the environment: only the address that was checked.
-        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TOTAL_SECONDS) as client:
-            return sum(await asyncio.gather(*(self._send(client, parcel) for parcel in parcels)))
+    async def _find(self, url: str) -> Target | Sent:
+        """Return the checked address of an endpoint, or why there is none."""
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await find_target(url, private=self._private, ports=self._ports, resolve=self._resolve)
+        except TargetRefusedError as error:
+            return Sent(None, error.detail)
+        except TimeoutError:
+            return Sent(None, f"no address within {TOTAL_SECONDS:g} s")
+        except (OSError, ValueError) as error:
+            return Sent(None, type(error).__name__)
 
-    async def _send(self, client: httpx.AsyncClient, parcel: Parcel) -> bool:
+    async def _send(self, client: httpx.AsyncClient, parcel: Parcel, target: Target | Sent) -> bool:
         try:
             message = await asyncio.to_thread(content_of, self._outbox, parcel)
         except ErasedError as error:
             await asyncio.to_thread(self._outbox.give_up, parcel, error.detail)
             return False
-        sent = await self._post(client, parcel, json.dumps(message, separators=(",", ":")).encode())
+        body = json.dumps(message, separators=(",", ":")).encode()
+        sent = target if isinstance(target, Sent) else await self._post(client, parcel, target, body)
         await asyncio.to_thread(self._mark, parcel, sent)
         return sent.taken
 
-    async def _post(self, client: httpx.AsyncClient, parcel: Parcel, body: bytes) -> Sent:
+    async def _post(self, client: httpx.AsyncClient, parcel: Parcel, target: Target, body: bytes) -> Sent:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                target = await find_target(parcel.url, private=self._private, resolve=self._resolve)
                 message_id, timestamp = f"msg_{parcel.delivery_id}", int(self._wall())
                 headers = {
                     "Host": target.host_header(),
@@ -128,8 +164,6 @@ class Sender:
                     "POST", target.url(), content=body, headers=headers, extensions={"sni_hostname": target.host}
                 )
                 return Sent(await _status(client, request), "")
-        except TargetRefusedError as error:
-            return Sent(None, error.detail)
         except TimeoutError:
             return Sent(None, f"no answer within {TOTAL_SECONDS:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

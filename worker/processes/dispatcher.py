@@ -40,6 +40,7 @@ def run_dispatcher(settings: Settings) -> None:
         canary_source=settings.canary_source,
         artifact_bucket=settings.artifact_bucket,
         webhook_private_addresses=settings.webhook_private_addresses,
+        webhook_ports=settings.webhook_ports,
         webhook_disable_days=settings.webhook_disable_days,
     )
     duties = scheduled_duties(database, terms, build_sweep(settings, database), transfer(settings), publisher)

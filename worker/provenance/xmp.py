@@ -1,7 +1,7 @@
 """XMP: every property of a packet by its usual name, attributes and elements alike, entities decoded."""
 
 from collections.abc import Iterable, Iterator
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError  # nosec B405
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring

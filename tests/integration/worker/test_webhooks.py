@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Receiver:
     body: bytes = b""
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     held: threading.Event | None = None
+    after: float = 0.0
+    arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def messages(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.got]
@@ -57,12 +60,14 @@ class Platform(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.ended = threading.Event()
         self.receiver = Receiver(f"http://127.0.0.1:{self.server_port}/hook?of=assay")
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def end(self) -> None:
         if self.receiver.held:
             self.receiver.held.set()
+        self.ended.set()
         self.shutdown()
         self.server_close()
 
@@ -73,9 +78,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         receiver = self.server.receiver
         sent = self.rfile.read(int(self.headers["Content-Length"]))
-        receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, sent))
+        with receiver.arrived:
+            receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, sent))
+            receiver.arrived.notify_all()
         if receiver.held:
             receiver.held.wait(30)
+        self.server.ended.wait(receiver.after)
         self.send_response(receiver.status)
         for name, value in receiver.headers.items():
             self.send_header(name, value)
@@ -205,13 +213,15 @@ def test_each_endpoint_is_told_of_what_it_asked_for(
     assert (by_type["scan.dead"]["image_id"], by_type["bundle.promoted"]["bundle_version"]) == ("lost", BUNDLE)
 
 
-def test_what_fails_comes_again_under_the_same_id_and_holds_up_nobody(
+def test_what_fails_comes_again_under_the_same_id_and_holds_up_nobody(  # noqa: PLR0917 (fixtures)
     receivers: Callable[[], Receiver],
     endpoints: WebhookEndpoints,
     send: Sender,
     rows: Rows,
     database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("worker.duties.webhooks._PAUSE_SECONDS", (3600.0,))  # longer than a busy machine takes
     broken, well = receivers(), receivers()
     broken.status = 500
     made = listening(endpoints, broken)
@@ -231,6 +241,63 @@ def test_what_fails_comes_again_under_the_same_id_and_holds_up_nobody(
     found = endpoints.get(made.endpoint.id)
     assert found is not None
     assert (found.failing_since, found.failures, found.retry_at) == (None, 0, None)
+
+
+def wait_for(receiver: Receiver, messages: int) -> None:
+    """Return once a receiver has so many messages, which another thread sends."""
+    with receiver.arrived:
+        assert receiver.arrived.wait_for(lambda: len(receiver.got) >= messages, timeout=120)
+
+
+def test_an_endpoint_that_does_not_answer_holds_up_no_other(
+    receivers: Callable[[], Receiver], endpoints: WebhookEndpoints, send: Sender, rows: Rows
+) -> None:
+    silent, fast = receivers(), receivers()
+    silent.held = threading.Event()
+    listening(endpoints, silent)
+    listening(endpoints, fast)
+    for number in range(60):
+        rows.verdict(rows.image(f"i{number}"))
+    sending = threading.Thread(target=send)
+    sending.start()
+    wait_for(fast, 60)
+    assert len(silent.got) <= 20, "none of them was answered, so no more were sent"
+    # What comes while one endpoint is still waited for is sent as well.
+    rows.verdict(rows.image("later"))
+    wait_for(fast, 61)
+    assert len(silent.got) <= 20
+    silent.held.set()
+    sending.join(120)
+
+
+@pytest.mark.slow
+def test_two_hundred_messages_take_at_most_half_as_long_again_beside_an_endpoint_that_answers_after_eight_seconds(
+    receivers: Callable[[], Receiver], endpoints: WebhookEndpoints, send: Sender, rows: Rows
+) -> None:
+    fast = receivers()
+    listening(endpoints, fast, Event.VERDICT_CREATED)
+
+    def seconds_for_200() -> float:
+        before = len(fast.got)
+        for number in range(200):
+            rows.verdict(rows.image(f"i{before + number}"))
+        sending = threading.Thread(target=send)
+        started = time.monotonic()
+        sending.start()
+        wait_for(fast, before + 200)
+        took = time.monotonic() - started
+        for endpoint in endpoints.all():  # what waits for the slow one would take a minute more
+            endpoints.change(ME, endpoint.id, enabled=endpoint.url == fast.url)
+        sending.join(60)
+        return took
+
+    alone = seconds_for_200()
+    slow = receivers()
+    slow.after = 8.0
+    listening(endpoints, slow, Event.VERDICT_CREATED)
+    beside = seconds_for_200()
+    assert 0 < len(slow.got) < 200
+    assert beside / alone <= 1.5
 
 
 def test_after_a_rotation_both_secrets_sign_for_a_day(

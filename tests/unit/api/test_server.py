@@ -12,7 +12,7 @@ import uvicorn
 
 from api.main import create_app
 from api.server import serving
-from api.testing import World
+from tests.support.api_world import World
 from worker.settings import Settings
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
