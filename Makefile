@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-slow check docs bench lock setup format clean debian-packages sbom secrets
+.PHONY: help demo up test test-slow check docs bench lock setup format clean debian-packages audit sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,7 @@ check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/mypy
 	@$(BIN)/mypy tests
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -c pyproject.toml -r worker api training infra migrations
 	@$(BIN)/codespell worker api training infra migrations tests docs README.md CHANGELOG.md Makefile pyproject.toml
 
 docs: $(READY) ## Check the documents: links, commands, generated tables
@@ -48,6 +49,9 @@ debian-packages: $(READY) # What tests need from Debian; as root it is installed
 
 secrets: $(READY) ## Write random secrets for docker compose into .assay/secrets
 	@$(BIN)/assay init
+
+audit: $(READY) ## Ask osv.dev for known vulnerabilities of everything that is locked
+	@$(BIN)/python -m infra.audit
 
 sbom: $(READY) ## Bills of material of the images, CycloneDX, into build/sbom
 	@mkdir -p build/sbom

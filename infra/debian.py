@@ -55,7 +55,8 @@ def install_missing() -> int:
 
 def _run(line: str) -> int:
     environment = child_environment() | {"DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(["sh", "-c", line], check=False, stdout=subprocess.DEVNULL, env=environment).returncode  # noqa: S607
+    shell = ["/bin/sh", "-c", line]
+    return subprocess.run(shell, check=False, stdout=subprocess.DEVNULL, env=environment).returncode
 
 
 def _packages(programs: tuple[str, ...]) -> set[str]:

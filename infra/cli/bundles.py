@@ -16,7 +16,9 @@ from infra.cli.bundles_card import as_text, probe_told, read_card
 from infra.cli.bundles_held_out import held_out
 from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, of_release, refuse_foreign
 from infra.cli.environment import load_settings
+from infra.cli.keys import operator
 from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.database.audit import record
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.promotion import Bundles
 from worker.errors import AssayError
@@ -113,6 +115,8 @@ def import_(bundle: _Bundle) -> None:
     card = {**parts.card, "content_sha256": parts.digest()}
     with database_of(settings) as database, database.transaction() as session:
         new = register_bundle(session, version=version, name=parts.name, location=artifact_prefix(version), card=card)
+        if new:
+            record(session, operator(), "bundle.import", f"bundle:{version}", content_sha256=parts.digest())
     print(f"{version}  {'registered' if new else 'was registered already'}")
 
 

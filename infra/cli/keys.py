@@ -36,7 +36,7 @@ def create(
     """Make a key and print it; it is shown this once."""
     end = _end(expires, days)
     with _keys() as keys:
-        print(keys.create(name, scope, end, actor=_actor()).key)
+        print(keys.create(name, scope, end, actor=operator()).key)
 
 
 @app.command("list")
@@ -63,7 +63,7 @@ def rotate(
 ) -> None:
     """Make a key like another, which ends soon, and print the new one; it is shown this once."""
     with _keys() as keys:
-        made = keys.rotate(key_id, keep=timedelta(hours=keep_hours), actor=_actor())
+        made = keys.rotate(key_id, keep=timedelta(hours=keep_hours), actor=operator())
     if made is None:
         raise typer.BadParameter(f"there is no key {key_id} that still works")
     print(made.key)
@@ -73,7 +73,7 @@ def rotate(
 def revoke(key_id: KeyId) -> None:
     """Refuse a key from now on."""
     with _keys() as keys:
-        revoked = keys.revoke(key_id, actor=_actor())
+        revoked = keys.revoke(key_id, actor=operator())
     if not revoked:
         raise typer.BadParameter(f"there is no key {key_id} that still works")
     print(f"key {key_id} is revoked")
@@ -94,7 +94,8 @@ def _told(key: ApiKey) -> dict[str, object]:
     return {"id": key.id, "name": key.name, "scopes": key.scopes, **shown}
 
 
-def _actor() -> Actor:
+def operator() -> Actor:
+    """Return who is at the command line, as the audit trail names them."""
     return Actor(f"cli:{getpass.getuser()}")
 
 

@@ -108,8 +108,8 @@ class ComposeProcesses(AbstractContextManager["ComposeProcesses"]):
             **self._hosts(),
             "arn:rustfs:sqs:us-east-1:assay:webhook": f"arn:aws:sqs:us-east-1:000000000000:{QUEUE}",
             "/run/secrets": str(self.secrets),
-            "/tmp/assay": str(self._folder / "tmp"),  # noqa: S108 - the container's own, replaced here
-            "0.0.0.0": LOOPBACK,  # noqa: S104 - likewise
+            "/tmp/assay": str(self._folder / "tmp"),  # noqa: S108 - the container's own, replaced here  # nosec B104, B108
+            "0.0.0.0": LOOPBACK,  # noqa: S104 - likewise  # nosec B104, B108
             **{port: str(self._port(service, door)) for door, port in _PORTS.items()},
         }
 

@@ -80,7 +80,7 @@ def render(report: Mapping[str, Any], images: Mapping[str, Shown]) -> str:
         report=report,
         measures=MEASURES,
         trained_on_too=trained_on_too(report),
-        drawings={name: Markup(drawing) for name, drawing in _drawings(report).items()},  # noqa: S704 (matplotlib's)
+        drawings={name: Markup(drawing) for name, drawing in _drawings(report).items()},  # noqa: S704 (matplotlib's)  # nosec B704
         wrong=[
             {**one, "image": images[one["sha256"]].address, "tiny": images[one["sha256"]].tiny}
             for one in report["most_wrong"]
