@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import testing
+from tests.support import assay_up
 from tests.support.assay_up import AssayUp, children
 
 
@@ -15,7 +15,7 @@ def test_a_start_that_is_not_waited_for_to_its_end_leaves_nothing_running(
     def give_up(_condition: Callable[[], bool], _seconds: float, _what: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(testing, "wait_until", give_up)
+    monkeypatch.setattr(assay_up, "wait_until", give_up)
     before = children(os.getpid())
     with pytest.raises(KeyboardInterrupt):
         AssayUp(tmp_path).__enter__()
