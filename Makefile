@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-slow check docs bench lock setup format clean debian-packages audit sbom secrets
+.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench lock setup format clean debian-packages audit sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,13 +18,25 @@ demo: $(READY) ## Put images into a bucket and print their verdicts (IMAGES=fold
 up: $(READY) ## Start everything and keep it up; data stays in .assay/
 	@$(BIN)/assay up
 
-test: $(READY) debian-packages ## Unit, integration, acceptance, browser and short chaos tests
-	@$(BIN)/pytest -m "not slow and not gpu" -n auto tests/unit
-	@$(BIN)/pytest -m "not slow and not gpu" -n auto --dist loadfile tests/integration
-	@$(BIN)/pytest -m "not slow and not gpu" tests/acceptance tests/browser tests/chaos
+# Tests that share what is costly share a process (tests/support/groups.py).
+PYTEST := $(BIN)/pytest
+
+test: test-unit test-integration test-whole ## Unit, integration, acceptance, browser and short chaos tests
+
+test-fast: $(READY) ## The unit tests alone, between two changes
+	@$(PYTEST) -q -m "not slow and not gpu" -n auto tests/unit
+
+test-unit: $(READY) debian-packages # The first part of `make test`
+	@$(PYTEST) -m "not slow and not gpu" -n auto tests/unit
+
+test-integration: $(READY) debian-packages # The second: each process has one embedded stack
+	@$(PYTEST) -m "not slow and not gpu" -n auto tests/integration
+
+test-whole: $(READY) debian-packages # The third: Assay's own processes; they wait more than they compute
+	@$(PYTEST) -m "not slow and not gpu" -n 2 --no-loadscope-reorder tests/acceptance tests/browser tests/chaos
 
 test-slow: $(READY) debian-packages ## The long ones
-	@$(BIN)/pytest -m "slow and not gpu"
+	@$(PYTEST) -m "slow and not gpu" -n 2 --no-loadscope-reorder
 
 check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from infra.cli.environment import adopt
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from tests.support.assay_up import in_ci
+from tests.support.groups import Groups
 from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.images import LIVE_QUEUE, NewImage, insert_image_and_scan
 from worker.database.migrate import upgrade
@@ -45,6 +46,12 @@ settings.load_profile("assay")
 
 _TEMPLATE = "assay_template"
 _numbers = count(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Let several processes share the tests by group."""
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

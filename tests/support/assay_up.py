@@ -54,7 +54,9 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 
     def __enter__(self) -> Self:
         """Start `assay up` and wait until it serves."""
-        environment = process_environment(self.data_dir, **self._variables)
+        # Any free ports: two stacks that start at once would both take the usual ones.
+        ports = {"ASSAY_API_PORT": "0", "ASSAY_FLOWER_PORT": "0"}
+        environment = process_environment(self.data_dir, **{**ports, **self._variables})
         self.data_dir.mkdir(parents=True, exist_ok=True)
         (self.data_dir / "doors.json").unlink(missing_ok=True)
         with (self.data_dir / "up.log").open("ab") as log:

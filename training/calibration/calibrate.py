@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, out_of_fold
-from training.evaluation.metrics import Cuts
+from training.evaluation.metrics import Cuts, auroc
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def orders(measured: Measured, parts: Folds) -> dict[str, float]:
 def _best(aurocs: dict[str, float]) -> str:
     best = max(aurocs.values())
     enough = best - _AS_GOOD * (1.0 - best)
-    return next(name for name, auroc in aurocs.items() if auroc >= enough)
+    return next(name for name, share in aurocs.items() if share >= enough)
 
 
 def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> LeftOut:
@@ -165,7 +164,7 @@ def figures_of(measured: Measured, probabilities: Floats, scope: str) -> Calibra
 
 def order_within(labels: Labels, logits: Floats, judged: Sequence[Indices]) -> float:
     """Give the share of pairs, of both classes and judged by the same fit, that are in the right order."""
-    aurocs = [float(roc_auc_score(labels[rows], logits[rows])) for rows in judged]
+    aurocs = [auroc(labels[rows], logits[rows]) for rows in judged]
     pairs = [int((labels[rows] == 1).sum()) * int((labels[rows] == 0).sum()) for rows in judged]
     return float(np.average(aurocs, weights=pairs))
 

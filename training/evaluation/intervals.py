@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sklearn
 from scipy.stats import binomtest, t
 
 from training.evaluation.metrics import at_own_prior, expected_calibration_error, measure, of_rows
@@ -73,10 +72,8 @@ def intervals(
         return measure(labels[rows], probabilities[rows], of_rows(rows, thresholds), prior_shift)
 
     members = _members(clusters)
-    # What is measured was checked before.
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        whole = of(np.arange(len(labels)))
-        found = _jackknife(whole, members, of) if len(members) < FEWEST_DRAWN else _bootstrap(whole, members, of, draws)
+    whole = of(np.arange(len(labels)))
+    found = _jackknife(whole, members, of) if len(members) < FEWEST_DRAWN else _bootstrap(whole, members, of, draws)
     own = at_own_prior(labels, probabilities, prior_shift or 0.0) if labels.min() < labels.max() else probabilities
     for name, said in (("ece_15", probabilities), ("ece_15_at_own_prior", own)):
         if name in found and whole[name] <= _chance_error(said, draws):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn import metrics as sk
 
 from worker.decisions.calibration import is_accused, is_cleared
 
@@ -105,22 +104,45 @@ def _nll(labels: Labels, probabilities: Floats) -> float:
     return float(-np.mean(np.where(labels == 1, np.log(inside), np.log1p(-inside))))
 
 
+def auroc(labels: Labels, scores: Floats) -> float:
+    """Give the area under the ROC curve of (N,) scores, 0 to 1; both classes must be there."""
+    rates, hits = _roc(*_above_each_threshold(labels, scores))
+    return float(np.trapezoid(hits, rates))
+
+
 def _ranking(labels: Labels, probabilities: Floats) -> dict[str, float]:
-    rates, hits, _ = sk.roc_curve(labels, probabilities, drop_intermediate=False)
+    accused, found = _above_each_threshold(labels, probabilities)
+    rates, hits = _roc(accused, found)
     return {
-        "auroc": float(sk.auc(rates, hits)),
+        "auroc": float(np.trapezoid(hits, rates)),
         "pauc_fpr_1pct": _partial_area(rates, hits, LOW_FPR),
-        "ap": float(sk.average_precision_score(labels, probabilities)),
+        "ap": float(np.sum(np.diff(hits) * found / (accused + found))),
         "tpr_at_fpr_1pct": float(hits[rates <= LOW_FPR].max()),
         "tpr_at_fpr_0.1pct": float(hits[rates <= LOW_FPR / 10].max()),
     }
+
+
+def _above_each_threshold(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats]:
+    """Count photographs and AI-generated images from each threshold up, the highest first: (T,) and (T,).
+
+    As scikit-learn's curves count; here for a bootstrap's sake, like the confusion matrix.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)  # of equal probabilities
+    found = np.cumsum(labels[order], dtype=np.float64)[last]
+    return last + 1.0 - found, found
+
+
+def _roc(accused: Floats, found: Floats) -> tuple[Floats, Floats]:
+    """Give false-positive rates and recalls, from none accused to all: (T + 1,) and (T + 1,)."""
+    return np.append(0.0, accused / accused[-1]), np.append(0.0, found / found[-1])
 
 
 def _partial_area(rates: Floats, hits: Floats, most: float) -> float:
     """Give the area below a ROC curve up to a rate, 0.5 for chance and 1 at best (McClish 1989, as scikit-learn)."""
     inside = int(np.searchsorted(rates, most, side="right"))
     at_most = np.interp(most, rates, hits)
-    area = float(sk.auc(np.append(rates[:inside], most), np.append(hits[:inside], at_most)))
+    area = float(np.trapezoid(np.append(hits[:inside], at_most), np.append(rates[:inside], most)))
     chance = most * most / 2.0
     return 0.5 * (1.0 + (area - chance) / (most - chance))
 

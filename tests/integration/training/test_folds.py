@@ -15,7 +15,7 @@ from training.recipe import load_recipe
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def test_each_source_is_judged_once_by_detectors_that_never_saw_it(

@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+
+from training.train import order_of, train
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +31,8 @@ def kill_after_first_checkpoint(command: list[str], checkpoint: Path) -> None:
     """Kill -9 as soon as there is a checkpoint: the run writes one after every step."""
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not checkpoint.exists():
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.002)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
 
@@ -38,14 +42,18 @@ def test_a_run_killed_with_kill_9_ends_with_the_weights_of_one_that_was_not(
     plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path, optimizer: str
 ) -> None:
     data = plant()
-    exact = ["--set", "fit.precision=fp32", "--set", f"fit.optimizer={optimizer}"]
-    subprocess.run(training(bundle_recipe, data, tmp_path / "whole", *exact), check=True, capture_output=True)
-    whole = tmp_path / "whole" / "clip" / "checkpoint.safetensors"
-    killed = tmp_path / "killed" / "clip" / "checkpoint.safetensors"
-    command = training(bundle_recipe, data, tmp_path / "killed", *exact)
-    kill_after_first_checkpoint(command, killed)
+    exact = ["fit.precision=fp32", f"fit.optimizer={optimizer}"]
+    whole, killed = (tmp_path / name / "clip" / "checkpoint.safetensors" for name in ("whole", "killed"))
+
+    def train_in(folder: str) -> None:
+        order = order_of(str(bundle_recipe), str(data), tmp_path / folder, changes=exact, device="cpu", only="clip")
+        train(order)
+
+    train_in("whole")
+    sets = [part for change in exact for part in ("--set", change)]
+    kill_after_first_checkpoint(training(bundle_recipe, data, tmp_path / "killed", *sets), killed)
     assert 0 < steps(killed) < steps(whole)
-    subprocess.run(command, check=True, capture_output=True)
+    train_in("killed")
     assert steps(whole) == steps(killed)
     expected, found = load_file(whole), load_file(killed)
     assert expected.keys() == found.keys()
@@ -55,10 +63,10 @@ def test_a_run_killed_with_kill_9_ends_with_the_weights_of_one_that_was_not(
 
 def test_a_folder_of_another_run_is_refused(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:
     data = plant()
-    short = ["--set", "fit.epochs=1"]
-    subprocess.run(training(bundle_recipe, data, tmp_path / "run", *short), check=True, capture_output=True)
+    short = ["fit.epochs=1"]
+    train(order_of(str(bundle_recipe), str(data), tmp_path / "run", changes=short, device="cpu", only="clip"))
     other = subprocess.run(
-        training(bundle_recipe, data, tmp_path / "run", *short, "--set", "seed=6"),
+        training(bundle_recipe, data, tmp_path / "run", "--set", *short, "--set", "seed=6"),
         check=False,
         capture_output=True,
         text=True,

@@ -64,6 +64,7 @@ def test_labels_of_a_new_generator_make_a_challenger_that_finds_it(world: World)
     assert len(pks) == 200
 
 
+@pytest.mark.slow  # the acceptance test of the learning loop tells such lies to the whole of Assay
 def test_flipped_labels_are_stopped_by_the_gate(world: World) -> None:
     world.label("stripes", "not_ai_generated", range(200))
     world.label("noise", "ai_generated", range(5000, 5200))
