@@ -113,6 +113,17 @@ class Scans:
             challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
         )
 
+    def renew(self, leases: Sequence[Lease], seconds: float) -> set[UUID]:
+        """Let leases last so many seconds from now; return the tokens of those that still hold."""
+        tokens = [lease.token for lease in leases]
+        mine = (
+            update(Scan)
+            .where(Scan.id.in_([lease.scan_id for lease in leases]))
+            .where(Scan.state == ScanState.LEASED, Scan.lease_token.in_(tokens))
+        )
+        with self._database.transaction() as session:
+            return set(session.scalars(mine.values(due_at=_in(seconds)).returning(Scan.lease_token)))
+
     def complete(
         self,
         lease: Lease,

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,10 @@ class DecoderPool:
         with self._borrowed() as child:
             return child.ready()
 
+    def alive(self) -> bool:
+        """Tell whether not all processes are over one file for longer than starting and decoding it may take."""
+        return not all(child.stands_still() for child in self._children)
+
     def pids(self) -> list[int]:
         """Return the process ids of those that run."""
         return [child.pid for child in self._children if child.pid is not None]
@@ -182,9 +187,11 @@ class DecoderPool:
     @contextmanager
     def _borrowed(self) -> Iterator["_Child"]:
         child = self._idle.get()
+        child.busy_since = time.monotonic()
         try:
             yield child
         finally:
+            child.busy_since = None
             self._idle.put(child)
 
 
@@ -199,6 +206,13 @@ class _Child:
         self._line: Line
         self._holds: list[str] | None = None
         self._files = 0
+        self.busy_since: float | None = None
+
+    def stands_still(self) -> bool:
+        """Tell whether it is over one file for longer than starting and decoding may take."""
+        busy_since = self.busy_since
+        longest = 2 * _START_SECONDS + self._limits.wall_seconds
+        return busy_since is not None and time.monotonic() - busy_since > longest
 
     def spawn(self) -> None:
         """Start the process; :meth:`ready` waits for it. Raises DecoderStartError."""

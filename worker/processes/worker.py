@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -33,6 +34,7 @@ from worker.processes.decoders import decoder_pool
 from worker.processes.metrics_server import serve_metrics
 from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
+from worker.scan.leases import Leases
 from worker.scan.micro_batcher import MicroBatcher
 from worker.scan.read_file import FileReader
 from worker.scan.retries import RetryPolicy
@@ -71,16 +73,33 @@ def run_worker(settings: Settings) -> None:
     load = partial(_load_warm, batcher=batcher, device=device, max_batch=settings.max_batch)
     shelf = BundleShelf(locator(settings, database), _version_of, load, monotonic=time.monotonic)
     shelf.get(ensure_champion(database, settings.bundle))
-    serve_metrics(settings)
+    serve_metrics(settings, lambda: batcher.alive() and decoders.alive())
     app = make_celery(settings)
-    register_tasks(app, build_scan_image(settings, database, shelf, batcher, decoders))
+    leases = build_leases(settings, database)
+    stop = threading.Event()
+    leases.start(stop)
+    scan_image = build_scan_image(settings, database, leases=leases, shelf=shelf, batcher=batcher, decoders=decoders)
+    register_tasks(app, scan_image)
     _serve(app, threads)
+    stop.set()
     batcher.stop()
     decoders.close()
 
 
+def build_leases(settings: Settings, database: Database) -> Leases:
+    """Wire what renews leases; no stage takes longer than two decodings or batches, waiting for others included."""
+    longest = 4 * max(settings.decode_timeout_seconds, settings.batch_timeout_seconds)
+    return Leases(Scans(database), seconds=settings.lease_seconds, longest_stage=longest, monotonic=time.perf_counter)
+
+
 def build_scan_image(
-    settings: Settings, database: Database, shelf: BundleShelf, batcher: MicroBatcher, decoders: DecoderPool
+    settings: Settings,
+    database: Database,
+    *,
+    leases: Leases,
+    shelf: BundleShelf,
+    batcher: MicroBatcher,
+    decoders: DecoderPool,
 ) -> ScanImage:
     """Wire the story to real parts."""
     objects = object_store(settings)
@@ -90,7 +109,7 @@ def build_scan_image(
         objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
     )
     return ScanImage(
-        scans=scans,
+        leases=leases,
         bundles=shelf,
         read_file=FileReader(objects=objects, decoders=decoders, max_bytes=settings.max_image_bytes),
         by_memory=ByMemory(recall=Memory(database).recall, bundles=shelf, batcher=batcher),
@@ -100,8 +119,6 @@ def build_scan_image(
         ),
         end_of_scan=EndOfScan(scans=scans, retries=retries, end_process=partial(os._exit, _WEDGED_EXIT_CODE)),
         make_heatmaps=settings.heatmaps == "flagged",
-        lease_seconds=settings.lease_seconds,
-        monotonic=time.perf_counter,
     )
 
 

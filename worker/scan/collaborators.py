@@ -18,9 +18,6 @@ Observe = Callable[[str, float], None]
 class Ledger(Protocol):
     """What the story needs of :class:`~worker.database.scans.Scans`; the ends of a scan raise LeaseLostError."""
 
-    def lease(self, scan_id: int, seconds: float) -> Lease | None:
-        """Lease a dispatched scan, or return None when there is nothing to do for it."""
-
     def complete(
         self,
         lease: Lease,

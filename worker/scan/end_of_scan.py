@@ -1,20 +1,22 @@
-"""How a scan ends that got no verdict: by the kind of the error, rejected, tried again, given up or left alone."""
+"""How a scan ends: with its verdict, or by the kind of the error rejected, tried again, given up or left alone."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from worker.database.scans import Lease
 from worker.errors import AssayError, LeaseLostError, PermanentError, TransientError, WedgedError, public
 from worker.log import get_logger
-from worker.metrics import SCANS
+from worker.metrics import SCANS, VERDICTS
 from worker.scan.collaborators import Ledger
-from worker.scan.retries import RetryPolicy
+from worker.scan.retries import RetryPolicy, Stopwatch
+from worker.scan.verdict_row import Judgement, verdict_row
 
 log = get_logger()
 
 
 class EndOfScan:
-    """Writes down what an error means for its scan."""
+    """Writes down what became of a scan."""
 
     def __init__(self, *, scans: Ledger, retries: RetryPolicy, end_process: Callable[[], None]) -> None:
         """Keep the parts.
@@ -53,6 +55,23 @@ class EndOfScan:
             # Whatever it was, the scan is tried again.
             log.error("scan_failed", attempts=lease.attempts + 1, exc_info=error)
             self._fail(lease, error, give_up=self._retries.is_last(lease.attempts))
+
+    def complete(
+        self, lease: Lease, judgement: Judgement, heatmaps: Sequence[Mapping[str, Any]], watch: Stopwatch
+    ) -> None:
+        """Write verdict and heatmaps, or heatmaps alone, and the scan's end; raises as above."""
+        if lease.only_heatmaps:
+            self._scans.explain(lease, heatmaps, watch.timings)
+            SCANS.labels("explained", "").inc()
+            return
+        score, row = judgement.score, verdict_row(lease, judgement)
+        with watch.stage("record"):
+            self._scans.complete(lease, row, heatmaps, score.facts, watch.timings, seen=score.features)
+        SCANS.labels("completed", "").inc()
+        if not lease.shadow:
+            VERDICTS.labels(judgement.decision.verdict, lease.image.source).inc()
+        shown = {name: row[name] for name in ("verdict", "decided_by", "probability")}
+        log.info("scan_completed", **shown, ms=watch.timings)
 
     def leave(self, error: AssayError) -> None:
         """Leave a scan to others: its lease was lost, or will end by itself since the database is away."""

@@ -83,6 +83,12 @@ class MicroBatcher:
             self._changed.notify_all()
         self._thread.join(self._timeout)
 
+    def alive(self) -> bool:
+        """Tell whether the device thread runs, and is not in one call beyond its deadline."""
+        busy_since = self._busy_since
+        wedged = busy_since is not None and self._monotonic() - busy_since >= self._timeout
+        return self._thread.is_alive() and not wedged
+
     def __call__(self, call: Call[Item, Result], item: Item, *, alone: bool = False) -> Result:
         """Run ``call`` over a batch that holds ``item`` and return the item's own result.
 

@@ -31,10 +31,12 @@ class Stopwatch:
 
     monotonic: Callable[[], float]
     timings: dict[str, float] = field(default_factory=dict)
+    before_stage: Callable[[], None] = lambda: None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time spent inside to a stage."""
+        self.before_stage()
         start = self.monotonic()
         try:
             yield

@@ -4,7 +4,6 @@ Read :meth:`ScanImage._scan` from top to bottom. What an error means for the sca
 :mod:`worker.scan.end_of_scan`, the three ways to a score in :mod:`worker.scan.score`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from worker.database.scans import Lease
@@ -12,19 +11,16 @@ from worker.decisions.policy import rules_for
 from worker.decisions.verdict import Decision, judge
 from worker.decisions.vocabulary import VerdictValue
 from worker.errors import LeaseLostError, TransientError
-from worker.log import get_logger
-from worker.metrics import SCANS, VERDICTS
-from worker.scan.collaborators import Bundles, Ledger
+from worker.scan.collaborators import Bundles
 from worker.scan.end_of_scan import EndOfScan
+from worker.scan.leases import Leases
 from worker.scan.read_file import FileReader
 from worker.scan.retries import Stopwatch
 from worker.scan.score import Score
 from worker.scan.score.by_memory import ByMemory
 from worker.scan.score.by_pixels import ByPixels
 from worker.scan.score.by_same_bytes import BySameBytes
-from worker.scan.verdict_row import Judgement, verdict_row
-
-log = get_logger()
+from worker.scan.verdict_row import Judgement
 
 
 class ScanImage:
@@ -33,7 +29,7 @@ class ScanImage:
     def __init__(
         self,
         *,
-        scans: Ledger,
+        leases: Leases,
         bundles: Bundles,
         read_file: FileReader,
         by_memory: ByMemory,
@@ -41,11 +37,9 @@ class ScanImage:
         by_pixels: ByPixels,
         end_of_scan: EndOfScan,
         make_heatmaps: bool,
-        lease_seconds: float,
-        monotonic: Callable[[], float],
     ) -> None:
         """Keep the collaborators; :mod:`worker.processes.worker` builds them."""
-        self._scans = scans
+        self._leases = leases
         self._bundles = bundles
         self._read_file = read_file
         self._by_memory = by_memory
@@ -53,21 +47,19 @@ class ScanImage:
         self._by_pixels = by_pixels
         self._end_of_scan = end_of_scan
         self._make_heatmaps = make_heatmaps
-        self._lease_seconds = lease_seconds
-        self._monotonic = monotonic
 
     def __call__(self, scan_id: int) -> None:
         """Bring one scan to its end, or leave it so that it comes again."""
         try:
-            lease = self._scans.lease(scan_id, self._lease_seconds)
-            if lease is not None:  # else delivered twice, or taken by another worker: the ledger does not care.
-                self._hold(lease)
+            with self._leases.hold(scan_id) as held:
+                if held is not None:  # else delivered twice, or taken by another worker: the ledger does not care.
+                    self._end(held.lease, held.watch)
         except (LeaseLostError, TransientError) as error:
             self._end_of_scan.leave(error)
 
-    def _hold(self, lease: Lease) -> None:
+    def _end(self, lease: Lease, watch: Stopwatch) -> None:
         try:
-            self._scan(lease, Stopwatch(self._monotonic))
+            self._scan(lease, watch)
         except Exception as error:  # noqa: BLE001 - the task's boundary; what is unexpected is logged there.
             self._end_of_scan(lease, error)
 
@@ -97,22 +89,10 @@ class ScanImage:
         return Judgement(score, judge(score.probability, rules, bundle.figures, score.provenance))
 
     def _complete(self, lease: Lease, judgement: Judgement, watch: Stopwatch) -> None:
-        """Make the heatmaps, then write all down in one transaction."""
-        score, decision = judgement.score, judgement.decision
+        """Make the heatmaps, then write all down."""
         with watch.stage("heatmap"):
             heatmaps = self._explain(lease, judgement)
-        if lease.only_heatmaps:
-            self._scans.explain(lease, heatmaps, watch.timings)
-            SCANS.labels("explained", "").inc()
-            return
-        row = verdict_row(lease, judgement)
-        with watch.stage("record"):
-            self._scans.complete(lease, row, heatmaps, score.facts, watch.timings, seen=score.features)
-        SCANS.labels("completed", "").inc()
-        if not lease.shadow:
-            VERDICTS.labels(decision.verdict, lease.image.source).inc()
-        shown = {name: row[name] for name in ("verdict", "decided_by", "probability")}
-        log.info("scan_completed", **shown, ms=watch.timings)
+        self._end_of_scan.complete(lease, judgement, heatmaps, watch)
 
     def _explain(self, lease: Lease, judgement: Judgement) -> list[dict[str, Any]]:
         """Make the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from worker.database.duplicates import Original
 from worker.database.features import Remembered, Seen
@@ -203,6 +203,12 @@ class FakeScans:
             only_heatmaps=scan.only_heatmaps,
             rescan=scan.rescan,
         )
+
+    def renew(self, leases: Sequence[Lease], seconds: float) -> set[UUID]:
+        """Return the tokens of leases that still hold."""
+        del seconds
+        self._check()
+        return {lease.token for lease in leases if self.scans[lease.scan_id].token == lease.token}
 
     def expire(self, scan_id: int) -> None:
         """Take a lease back, as the dispatcher does when it ends."""

@@ -262,6 +262,21 @@ def test_leases_that_expire_are_counted_make_a_suspect_and_at_last_a_dead_scan(s
     assert (scan.lease_expiries, scan.attempts) == (DEAD_AFTER_EXPIRIES, 0)
 
 
+def test_a_lease_that_is_renewed_goes_on_and_a_lost_one_is_not_renewed(scanned: Scanned, scans: Scans) -> None:
+    kept, lost = scanned.arrive("kept"), scanned.arrive("lost")
+    scanned.dispatch()
+    leases = [lease for lease in (scans.lease(kept, 60), scans.lease(lost, 60)) if lease is not None]
+    scanned.overdue(lost)
+    assert scanned.dispatch() == [lost]
+    before = scanned.scan(kept).due_at
+    assert scans.renew(leases, 600) == {leases[0].token}
+    after = scanned.scan(kept).due_at
+    assert before is not None
+    assert after is not None
+    assert (after - before).total_seconds() > 500
+    assert scanned.scan(lost).state is ScanState.DISPATCHED
+
+
 def test_in_flight_scans_are_bounded_for_each_queue(scanned: Scanned, scans: Scans) -> None:
     live = [scanned.arrive(f"live-{number}") for number in range(5)]
     bulk = [scanned.arrive(f"bulk-{number}", BULK_QUEUE) for number in range(3)]

@@ -11,6 +11,7 @@ from worker.errors import CrashesDecoderError
 from worker.scan.collaborators import Decoders
 from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
+from worker.scan.leases import Leases
 from worker.scan.micro_batcher import MicroBatcher
 from worker.scan.read_file import FileReader
 from worker.scan.retries import RetryPolicy
@@ -67,6 +68,7 @@ class World:
     scans: FakeScans = field(default_factory=FakeScans)
     objects: FakeObjects = field(default_factory=lambda: FakeObjects(versioned=[UPLOADS]))
     bundles: Bundles = field(default_factory=Bundles)
+    clock: FakeClock = field(default_factory=FakeClock)
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,8 +84,9 @@ class World:
         evidence = Evidence(
             objects=self.objects, batcher=batcher, overlay=self.overlay, raw=lambda _: b"raw", bucket=ARTIFACTS
         )
+        self.leases = Leases(self.scans, seconds=60, longest_stage=100, monotonic=self.clock)
         self.scan_image = ScanImage(
-            scans=self.scans,
+            leases=self.leases,
             bundles=self.bundles,
             read_file=FileReader(objects=self.objects, decoders=self.decoders, max_bytes=100_000),
             by_memory=ByMemory(recall=self.scans.recall, bundles=self.bundles, batcher=batcher),
@@ -97,8 +100,6 @@ class World:
                 end_process=lambda: self.ended.append("ended"),
             ),
             make_heatmaps=self.make_heatmaps,
-            lease_seconds=60,
-            monotonic=FakeClock(),
         )
 
     def upload(self, body: bytes, key: str = "a.png", **options: Any) -> int:
