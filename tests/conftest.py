@@ -22,12 +22,12 @@ from infra.embedded.addresses import StackAddresses
 from infra.embedded.stack import PARTS, EmbeddedStack
 from tests.support.assay_up import in_ci
 from tests.support.groups import Groups
-from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
+from worker.database.bundles import SHIPPED, crown, crown_shipped, register_bundle
 from worker.database.images import LIVE_QUEUE, NewImage, insert_image_and_scan
 from worker.database.migrate import upgrade
 from worker.database.scans import take_due
 from worker.database.session import Database, connect
-from worker.database.tables import Scan, Verdict
+from worker.database.tables import Bundle, Scan, Verdict
 from worker.objects.clients import client_arguments
 from worker.objects.object_store import ObjectStore
 from worker.objects.object_store import object_store as connect_object_store
@@ -147,7 +147,9 @@ class Scanned:
         """Make a bundle champion; return the champion's version."""
         with self.database.transaction() as session:
             new = register_bundle(session, version=version, name=name, location=SHIPPED + name, card={})
-            return crown_shipped(session, version, SHIPPED + name, new=new)
+            if new:
+                crown(session, session.get_one(Bundle, version), created_by="test", reason="a test wants it")
+            return crown_shipped(session, version)
 
     def arrive(self, key: str = "a.png", queue: str = LIVE_QUEUE, version: str = "v1") -> int:
         """Make an image and its live scan; return the scan's id."""

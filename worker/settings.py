@@ -106,6 +106,14 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of pretrained encoders; empty means `.assay/encoders` of the project's folder.",
     )
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        default="auto",
+        description="What runs detectors: `auto` and `openvino` take OpenVINO on CPUs where it agrees with torch, "
+        "`torch` does not.",
+    )
+    most_views: int = Field(
+        default=0, ge=0, description="Most views of an image for an encoder detector; 0: as many as it was made for."
+    )
     torch_threads: int = Field(default=0, ge=0, description="Torch's CPU threads; 0: one for each core it may use.")
     max_batch: int = Field(default=16, ge=1, description="Most images in one forward pass.")
     max_wait_ms: float = Field(default=25.0, ge=0, description="Longest wait for a batch to fill, in milliseconds.")

@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 
 from pydantic import BaseModel
 
+from worker.bundles.shipped_files import shipped_folder
 from worker.database.bundles import SHIPPED
 from worker.database.policies import Judged
 from worker.database.tables import Bundle
@@ -57,7 +57,7 @@ def figures_of(bundle: Bundle) -> CalibrationFigures:
     """
     if not bundle.location.startswith(SHIPPED):
         raise NoFiguresError
-    description = files("worker") / "bundles" / "shipped" / bundle.location.removeprefix(SHIPPED) / "bundle.json"
+    description = shipped_folder(bundle.location.removeprefix(SHIPPED), bundle.version) / "bundle.json"
     try:
         told = json.loads(description.read_text("utf-8"))
     except OSError as error:

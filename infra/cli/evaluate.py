@@ -75,7 +75,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
     from training.retraining.labelled_bucket import local_data
     from worker.bundles.card import read_card
     from worker.bundles.folder import add_to_card
-    from worker.bundles.loaded import load_bundle
+    from worker.bundles.opening import opening
 
     set_threads(threads or settings.torch_threads)
     cache = settings.data_dir / "cache"
@@ -84,7 +84,7 @@ def evaluate(  # noqa: PLR0917 (typer calls it by name)
         if write_card:
             _must_take_a_card(named, folder)
         try:
-            loaded = load_bundle(folder, picked)
+            loaded = opening(settings, picked).open(folder)
         except ValueError as error:  # a damaged bundle
             raise AssayError(str(error)) from error
         pictures = evaluation.chosen_pictures(

@@ -136,7 +136,8 @@ def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
 
 def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     # torch takes seconds to import; usage errors should not.
-    from worker.bundles.loaded import load_bundle, shipped_bundle
+    from worker.bundles.loaded import shipped_bundle
+    from worker.bundles.opening import opening
     from worker.decisions.policy import FIRST_RULES
     from worker.detectors.device import pick_device, set_threads
     from worker.images.decode import share_freed_memory
@@ -149,7 +150,7 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
         device = pick_device(settings.device)
         # A folder of pictures may be called as a shipped bundle is.
         own = "/" in name or (Path(name) / "bundle.json").is_file()
-        bundle = load_bundle(Path(name) if own else shipped_bundle(name), device)
+        bundle = opening(settings, device).open(Path(name) if own else shipped_bundle(name))
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
     limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}

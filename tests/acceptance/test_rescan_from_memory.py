@@ -1,5 +1,7 @@
 """A new policy judges history anew by what was seen then; the pictures are not needed, nor there any more."""
 
+from typing import Any
+
 import httpx2
 import pytest
 from PIL import Image
@@ -23,6 +25,11 @@ def verdicts(assay: AssayUp) -> list[Verdict]:
     with assay.database.transaction() as session:
         of_these = select(Verdict).join(ImageRow, ImageRow.id == Verdict.image_pk).where(ImageRow.key.in_(KEYS))
         return list(session.scalars(of_these.order_by(Verdict.id)))
+
+
+def without_engines(detectors: Any) -> dict[str, dict[str, float]]:
+    """Leave out what ran each detector: of a scan from memory it is what was stored."""
+    return {name: {k: v for k, v in said.items() if k != "engine"} for name, said in detectors.items()}
 
 
 def test_a_new_policy_judges_history_without_its_pictures(assay: AssayUp) -> None:
@@ -51,4 +58,4 @@ def test_a_new_policy_judges_history_without_its_pictures(assay: AssayUp) -> Non
         assert old.probability is not None
         assert new.probability is not None
         assert new.probability < old.probability
-        assert new.detectors == old.detectors
+        assert without_engines(new.detectors) == without_engines(old.detectors)

@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from worker.bundles.loaded import load_bundle, shipped_bundle
+from worker.bundles.loaded import shipped_bundle
+from worker.bundles.opening import opening
 from worker.decisions.policy import Rules
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import share_freed_memory
@@ -20,7 +21,7 @@ def main() -> None:
     settings = Settings()
     share_freed_memory()
     set_threads(settings.torch_threads)
-    bundle = load_bundle(shipped_bundle(settings.bundle), pick_device(settings.device))
+    bundle = opening(settings, pick_device(settings.device)).open(shipped_bundle(settings.bundle))
     bundle.warm_up(settings.max_batch)
     paths = sorted(Path(sys.argv[1]).iterdir())
     rules = Rules(false_positive_budget=0.01, miss_budget=0.05, prior_shift=0.0)

@@ -10,7 +10,8 @@ from typing import Any
 from celery import Celery
 from sqlalchemy import Engine, create_engine, text
 
-from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
+from worker.bundles.loaded import Bundle, shipped_bundle
+from worker.bundles.opening import opening
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import decode, share_freed_memory
 from worker.objects.clients import s3_client
@@ -40,7 +41,7 @@ def detectors() -> Bundle:
     """Load the bundle once a process, with the one thread that a forked worker on a shared machine gets."""
     share_freed_memory()
     set_threads(1)
-    return load_bundle(shipped_bundle(settings.bundle), pick_device(settings.device))
+    return opening(settings, pick_device(settings.device)).open(shipped_bundle(settings.bundle))
 
 
 @cache

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from training.retraining.gate import Origin, Terms
-from training.retraining.refit import Head, Seen, refit, with_head
+from training.retraining.heads import Head, with_head
+from training.retraining.refit import Seen, refit
 from worker.bundles.folder import BundleParts, DetectorPart, read_bundle
 from worker.bundles.loaded import shipped_bundle
 from worker.detectors.build import build_detector

@@ -1,8 +1,9 @@
 """Refit: head, fusion and calibration of a bundle fitted again on features that scans have stored; no pixels, no GPU.
 
-The CLIP detector's logit is a linear function of its stored features, so its head is a logistic regression, drawn
-towards the head that there was: where labels say nothing, nothing changes. What the base bundle's own run kept of its
-held-out images is replayed beside the labels, so that what is known is neither forgotten nor left unjudged.
+The logit of an encoder detector, or else of the CLIP detector, is a linear function of its stored features. So its
+head is a logistic regression, drawn towards the head that there was: where labels say nothing, nothing changes. What
+the base bundle's own run kept of its held-out images is replayed beside the labels, so that what is known is neither
+forgotten nor left unjudged.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
 from training.calibration.calibrate import calibrate, figures_of
@@ -22,11 +21,11 @@ from training.evaluation.curves import curves
 from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import fingerprint
 from training.export.card import code_version, measures, probe, weaknesses
-from training.export.run_bundle import shipped_precision
 from training.retraining.gate import Compared, Opinion, Origin, Terms, gate
+from training.retraining.heads import STRENGTHS, features_by_detector, fit_head, head_of, with_head
 from worker.bundles.card import read_card
 from worker.bundles.folder import FUSED, BundleParts
-from worker.bundles.loaded import SEEN_BY, Bundle
+from worker.bundles.loaded import Bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-# The head's scales and shifts become part of its linear layer.
-_SCALE, _SHIFT, _WEIGHT, _BIAS = "head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias"
-_STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4)
-_CHOSEN_ON = 20_000
-_STEPS = 200
 # What a base's card says of weights that stay; what it measured was another bundle.
 _OF_THE_DETECTORS = (
     "title",
@@ -64,8 +58,8 @@ class Seen:
     """Labelled images as a bundle has seen them, N of them, none twice.
 
     Attributes:
-        features: float16 (N, F), as `ClipDetector.see` gives them.
-        others: float64 (N, D), logits of all detectors by the bundle's order; the CLIP detector's is made anew.
+        features: float16 (N, F), as the bundle stores them, one detector's beside the other's.
+        others: float64 (N, D), logits of all detectors by the bundle's order; those with features are made anew.
         covariates: float64 (N, C).
         labels: int8 (N,).
         sources, generators, hashes: text (N,).
@@ -91,25 +85,13 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Head:
-    """A linear head on normalised features: (F,) weights and a bias, float32."""
-
-    weight: Floats
-    bias: float
-
-    def logits(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        """Judge (N, F) features: (N,)."""
-        return np.asarray(features.astype(np.float32) @ self.weight + self.bias, dtype=np.float64)
-
-
-@dataclass(frozen=True)
 class RefitPlan:
     """How it was done, in the place of a recipe."""
 
     base: str
     calibrate_share: float = _SHARE
     most_calibrate: int = _MOST
-    strengths: tuple[float, ...] = _STRENGTHS
+    strengths: tuple[float, ...] = STRENGTHS
 
 
 @dataclass(frozen=True)
@@ -120,80 +102,6 @@ class Refitted:
     gate: dict[str, Any]
     evaluation: dict[str, Any]
     plan: RefitPlan
-
-
-def head_of(parts: BundleParts) -> Head:
-    """Read the head of a bundle's CLIP detector.
-
-    Raises:
-        DataError: the bundle has none that is linear in its features.
-    """
-    tensors = parts.detectors[SEEN_BY].tensors if SEEN_BY in parts.detectors else {}
-    if not {_SCALE, _SHIFT, _WEIGHT, _BIAS} <= set(tensors):
-        raise DataError(f"bundle {parts.version()} has no CLIP head that could be fitted again; train with a recipe")
-    scale, shift, weight, bias = (tensors[name].float() for name in (_SCALE, _SHIFT, _WEIGHT, _BIAS))
-    return Head((weight[0] * scale).numpy(), float(weight[0] @ shift + bias[0]))
-
-
-def with_head(parts: BundleParts, head: Head) -> BundleParts:
-    """Put a head into a bundle, rounded as bundles ship."""
-    clip = parts.detectors[SEEN_BY]
-    ones = torch.ones(len(head.weight))
-    new = {_SCALE: ones, _SHIFT: torch.zeros_like(ones), _BIAS: torch.tensor([head.bias])}
-    tensors = {**clip.tensors, **shipped_precision({**new, _WEIGHT: torch.from_numpy(head.weight)[None]})}
-    return replace(parts, detectors={**parts.detectors, SEEN_BY: replace(clip, tensors=tensors)})
-
-
-def fit_head(features: NDArray[np.float16], labels: NDArray[np.int8], base: Head) -> Head:
-    """Fit a head by logistic regression, both classes weighing alike, with a Gaussian prior around the base head.
-
-    Args:
-        features: (N, F).
-        labels: (N,), both classes among them.
-        base: where the prior sits; its strength is chosen on a fifth of at most 20,000 of the images.
-    """
-    rng = np.random.default_rng(0)
-    some = rng.permutation(len(labels))[:_CHOSEN_ON]
-    # A fifth of either class: of a few images of one, none might be left to fit on.
-    by_class = [some[labels[some] == label] for label in (0, 1)]
-    sides = [np.split(rows, [len(rows) // 5]) for rows in by_class]
-    judged, fitted = (np.concatenate(side) for side in zip(*sides, strict=True))
-    best, strength = -np.inf, _STRENGTHS[0]
-    found = base
-    for candidate in _STRENGTHS:
-        found = _fitted(features[fitted], labels[fitted], base, candidate, start=found)
-        loss = _loss(found.logits(features[judged]), labels[judged])
-        if -loss > best:
-            best, strength = -loss, candidate
-    return _fitted(features, labels, base, strength, start=base)
-
-
-def _fitted(features: NDArray[np.float16], labels: NDArray[np.int8], base: Head, strength: float, start: Head) -> Head:
-    x = torch.from_numpy(features.astype(np.float32))  # (N, F)
-    y = torch.from_numpy(labels.astype(np.float32))
-    positives = float(y.mean())
-    weights = torch.where(y == 1, 0.5 / positives, 0.5 / (1.0 - positives)) / len(y)
-    origin = torch.from_numpy(np.append(base.weight, np.float32(base.bias)))
-
-    def cost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        w = torch.from_numpy(flat.astype(np.float32))
-        logits = torch.mv(x, w[:-1]) + w[-1]
-        moved = w - origin
-        moved[-1] = 0.0  # a bias is free
-        value = float((weights * torch.nn.functional.softplus(torch.where(y == 1, -logits, logits))).sum())
-        error = weights * (torch.sigmoid(logits) - y)
-        gradient = torch.cat([torch.mv(x.t(), error), error.sum()[None]]) + strength * moved
-        return value + 0.5 * strength * float(moved @ moved), gradient.double().numpy()
-
-    first = np.append(start.weight, start.bias).astype(np.float64)
-    found = minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    return Head(found.x[:-1].astype(np.float32), float(found.x[-1]))
-
-
-def _loss(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
-    signs = np.where(labels == 1, -1.0, 1.0)
-    balanced = np.where(labels == 1, 0.5 / max(labels.mean(), 1e-9), 0.5 / max(1.0 - labels.mean(), 1e-9))
-    return float(np.mean(balanced * np.logaddexp(0.0, signs * logits)))
 
 
 def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
@@ -209,7 +117,9 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
     for rows, what in ((fitted, "fit on"), (calibrating, "calibrate on")):
         if len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 (two classes)
             raise DataError(f"the {len(rows)} images to {what} are of one class or none; label more of both")
-    parts = with_head(base, fit_head(fitted.features, fitted.labels, head_of(base)))
+    parts = base
+    for name, features in features_by_detector(base, fitted.features).items():
+        parts = with_head(parts, fit_head(features, fitted.labels, head_of(base, name)), name)
     names = tuple(parts.detectors)
     logits = logits_of(parts, calibrating)
     by_source = Measured(names, logits, calibrating.covariates, calibrating.labels, groups=calibrating.sources)
@@ -220,10 +130,20 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
 
 
 def logits_of(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
-    """Give all detectors' logits of images, (N, D), the CLIP detector's by the head that the parts have."""
+    """Give all detectors' logits of images, (N, D), those with stored features by the heads that the parts have."""
     logits = seen.others.copy()
-    logits[:, list(parts.detectors).index(SEEN_BY)] = head_of(parts).logits(seen.features)
+    for name, features in features_by_detector(parts, seen.features).items():
+        logits[:, list(parts.detectors).index(name)] = head_of(parts, name).logits(features)
     return logits
+
+
+def _summed(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
+    """Add the logits of the detectors whose heads were fitted: (N,)."""
+    by_detector = features_by_detector(parts, seen.features)
+    summed: NDArray[np.float64] = np.sum(
+        [head_of(parts, name).logits(features) for name, features in by_detector.items()], axis=0
+    )
+    return summed
 
 
 def probabilities_of(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
@@ -267,7 +187,7 @@ def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) 
         "held_out_is": "images left for the gate, a quarter of the contents at most: no fit has seen them",
         **told_of_it,
         "known_weaknesses": weaknesses(evaluation),
-        "auroc_of_head": float(roc_auc_score(left.labels, head_of(parts).logits(left.features)))
+        "auroc_of_head": float(roc_auc_score(left.labels, _summed(parts, left)))
         if len(np.unique(left.labels)) > 1
         else None,
         "certificate": evaluation["certificate"],

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from worker.bundles.plain_files import BundleError, check_plain, open_plain, read_json
+from worker.bundles.stored_features import check_stored
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
 from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
@@ -255,6 +256,7 @@ def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) ->
     if hashlib.sha256(_canonical(description["figures"])).hexdigest() != description.get("figures_sha256"):
         message = f"the calibration figures of bundle {folder} were damaged or changed; fetch or export it again"
         raise BundleError(message)
+    check_stored(parts.detectors)
     if set(parts.calibrations) != {FUSED, *parts.detectors} or set(parts.fusion.weights) != set(parts.detectors):
         message = f"bundle {folder} lacks a calibration or a fusion weight of one of its detectors: export it again"
         raise BundleError(message)

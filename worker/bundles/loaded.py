@@ -6,10 +6,8 @@ owns the device.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,11 +17,13 @@ import torch
 from PIL import Image
 
 from worker.bundles.encoders.folder import EncoderFolder
-from worker.bundles.folder import FUSED, BundleParts, DetectorPart, read_bundle
+from worker.bundles.folder import FUSED, BundleParts, read_bundle
+from worker.bundles.network_state import fingerprint_of, state_of
 from worker.bundles.plain_files import BundleError
+from worker.bundles.shipped_files import SHIPPED_FOLDER, shipped_folder
+from worker.bundles.stored_features import ENCODER, stored_features
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
-from worker.detectors.encoder import EncoderDetector
 from worker.detectors.heatmap import Heatmap, grad_cam
 from worker.images.views import Prepared, prepare
 
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
 
-# The detector whose features are kept, so that its head can be fitted again.
-SEEN_BY = "clip"
-_SHIPPED = Path(__file__).parent / "shipped"
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -53,7 +49,9 @@ class Scores:
         probabilities: calibrated for each detector alone, by name.
         logit: fused and calibrated.
         probability: fused and calibrated, before any prior shift.
-        features: of the CLIP detector, float16, little-endian; None where it cannot tell them.
+        features: of the detectors whose features are stored, one after the other, float16, little-endian; None where
+            there are none.
+        engines: how each detector was run, by name, such as `openvino bf16`; `stored` where it was judged by features.
     """
 
     logits: dict[str, float]
@@ -61,18 +59,22 @@ class Scores:
     logit: float
     probability: float
     features: bytes | None = None
+    engines: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bundle:
     """Detectors, fusion and calibration that belong together."""
 
-    def __init__(self, parts: BundleParts, device: str = "cpu", encoders: EncoderFolder | None = None) -> None:
+    def __init__(
+        self, parts: BundleParts, device: str = "cpu", encoders: EncoderFolder | None = None, most_views: int = 0
+    ) -> None:
         """Build the networks in float32 on the device and load the weights.
 
         Args:
             parts: what it is made of.
             device: a torch device.
             encoders: where the encoders lie that its detectors name.
+            most_views: of an image that an encoder detector looks at, 0 for as many as it was made for.
 
         Raises:
             BundleError: the weights do not fit the architecture.
@@ -85,13 +87,18 @@ class Bundle:
         self._fusion = parts.fusion
         self._calibrations = parts.calibrations
         self.device = torch.device(device)
-        self._parts = {name: (dict(part.architecture), part.plan.to_json()) for name, part in parts.detectors.items()}
+        self.stored_features = stored_features(parts.detectors)
+        plans = {
+            name: part.plan.limited(most_views) if part.architecture.get("kind") == ENCODER else part.plan
+            for name, part in parts.detectors.items()
+        }
+        self._parts = {name: (dict(part.architecture), plans[name].to_json()) for name, part in parts.detectors.items()}
         self._fingerprints: dict[tuple[str, bool], str] = {}
         self._detectors: dict[str, OneNetwork] = {}
         for name, part in parts.detectors.items():
             try:
-                detector = build_detector(name, part.architecture, part.plan)
-                detector.network.load_state_dict(_state(detector, part, encoders or EncoderFolder()))
+                detector = build_detector(name, part.architecture, plans[name])
+                detector.network.load_state_dict(state_of(detector, part, encoders or EncoderFolder()))
             except CANNOT_BUILD as error:
                 raise BundleError(
                     f"detector {name!r} cannot be built of its architecture and weights: damaged, or of another "
@@ -128,6 +135,11 @@ class Bundle:
         """Fuse and calibrate the detectors' logits of an image."""
         return self._calibrations[FUSED].probability(self._fusion.fuse(dict(logits), covariates))
 
+    def engines(self) -> dict[str, str]:
+        """Return how each detector is run, by name, such as `openvino bf16` or `torch fp32`."""
+        run_by = {name: detector.engine for name, detector in self._detectors.items()}
+        return {name: f"{by.name} {by.precision}" if by else "torch fp32" for name, by in run_by.items()}
+
     def run_eagerly(self) -> None:
         """Run every detector by eager torch again."""
         for detector in self._detectors.values():
@@ -139,17 +151,24 @@ class Bundle:
         if not batch:
             return []
         columns: dict[str, list[float]] = {}
-        features: list[bytes | None] = [None] * len(batch)
+        features = [b""] * len(batch)
         for name, detector in self._detectors.items():
             views = self._stacked(name, batch)
-            if name == SEEN_BY and isinstance(detector, Seeing):
+            if name in self.stored_features and isinstance(detector, Seeing):
                 logits, seen = detector.see(views)
-                features = [row.tobytes() for row in seen.cpu().numpy().astype("<f2")]
+                rows = seen.cpu().numpy().astype("<f2")  # (B, F)
+                features = [before + row.tobytes() for before, row in zip(features, rows, strict=True)]
             else:
                 logits = detector.logits(views)
             columns[name] = logits.cpu().tolist()  # (B,)
+        engines = self.engines()
         scores = [
-            self._scores({name: column[row] for name, column in columns.items()}, prepared.covariates, features[row])
+            self._scores(
+                {name: column[row] for name, column in columns.items()},
+                prepared.covariates,
+                features[row] or None,
+                engines,
+            )
             for row, prepared in enumerate(batch)
         ]
         assert len(scores) == len(batch)  # noqa: S101 (a bad image must never shift its neighbours' results)
@@ -167,16 +186,26 @@ class Bundle:
         return [self._rescored(other, seen) for other, seen in batch]
 
     def _rescored(self, other: Bundle, seen: Seen) -> Scores | None:
+        if self.stored_features != other.stored_features:
+            return None
+        features = self._parted(seen.features)
         logits: dict[str, float] = {}
         for name, detector in self._detectors.items():
             if self.fingerprint(name) == other.fingerprint(name):
                 logits[name] = float(seen.logits[name])
-            elif name == SEEN_BY and isinstance(detector, Seeing) and self._same_body(other, name):
-                features = torch.frombuffer(bytearray(seen.features), dtype=torch.float16)[None]
-                logits[name] = float(detector.judge_seen(features))
+            elif name in features and isinstance(detector, Seeing) and self._same_body(other, name):
+                logits[name] = float(detector.judge_seen(features[name]))
             else:
                 return None
-        return self._scores(logits, seen.covariates, seen.features)
+        return self._scores(logits, seen.covariates, seen.features, dict.fromkeys(logits, "stored"))
+
+    def _parted(self, features: bytes) -> dict[str, Tensor]:
+        """Part stored features by detector: (1, F) each; empty where they are of another length."""
+        widths = self.stored_features
+        stored = torch.frombuffer(bytearray(features), dtype=torch.float16)[None] if features else torch.zeros(1, 0)
+        if stored.shape[1] != sum(widths.values()):
+            return {}
+        return dict(zip(widths, torch.split(stored, list(widths.values()), dim=1), strict=True))
 
     def _same_body(self, other: Bundle, name: str) -> bool:
         return self.fingerprint(name, body=True) == other.fingerprint(name, body=True)
@@ -189,7 +218,7 @@ class Bundle:
             body: leave its head out.
         """
         if (name, body) not in self._fingerprints and name in self._parts:
-            self._fingerprints[name, body] = _fingerprint(self._parts[name], self._detectors[name], body=body)
+            self._fingerprints[name, body] = fingerprint_of(self._parts[name], self._detectors[name], body=body)
         return self._fingerprints.get((name, body), "")
 
     def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, Heatmap]]:
@@ -218,7 +247,9 @@ class Bundle:
         views = np.stack([prepared.views[name] for prepared in batch])  # (B, V, 3, H, W)
         return torch.from_numpy(views).to(self.device)
 
-    def _scores(self, logits: dict[str, float], covariates: Sequence[float], features: bytes | None) -> Scores:
+    def _scores(
+        self, logits: dict[str, float], covariates: Sequence[float], features: bytes | None, engines: Mapping[str, str]
+    ) -> Scores:
         fused = self._fusion.fuse(logits, covariates)
         calibration = self._calibrations[FUSED]
         return Scores(
@@ -227,50 +258,35 @@ class Bundle:
             logit=calibration.calibrated_logit(fused),
             probability=calibration.probability(fused),
             features=features,
+            engines=engines,
         )
 
 
-def _state(detector: OneNetwork, part: DetectorPart, encoders: EncoderFolder) -> dict[str, Tensor]:
-    """Return a detector's tensors as float32, those of the encoder that it names among them."""
-    if not isinstance(detector, EncoderDetector):
-        return {key: tensor.float() for key, tensor in part.tensors.items()}
-    named = detector.architecture.encoder
-    return detector.whole_state(part.tensors, encoders.read(named) if named else {})
-
-
-def _fingerprint(made_of: tuple[Any, Any], detector: OneNetwork, *, body: bool) -> str:
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
-    for name, tensor in sorted(detector.network.state_dict().items()):
-        if not (body and name.startswith("head.")):
-            digest.update(f"{name}{tensor.dtype}{list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def load_bundle(path: Path, device: str = "cpu", encoders: EncoderFolder | None = None) -> Bundle:
+def load_bundle(path: Path, device: str = "cpu", encoders: EncoderFolder | None = None, most_views: int = 0) -> Bundle:
     """Read, verify and build the bundle in a folder.
 
     Args:
         path: the folder.
         device: a torch device, such as `cpu` or `cuda`.
         encoders: where the encoders lie that its detectors name.
+        most_views: of an image that an encoder detector looks at, 0 for as many as it was made for.
 
     Raises:
         BundleError: it cannot be used; the message says why and what to do.
         EncoderError: an encoder that it names is not here, or damaged.
     """
-    return Bundle(read_bundle(Path(path)), device, encoders)
+    return Bundle(read_bundle(Path(path)), device, encoders, most_views)
 
 
-def shipped_bundle(name: str) -> Path:
-    """Find a bundle that comes with the release: `wild` or `cifake`.
+def shipped_bundle(name: str, version: str | None = None) -> Path:
+    """Find a bundle that comes with the release: `wild` or `cifake`, or that version of it from an earlier release.
 
     Raises:
         BundleError: none of that name is shipped.
     """
-    folder = _SHIPPED / name
+    folder = shipped_folder(name, version)
     if not (folder / "bundle.json").is_file():
-        shipped = sorted(file.parent.name for file in _SHIPPED.glob("*/bundle.json"))
+        shipped = sorted(file.parent.name for file in SHIPPED_FOLDER.glob("*/bundle.json"))
         message = f"no bundle named {name!r} is shipped; shipped are: {', '.join(shipped) or 'none'}"
         raise BundleError(message)
     return folder

@@ -35,7 +35,7 @@ def locate(database: Database, copies: BundleCopies, version: str) -> Path:
     if row is None:
         raise UnknownBundleError(f"bundle {version} is not registered: import it with `assay bundles import`")
     if row.location.startswith(SHIPPED):
-        return shipped_bundle(row.location.removeprefix(SHIPPED))
+        return shipped_bundle(row.location.removeprefix(SHIPPED), version)
     return copies.folder(version, row.location, read_card(row.card).content_sha256)
 
 

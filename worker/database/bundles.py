@@ -24,16 +24,14 @@ def champion(session: Session) -> Bundle | None:
     return session.scalar(select(Bundle).where(Bundle.role == BundleRole.CHAMPION))
 
 
-def crown_shipped(session: Session, version: str, location: str, *, new: bool) -> str:
+def crown_shipped(session: Session, version: str) -> str:
     """Make a shipped bundle champion where there is none, and return the champion's version.
 
-    A champion that came from the same place is replaced by one that was not
-    known before (``new``): an upgrade ships new weights there. A worker of an
-    older release that restarts beside it crowns nothing back.
+    A champion of an older release goes on: its files come with this release, and people promote its successor.
     """
     session.execute(select(func.pg_advisory_xact_lock(func.hashtext("assay.champion"))))
     serving = champion(session)
-    if serving is not None and (not new or serving.location != location):
+    if serving is not None:
         return serving.version
     crown(session, session.get_one(Bundle, version), created_by="assay", reason="shipped with this release")
     return version

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
 
-# The `kind` of an encoder detector's architecture.
-ENCODER = "encoder"
 # What the libraries raise where arguments make no network; many of their checks are bare assertions.
 CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -33,7 +31,7 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
         ValueError: there is no detector of that name.
         Exception: any of `CANNOT_BUILD`, where the architecture makes no network.
     """
-    if architecture.get("kind") == ENCODER:
+    if architecture.get("kind") == "encoder":
         values = {key: value for key, value in architecture.items() if key != "kind"}
         return EncoderDetector(name, EncoderArchitecture(**_with_tuples(values, "mean", "std", "taps")), plan)
     if name in {DetectorName.CLIP, DetectorName.CONVNEXT} and "library" in architecture:

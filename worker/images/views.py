@@ -6,7 +6,7 @@ the picture is; *native crops* keep the original pixels, where the traces of gen
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,12 @@ class ViewPlan:
     def cut(self) -> int:
         """Count the views that come first, as the image shows them."""
         return self.wholes + self.crops
+
+    def limited(self, most: int) -> ViewPlan:
+        """Return a plan of at most so many views, 0 for as many as there are: mirrored ones go first, then crops."""
+        if not most or self.count <= most:
+            return self
+        return replace(self, crops=max(min(self.crops, most - self.wholes), 1 - self.wholes), mirrored=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values; what is not mirrored says nothing of it, as bundles from before that was possible."""

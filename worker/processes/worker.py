@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,24 +12,30 @@ from celery import Celery
 from celery.signals import setup_logging
 from PIL import Image
 
-from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
+from worker.bundles.encoders.folder import EncoderFolder
+from worker.bundles.encoders.travel import download, encoders_of
+from worker.bundles.folder import read_bundle
+from worker.bundles.loaded import Bundle, shipped_bundle
 from worker.bundles.locate import locator
+from worker.bundles.opening import Opening, opening
 from worker.bundles.shelf import BundleShelf
-from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.duplicates import Duplicates
 from worker.database.features import Memory
 from worker.database.migrate import require_migrated
 from worker.database.scans import Scans
 from worker.database.session import Database, connect
+from worker.database.shipped import register_shipped
 from worker.decoders.pool import DecoderPool
 from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.tasks import register_tasks
+from worker.errors import AssayError
 from worker.images.decode import share_freed_memory
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.objects.object_store import object_store
+from worker.objects.transfer import Transfer, transfer
 from worker.processes.decoders import decoder_pool
 from worker.processes.metrics_server import serve_metrics
 from worker.scan.end_of_scan import EndOfScan
@@ -70,9 +76,10 @@ def run_worker(settings: Settings) -> None:
     batcher.start()
     device = pick_device(settings.device)
     show_memory(device)
-    load = partial(_load_warm, batcher=batcher, device=device, max_batch=settings.max_batch)
+    bring = partial(_bring_encoders, transfer(settings), settings.artifact_bucket)
+    load = partial(_load_warm, bring, batcher=batcher, opening=opening(settings, device), max_batch=settings.max_batch)
     shelf = BundleShelf(locator(settings, database), _version_of, load, monotonic=time.monotonic)
-    shelf.get(ensure_champion(database, settings.bundle))
+    shelf.get(ensure_champion(database, settings.bundle, settings.shadow_share))
     serve_metrics(settings, lambda: batcher.alive() and decoders.alive())
     app = make_celery(settings)
     leases = build_leases(settings, database)
@@ -122,18 +129,17 @@ def build_scan_image(
     )
 
 
-def ensure_champion(database: Database, name: str) -> str:
-    """Register the shipped bundle; make it champion where there is none, or where it replaces its older self.
+def ensure_champion(database: Database, name: str, shadow_share: float) -> str:
+    """Register the shipped bundle; make it champion where there is none, else its older self's challenger.
 
     Returns:
         The champion's version.
     """
-    bundle = load_bundle(shipped_bundle(name))
+    parts = read_bundle(shipped_bundle(name))
     with database.transaction() as session:
-        new = register_bundle(
-            session, version=bundle.version, name=bundle.name, location=SHIPPED + name, card=dict(bundle.card)
+        return register_shipped(
+            session, version=parts.version(), name=name, card=dict(parts.card), shadow_share=shadow_share
         )
-        return crown_shipped(session, bundle.version, SHIPPED + name, new=new)
 
 
 def show_memory(device: str) -> None:
@@ -146,12 +152,42 @@ def _memory_of(device: str, kind: str) -> float:
     return float(memory(device)[kind])
 
 
-def _load_warm(folder: Path, *, batcher: MicroBatcher, device: str, max_batch: int) -> Bundle:
+def _load_warm(
+    bring: Callable[[EncoderFolder, Path], None],
+    folder: Path,
+    *,
+    batcher: MicroBatcher,
+    opening: Opening,
+    max_batch: int,
+) -> Bundle:
     """Load a bundle here, and warm it up on the thread that owns the device, between the batches of others."""
-    bundle = load_bundle(folder, device)
+    bring(opening.encoders, folder)
+    bundle = opening.load(folder)
+    if opening.device == "cpu":
+        # Exporting takes longer than a batch may; a CPU is nobody's, and no other thread has this bundle yet.
+        opening.choose_engines(bundle)
+    else:
+        batcher(partial(_choose_engines, opening), bundle, alone=True)
     batcher(_warm_up, (bundle, max_batch), alone=True)
-    log.info("bundle_loaded", bundle=bundle.version, device=device)
+    log.info("bundle_loaded", bundle=bundle.version, device=opening.device)
     return bundle
+
+
+def _bring_encoders(moves: Transfer, bucket: str, encoders: EncoderFolder, folder: Path) -> None:
+    """Fetch the encoders that a bundle names and that are not here, where an import has put them."""
+    described = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    named = encoders_of(part["architecture"] for part in described["detectors"].values())
+    try:
+        download(moves, encoders, named, bucket, "")
+    except (AssayError, OSError) as error:
+        # Whatever is still missing is told by loading the bundle, with what to do.
+        log.warning("encoders_not_fetched", bundle=described.get("version"), error=str(error))
+
+
+def _choose_engines(opening: Opening, bundles: Sequence[Bundle]) -> Sequence[None]:
+    for bundle in bundles:
+        opening.choose_engines(bundle)
+    return [None] * len(bundles)
 
 
 def _warm_up(asked: Sequence[tuple[Bundle, int]]) -> Sequence[None]:

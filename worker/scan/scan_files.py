@@ -32,7 +32,11 @@ class FileScan:
         """Return the line that ``assay scan --json`` prints."""
         scores, decision = self.scores, self.decision
         detectors = {
-            name: {"logit": round(logit, 4), "probability": round(scores.probabilities[name], 6)}
+            name: {
+                "logit": round(logit, 4),
+                "probability": round(scores.probabilities[name], 6),
+                "engine": scores.engines[name],
+            }
             for name, logit in (scores.logits if scores else {}).items()
         }
         return {

@@ -67,6 +67,7 @@ class FakeScores:
     logit: float
     probability: float
     features: bytes | None = None
+    engines: Mapping[str, str] = field(default_factory=lambda: {"clip": "torch fp32", "convnext": "torch fp32"})
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def reader(services: Services, database: Database) -> Iterator[Reader]:
         for version in (CIFAKE, WILD):
             location = SHIPPED + version.partition("-")[0]
             register_bundle(session, version=version, name="x", location=location, card={"accuracy": 0.6})
-        crown_shipped(session, WILD, SHIPPED + "wild", new=True)
+        crown_shipped(session, WILD)
     key = ApiKeys(database).create("examples", [Scope.ADMIN]).key
     with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
         yield Reader(client, database)

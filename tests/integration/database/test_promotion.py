@@ -27,7 +27,7 @@ def bundles(database: Database) -> Bundles:
     with database.transaction() as session:
         for version in ("a", "b", "c"):
             register_bundle(session, version=version, name=version, location=SHIPPED + version, card={})
-        crown_shipped(session, "a", SHIPPED + "a", new=True)
+        crown_shipped(session, "a")
     return Bundles(database)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.training.retraining.test_refit import KNOWS_ONE, drawn, small_base
 from training.retraining.gate import Terms
-from training.retraining.refit import refit, with_head
+from training.retraining.heads import with_head
+from training.retraining.refit import refit
 from training.retraining.refit_data import joined
 from worker.bundles.folder import BundleParts
 

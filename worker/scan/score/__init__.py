@@ -35,6 +35,9 @@ class Score:
     duplicate_of: int | None = None
 
 
-def detector_columns(scores: Any) -> dict[str, dict[str, float]]:
+def detector_columns(scores: Any) -> dict[str, dict[str, Any]]:
     """Return each detector's logit and probability of a bundle's :class:`~worker.bundles.loaded.Scores`."""
-    return {name: {"logit": logit, "probability": scores.probabilities[name]} for name, logit in scores.logits.items()}
+    return {
+        name: {"logit": logit, "probability": scores.probabilities[name], "engine": scores.engines[name]}
+        for name, logit in scores.logits.items()
+    }

@@ -16,7 +16,8 @@ from training.evaluation.scores import judge_images
 from training.export.replay import some_of
 from training.export.run_bundle import SHIPPED
 from training.retraining.gate import Origin
-from training.retraining.refit import Head, Seen, fit_head, head_of, probabilities_of, refit_parts, with_head
+from training.retraining.heads import Head, features_by_detector, fit_head, head_of, with_head
+from training.retraining.refit import Seen, probabilities_of, refit_parts
 from training.retraining.refit_data import bring_replay, joined, keep_for_replay, replayed
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import BundleParts, DetectorPart
@@ -191,3 +192,44 @@ def test_a_replay_that_ships_is_of_the_bundle_that_ships(file: Path) -> None:
     assert min(np.bincount(seen.labels)) >= 1000
     card = json.loads((file.parent / "card.json").read_text(encoding="utf-8"))
     assert len(card["features"]["mean"]) == seen.features.shape[1]
+
+
+ENCODER = {
+    "kind": "encoder",
+    "model": "test_efficientnet",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "taps": ["blocks.1:mean", "blocks.3:std"],
+}
+
+
+def with_encoders() -> BundleParts:
+    """Make a bundle of two encoder detectors beside the CLIP detector, whose features are then not stored."""
+    parts = small_base()
+    detectors = {"clip": parts.detectors["clip"]}
+    for name, width in (("first", 5), ("second", 3)):
+        torch.manual_seed(width)
+        architecture, plan = {**ENCODER, "features": width}, ViewPlan(32, 1, 1)
+        state = build_detector(name, architecture, plan).network.state_dict()
+        detectors[name] = DetectorPart(architecture, plan, {key: value.clone() for key, value in state.items()})
+    plain = {name: Calibration("temperature", (1.0,)) for name in (*detectors, "fused")}
+    fusion = Fusion(dict.fromkeys(detectors, 0.5), ((0.0, 0.0, 1.0), (0.0, 0.0, 1.0)), 0.0)
+    return replace(parts, detectors=detectors, fusion=fusion, calibrations=plain)
+
+
+def test_heads_of_several_encoders_are_fitted_each_on_its_own_features() -> None:
+    parts = with_encoders()
+    bundle, rng = Bundle(parts), np.random.default_rng(5)
+    pictures = [Image.fromarray(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)) for _ in range(4)]
+    scores = bundle.score([bundle.prepare(picture) for picture in pictures])
+    features = np.stack([np.frombuffer(one.features or b"", "<f2") for one in scores])
+    assert features.shape == (4, 8)
+    parted = features_by_detector(parts, features)
+    assert {name: part.shape[1] for name, part in parted.items()} == {"first": 5, "second": 3}
+    for name, part in parted.items():
+        assert head_of(parts, name).logits(part) == pytest.approx([one.logits[name] for one in scores], abs=5e-3)
+    head = Head(np.arange(3, dtype=np.float32), 0.5)
+    changed = with_head(parts, head, "second")
+    again = Bundle(changed).score([bundle.prepare(picture) for picture in pictures])
+    assert [one.logits["second"] for one in again] == pytest.approx(head.logits(parted["second"]), abs=2e-2)
+    assert [one.logits["first"] for one in again] == [one.logits["first"] for one in scores]
