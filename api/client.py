@@ -132,7 +132,7 @@ class Assay:
         """Yield every verdict there was for an image, newest first."""
         return self._pages(f"{_image(image_id)}/verdicts", as_of=as_of, bundle=bundle)
 
-    def heatmap(self, image_id: str, detector: Literal["clip", "convnext", "lite2", "srm"]) -> str:
+    def heatmap(self, image_id: str, detector: Literal["clip", "convnext", "lite2", "lite2x2", "srm"]) -> str:
         """Return the address of a heatmap; it needs no key, for a short time."""
         return self._send("GET", f"{_image(image_id)}/heatmap", params={"detector": detector}).headers["Location"]
 

@@ -18,27 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
-from training.calibration.calibrate import calibrate
 from training.calibration.fusion import Measured, folds
-from training.data.assemble import Rows, recipe_rows, split
+from training.cross_fit import cross_fit
+from training.data.assemble import Rows, joined, recipe_rows, split
 from training.data.collection import DataError
-from training.evaluation.groups import by_group
-from training.evaluation.intervals import intervals
-from training.evaluation.metrics import measure
-from training.evaluation.negatives import by_kind
+from training.evaluation.fold_report import aurocs, report_of, told_of_folds
 from training.export.run_bundle import measure_held_out, uncalibrated
 from training.recipe import Recipe, load_recipe, with_minutes
 from training.train import Order, train
 from worker.bundles.folder import read_bundle, update_card
-from worker.decisions.policy import FIRST_RULES
 from worker.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 
 def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> dict[str, Any]:
@@ -53,24 +46,21 @@ def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") ->
         AssayError: the data cannot be used.
         ValueError: it has too few sources to be parted.
     """
-    rows = recipe_rows(recipe, data, out / "cache")
-    judged = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
-    together, known = _together([measured for measured, _, _ in judged]), _known([rows for _, rows, _ in judged])
-    found = calibrate(together)
-    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
-    told = (together.labels, found.held_out_probabilities)
-    report = {
-        "recipe": recipe.name,
-        "minutes": {part.name: part.fit.minutes for part in recipe.detectors},
-        "folds": [facts for _, _, facts in judged],
-        **_aurocs(together),
-        "overall": measure(*told, cuts),
-        "intervals_95": intervals(*told, together.groups, cuts),
-        "negatives": by_kind(known, found.held_out_probabilities, cuts),
-        "by_source": by_group(*told, together.groups, cuts),
-    }
+    if recipe.is_cross_fitted:
+        report = report_of(recipe, cross_fit(recipe, data, out, device), device)
+    else:
+        report = _trained(recipe, data, out, device)
     (out / "folds.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _trained(recipe: Recipe, data: Path, out: Path, device: str) -> dict[str, Any]:
+    rows = recipe_rows(recipe, data, out / "cache")
+    judged = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
+    together, known = _together([measured for measured, _, _ in judged]), joined([rows for _, rows, _ in judged])
+    minutes = {part.name: part.fit.minutes for part in recipe.detectors}
+    facts = [facts for _, _, facts in judged]
+    return {"recipe": recipe.name, "minutes": minutes, "folds": facts, **told_of_folds(together, known)}
 
 
 def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
@@ -101,7 +91,7 @@ def _judge_fold(
     # What the data itself holds out is so in every fold, and is judged in its source's alone.
     held_out = held_out.take(np.flatnonzero(np.isin(held_out.sources, recipe.held_out_sources)))
     measured, _ = measure_held_out(uncalibrated(recipe, folder), held_out, device)
-    facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), **_aurocs(measured)}
+    facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), **aurocs(measured)}
     nothing = np.empty((len(held_out), 0, 0, 3), dtype=np.uint8)  # all folds' pixels together would be gigabytes
     known = replace(held_out, pixels=nothing)
     return replace(measured, groups=held_out.sources, by_source=True), known, facts
@@ -111,21 +101,6 @@ def _together(measured: Sequence[Measured]) -> Measured:
     logits, covariates = (np.concatenate([getattr(one, name) for one in measured]) for name in ("logits", "covariates"))
     labels, sources = (np.concatenate([getattr(one, name) for one in measured]) for name in ("labels", "groups"))
     return Measured(measured[0].names, logits, covariates, labels, sources)
-
-
-def _known(parts: Sequence[Rows]) -> Rows:
-    names = ("pixels", "labels", "sources", "generators", "hashes", "parts")
-    return Rows(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
-
-
-def _aurocs(measured: Measured) -> dict[str, Any]:
-    def of(logits: NDArray[np.float64]) -> float:
-        return float(roc_auc_score(measured.labels, logits))
-
-    return {
-        "auroc_by_detector": {name: of(measured.logits[:, column]) for column, name in enumerate(measured.names)},
-        "auroc_of_added_logits": of(measured.logits.sum(axis=1)),
-    }
 
 
 def put_on_card(report: dict[str, Any], folder: Path, command: str) -> None:

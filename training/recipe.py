@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from training.classifiers.classifier import Classifier, architecture_of
 from training.data.pixels import Shape
 from training.fitting.augment import AugmentationName
+from worker.bundles.stored_features import ENCODER
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Detector
 from worker.errors import AssayError
@@ -54,7 +55,7 @@ class Fit:
     Attributes:
         batch_size: views in one step, over all processes.
         learning_rate: the peak, reached after `warm_up`.
-        weight_decay: on matrices and kernels only.
+        weight_decay: on matrices and kernels only; of a head on an encoder, its ridge.
         optimizer: `adamw`, or `muon` for networks from scratch: matrices and kernels move along orthogonalised momentum
             (arXiv:2502.16982), the rest by AdamW; it learnt `cifake` from far fewer images.
         epochs: passes over the training rows, at most.
@@ -72,7 +73,7 @@ class Fit:
             on others.
         head: `gradient` fits everything that is not frozen by `optimizer`; `logistic` caches the features of a frozen
             CLIP tower, or of an SRM detector, and fits the head by regularised logistic regression.
-        draws: augmented views of each image whose features `logistic` caches.
+        draws: augmented views of each image whose features `logistic` caches; an encoder's first is the image as it is.
         draw_as: how each of these is augmented, in turn; empty for the recipe's way.
     """
 
@@ -145,6 +146,7 @@ class Recipe:
         checkpoint_seconds: between checkpoints.
         claim: what a student system's authors reported, in words.
         gate_share: of what is held out, by content, that neither calibration nor thresholds see: for the gate.
+        others_from: a shipped bundle whose other detectors ride along in this one, without a vote; empty for none.
         show_views: let TensorBoard show pictures; not where they are other people's and the log is kept.
     """
 
@@ -170,7 +172,13 @@ class Recipe:
     checkpoint_seconds: NotNegative = 60.0
     claim: str = ""
     gate_share: Share = 0.0
+    others_from: str = ""
     show_views: bool = True
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Tell whether all its detectors are linear heads on frozen encoders, which folds can afford."""
+        return all(part.architecture.get("kind") == ENCODER and part.fit.head == "logistic" for part in self.detectors)
 
     @property
     def shape(self) -> Shape:

@@ -25,6 +25,7 @@ from training.data import leaks, manifest
 from training.data.assemble import all_rows, held_out_note, held_out_sources, load_manifest, recipe_places
 from training.data.parts import Parts, parts_of
 from training.data.pixels import MixedSizesError, headers
+from training.export.cross_fitted import export_cross_fitted
 from training.export.run_bundle import export
 from training.fitting import logistic_head
 from training.fitting.fit import fit_detector
@@ -90,6 +91,9 @@ def train(order: Order) -> dict[str, Any]:
         with processes.main_process_first():
             claims = partial(_claim, order, asked)
             parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process, claims=claims)
+        if recipe.is_cross_fitted:
+            version = export_cross_fitted(recipe, order.data, out, out / "bundle", order.device)
+            return {"bundle": version, "folder": str(out / "bundle")}
         runs = [_fit(order, part, parts) for part in asked]
         if order.only is not None or not runs[0].leads:
             return {"out": str(out)}

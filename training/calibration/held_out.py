@@ -46,7 +46,10 @@ def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: 
     """
     found = calibrate(measured)
     figures = figures_of(measured, found.threshold_probabilities, parts.figures.scope)
-    parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
+    # A detector that was not measured rides along: it keeps its calibration, and does not count.
+    fusion = replace(found.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **found.fusion.weights})
+    calibrations = {**parts.calibrations, **found.calibrations}
+    parts = replace(parts, fusion=fusion, calibrations=calibrations, figures=figures)
     cuts = found.held_out_cuts(FIRST_RULES.thresholds)
     report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
     return Told(parts, _facts(report, measured, found), weaknesses(report), measured.by_source)

@@ -74,7 +74,9 @@ def tell_again(folder: Path) -> Again:
             f"beside {parts.version()} lies no {REPLAY} of its own: `python -m training.export.replay` makes it "
             "from the recipe's files"
         )
-    measured = Measured(tuple(parts.detectors), seen.others, seen.covariates, seen.labels, groups=seen.sources)
+    counted = [name in parts.card.get("counted", parts.detectors) for name in parts.detectors]  # others ride along
+    names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
+    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups=seen.sources)
     told = tell_held_out(parts, seen, grouped(measured, seen.hashes))
     calibrated_on = read_card(parts.card).calibration_data
     whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)

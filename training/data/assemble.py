@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,11 @@ class Rows:
             self.hashes[which],
             self.parts[which],
         )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Put rows behind each other."""
+    return Rows(*(np.concatenate([getattr(one, part.name) for one in parts]) for part in fields(Rows)))
 
 
 def recipe_rows(recipe: Recipe, data: Path, cache: Path) -> Rows:

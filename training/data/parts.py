@@ -56,8 +56,9 @@ def parts_of(rows: Rows, recipe: Recipe) -> Parts:
         parts = Parts(training, validation, test, test.take(np.empty(0, dtype=np.int64)))
     _check(parts, recipe)
     if recipe.kind == "bundle":
-        # What cannot be calibrated is told now, not after hours of training.
-        labels, sources, hashes = parts.test.labels, parts.test.sources, parts.test.hashes
+        # What cannot be calibrated is told now, not after hours of training. Cross-fitted, everything calibrates.
+        measured = parts.training if recipe.is_cross_fitted and not len(parts.test) else parts.test
+        labels, sources, hashes = measured.labels, measured.sources, measured.hashes
         parted(labels, by_source_or_content(labels, sources, hashes))
     return parts
 

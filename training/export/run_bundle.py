@@ -22,7 +22,9 @@ from training.calibration.held_out import tell_held_out
 from training.data.assemble import Rows, held_out_sources, recipe_rows, split
 from training.evaluation.scores import judge_images
 from training.export.card import code_version, data_facts, detector_facts, probe
+from training.export.cross_fitted import export_cross_fitted
 from training.export.recipe_words import certifies, in_own_words, selection, told_of
+from training.export.rounding import shipped_precision
 from training.fitting.run_folder import alone_in
 from training.fitting.warm_start import keep_others, kept_from
 from training.recipe import Recipe, load_recipe
@@ -33,14 +35,9 @@ from worker.errors import AssayError
 from worker.images.views import COVARIATE_NAMES
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 SHIPPED = Path(__file__).parents[2] / "worker" / "bundles" / "shipped"
-
-
-def shipped_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Round floating-point tensors to float16; counters stay as they are."""
-    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
@@ -123,7 +120,8 @@ def main() -> None:
         if arguments.others_from is not None:
             with alone_in(arguments.out, locks=True):
                 keep_others(recipe, arguments.out, arguments.others_from)
-        version = export(recipe, arguments.data, arguments.out, folder, arguments.device)
+        write = export_cross_fitted if recipe.is_cross_fitted else export
+        version = write(recipe, arguments.data, arguments.out, folder, arguments.device)
     except AssayError as error:
         sys.exit(f"export: {error}")
     print(version)  # noqa: T201 (its result)

@@ -43,6 +43,8 @@ class History:
     jpeg: float
     jpeg_again: float
     webp: float
+    coloured: float = 0.0
+    qualities: tuple[int, int] = (50, 96)
 
 
 _STRONG = History(resized=0.25, factors=(0.5, 1.3), blurred=0.1, noisy=0.1, jpeg=0.4, jpeg_again=0.25, webp=0.2)
@@ -54,6 +56,18 @@ _NATIVE = History(resized=0.0, factors=(1.0, 1.0), blurred=0.0, noisy=0.0, jpeg=
 _HALVED = replace(_NATIVE, resized=1.0, factors=(0.5, 0.5))
 _JPEG = replace(_NATIVE, jpeg=1.0)
 _WEBP = replace(_NATIVE, webp=1.0)
+# For heads on frozen encoders, which have one such draw beside the picture as it is.
+_WORN = History(
+    resized=0.5,
+    factors=(0.3, 1.5),
+    blurred=0.08,
+    noisy=0.08,
+    jpeg=0.6,
+    jpeg_again=0.3,
+    webp=0.5,
+    coloured=0.3,
+    qualities=(30, 96),
+)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -153,13 +167,23 @@ def _uploaded(image: Image.Image, rng: Generator, history: History) -> Image.Ima
     if rng.random() < history.noisy:
         noise = rng.normal(0.0, rng.uniform(1.0, 6.0), size=(image.height, image.width, 3))
         image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+    if history.coloured and rng.random() < history.coloured:
+        image = _coloured(image, rng)
     if rng.random() < history.jpeg:
-        image = compressed(image, "JPEG", int(rng.integers(50, 96)))
+        image = compressed(image, "JPEG", int(rng.integers(*history.qualities)))
         if rng.random() < history.jpeg_again:
             image = compressed(image, "JPEG", int(rng.integers(60, 96)))
     elif rng.random() < history.webp:
         image = compressed(image, "WEBP", int(rng.integers(60, 96)))
     return image
+
+
+def _coloured(image: Image.Image, rng: Generator) -> Image.Image:
+    """Change brightness, gamma and saturation, as an editor or a filter does."""
+    light = np.asarray(image, dtype=np.float32) / 255.0
+    light = (light * rng.uniform(0.75, 1.25)).clip(0.0, 1.0) ** rng.uniform(0.75, 1.35)
+    grey = light.mean(axis=-1, keepdims=True)
+    return Image.fromarray(((grey + (light - grey) * rng.uniform(0.5, 1.4)).clip(0.0, 1.0) * 255).astype(np.uint8))
 
 
 def _resized(image: Image.Image, factor: float, rng: Generator) -> Image.Image:
@@ -175,12 +199,13 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AugmentationName = Literal["flips", "light", "mild", "strong", "native", "halved", "jpeg", "webp"]
+AugmentationName = Literal["flips", "light", "mild", "strong", "worn", "native", "halved", "jpeg", "webp"]
 AUGMENTATIONS: dict[AugmentationName, Augmentation] = {
     "flips": flips,
     "light": light,
     "mild": mild,
     "strong": strong,
+    "worn": partial(_with_history, history=_WORN),
     "native": partial(_with_history, history=_NATIVE),
     "halved": partial(_with_history, history=_HALVED),
     "jpeg": partial(_with_history, history=_JPEG),

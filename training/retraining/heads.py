@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import minimize
 
 from training.data.collection import DataError
-from training.export.run_bundle import shipped_precision
+from training.export.rounding import shipped_precision
 from worker.bundles.stored_features import stored_features
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from sqlalchemy.orm import Session
 
     from training.retraining.labelled_bucket import Labelled
@@ -158,15 +159,32 @@ def keep_for_replay(bundle: Bundle, rows: Rows, file: Path) -> None:
         scores += bundle.score(batch)
     if not scores or scores[0].features is None:
         return
+    logits = np.array([[one.logits[name] for name in bundle.detector_names] for one in scores])
+    seen = [one.features for one in scores if one.features is not None]
+    write_replay(file, bundle.version, Known(rows, seen, logits, np.array(covariates)))
+
+
+class Known(NamedTuple):
+    """What is kept of N images: features as bytes, logits (N, D) in the bundle's order, covariates (N, C)."""
+
+    rows: Rows
+    features: list[bytes]
+    logits: NDArray[np.float64]
+    covariates: NDArray[np.float64]
+
+
+def write_replay(file: Path, version: str, known: Known) -> None:
+    """Write it in the name of a bundle."""
+    rows = known.rows
     table = pa.table(
         {
-            "features": pa.array([one.features for one in scores], pa.binary()),
-            "logits": [[one.logits[name] for name in bundle.detector_names] for one in scores],
-            "covariates": covariates,
+            "features": pa.array(known.features, pa.binary()),
+            "logits": known.logits.tolist(),
+            "covariates": known.covariates.tolist(),
             "label": pa.array(rows.labels, pa.int8()),
             "source": rows.sources.tolist(),
             "generator": rows.generators.tolist(),
             "sha256": rows.hashes.tolist(),
         }
     )
-    pq.write_table(table.replace_schema_metadata({_OF: bundle.version}), file)
+    pq.write_table(table.replace_schema_metadata({_OF: version}), file)

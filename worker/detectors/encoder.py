@@ -17,6 +17,7 @@ import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from worker.detectors.detector import OneNetwork
 from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
@@ -41,6 +42,7 @@ _REFUSED = {
     "scriptable",
     "img_size",
 }
+_LARGEST = 4  # times; beyond, a view of 224 pixels takes seconds
 _TOKENS = 3  # axes of (N, L, C)
 _SMALLEST_SPREAD = 1e-6
 
@@ -56,6 +58,8 @@ class EncoderArchitecture:
             the features.
         features: K, numbers that an image's features are projected to.
         encoder: SHA-256 of the tensors of the encoder that the weights come from, or empty where all are the bundle's.
+        enlarge: what views are enlarged by before the network sees them: its first layers halve them, and traces of
+            generators lie in single pixels.
         arguments: timm's keyword arguments.
     """
 
@@ -65,6 +69,7 @@ class EncoderArchitecture:
     taps: tuple[str, ...]
     features: int
     encoder: str = ""
+    enlarge: int = 1
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,6 +80,8 @@ class EncoderArchitecture:
             raise ValueError(f"features = {self.features}: from 1 to {MOST_FEATURES}")
         if not self.taps or any(tap.rpartition(":")[2] not in _POOLS for tap in self.taps):
             raise ValueError(f"taps are LAYER:mean, LAYER:std or LAYER:class, not {self.taps}")
+        if not 1 <= self.enlarge <= _LARGEST:
+            raise ValueError(f"enlarge = {self.enlarge}: from 1 to {_LARGEST}")
         if not len(self.mean) == len(self.std) == 3:  # noqa: PLR2004 (red, green, blue)
             raise ValueError("mean and std are of red, green and blue")
 
@@ -82,7 +89,7 @@ class EncoderArchitecture:
         """Make the network for views of that size, weights not yet loaded and nothing fetched."""
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()}
         if is_of_one_size(self.model):
-            arguments["img_size"] = size
+            arguments["img_size"] = size * self.enlarge
         made: nn.Module = timm.create_model(self.model, pretrained=False, num_classes=0, **arguments)
         return made
 
@@ -110,6 +117,7 @@ class Taps(nn.Module):
         mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
         self.register_buffer("scale", (PIXEL_SPREAD / std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("offset", ((PIXEL_MEAN - mean) / std).view(1, 3, 1, 1), persistent=False)
+        self.enlarge = architecture.enlarge
         self.scale: Tensor
         self.offset: Tensor
 
@@ -118,7 +126,10 @@ class Taps(nn.Module):
         held: dict[str, Tensor] = {}
         hooks = [self.net.get_submodule(layer).register_forward_hook(_keep(held, layer)) for layer in self.layers]
         try:
-            self.net.forward_features(pixels * self.scale + self.offset)  # type: ignore[operator]
+            shown = pixels * self.scale + self.offset
+            if self.enlarge > 1:
+                shown = interpolate(shown, scale_factor=float(self.enlarge), mode="bicubic", align_corners=False)
+            self.net.forward_features(shown)  # type: ignore[operator]
         finally:
             for hook in hooks:
                 hook.remove()

@@ -9,6 +9,7 @@ class DetectorName(StrEnum):
     CLIP = "clip"
     CONVNEXT = "convnext"
     LITE2 = "lite2"
+    LITE2X2 = "lite2x2"
     SRM = "srm"
 
 
@@ -17,6 +18,7 @@ TITLES = {
     DetectorName.CLIP: "CLIP",
     DetectorName.CONVNEXT: "ConvNeXt",
     DetectorName.LITE2: "EfficientNet-Lite2",
+    DetectorName.LITE2X2: "EfficientNet-Lite2, enlarged",
     DetectorName.SRM: "SRM",
 }
 

@@ -40,7 +40,7 @@ def test_a_folder_of_parquet_files_is_all_of_them(three_sources: Path, picture: 
 
 
 def test_only_what_a_recipe_holds_out_is_kept(three_sources: Path) -> None:
-    recipe = replace(load_recipe("wild"), held_out_sources=("b", "c", "drawn_shapes"))
+    recipe = replace(load_recipe("scratch"), held_out_sources=("b", "c", "drawn_shapes"))
     assert set(held_out_of(open_pictures([three_sources]), recipe).sources.tolist()) == {"b", "c"}
 
 
@@ -55,7 +55,7 @@ def test_where_a_recipe_chose_its_sources_by_the_data_the_card_s_are_kept(three_
 
 def test_a_recipe_that_holds_out_nothing_of_the_data_is_refused(three_sources: Path) -> None:
     with pytest.raises(DataError, match="none of the sources"):
-        held_out_of(open_pictures([three_sources]), load_recipe("wild"))
+        held_out_of(open_pictures([three_sources]), load_recipe("scratch"))
 
 
 def test_images_that_were_seen_in_training_are_left_out(three_sources: Path, tmp_path: Path, picture: Picture) -> None:

@@ -37,7 +37,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_weights_that_the_recipe_does_not_name_are_refused_by_default(root: Path, change: str) -> None:
     with pytest.raises(AssayError, match="ASSAY_TRAINING_FOREIGN_WEIGHTS"):
-        recipe_of(RunOrder("wild", changes=(change,)), sources(root))
+        recipe_of(RunOrder("scratch", changes=(change,)), sources(root))
 
 
 def test_a_recipe_may_be_changed_otherwise(root: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_recipe_may_be_changed_otherwise(root: Path) -> None:
 
 
 def test_where_it_is_allowed_weights_come_from_the_data_folder(root: Path) -> None:
-    order = RunOrder("wild", changes=("detectors.clip.pretrained=weights.safetensors",))
+    order = RunOrder("scratch", changes=("detectors.clip.pretrained=weights.safetensors",))
     recipe = recipe_of(order, sources(root, foreign=True))
     named = {part.name: part.pretrained for part in recipe.detectors}
     assert named["clip"] == str(root / "weights.safetensors")
@@ -62,4 +62,4 @@ def test_no_answer_tells_which_files_there_are_elsewhere(root: Path, name: str) 
     assert refused.value.detail == f"there is no {name} in the training worker's data folder"
     if name.endswith(".safetensors"):
         with pytest.raises(AssayError, match="in the training worker's data folder"):
-            recipe_of(RunOrder("wild", changes=(f"detectors.clip.pretrained={name}",)), sources(root, foreign=True))
+            recipe_of(RunOrder("scratch", changes=(f"detectors.clip.pretrained={name}",)), sources(root, foreign=True))

@@ -19,9 +19,8 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 def test_it_loads_under_its_name_with_its_detectors(bundle: Bundle) -> None:
     assert bundle.version.startswith(f"{bundle.name}-")
-    assert (
-        set(bundle.detector_names) == {"wild": {"clip", "convnext", "srm"}, "cifake": {"clip", "convnext"}}[bundle.name]
-    )
+    more = {"wild": {"srm", "lite2", "lite2x2"}, "cifake": set[str]()}
+    assert set(bundle.detector_names) == {"clip", "convnext"} | more[bundle.name]
     assert bundle.version == bundle.card["bundle"]
 
 
@@ -35,7 +34,7 @@ def test_it_scores_the_probe_as_it_did_when_it_was_made(bundle: Bundle) -> None:
 def test_its_figures_tell_the_classes_apart(bundle: Bundle) -> None:
     negatives, positives = np.array(bundle.figures.negatives), np.array(bundle.figures.positives)
     above = np.searchsorted(negatives, positives) / len(negatives)  # share of negatives below each positive
-    least = {"wild": 0.65, "cifake": 0.98}[bundle.name]
+    least = {"wild": 0.8, "cifake": 0.98}[bundle.name]
     assert least < above.mean() < 1.0
 
 
