@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -65,6 +66,7 @@ class EnginePlan:
 
 def choose_engines(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
     """Set each detector's engine and return what was chosen, by detector. Device thread only."""
+    plan = _with_usable_cache(plan)
     remembered = _remembered(bundle, plan)
     if remembered is None or not _taken_over(bundle, plan, remembered):
         remembered = _choose(bundle, plan)
@@ -74,6 +76,19 @@ def choose_engines(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
     told = {name: " ".join(kind) for name, kind in remembered.items()}
     log.info("engines_chosen", bundle=bundle.version, engines=told)
     return remembered
+
+
+def _with_usable_cache(plan: EnginePlan) -> EnginePlan:
+    """Return the plan; without its cache where nothing can be written there."""
+    if plan.cache is None:
+        return plan
+    try:
+        plan.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=plan.cache):
+            return plan
+    except OSError as error:
+        log.warning("engine_cache_not_writable", cache=str(plan.cache), error=error.strerror)
+        return replace(plan, cache=None)
 
 
 def candidates(plan: EnginePlan, device: torch.device) -> list[Kind]:
@@ -177,7 +192,6 @@ def _remembered(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind] | None:
 def _remember(bundle: Bundle, plan: EnginePlan, chosen: Mapping[str, Kind]) -> None:
     if plan.cache is None:
         return
-    plan.cache.mkdir(parents=True, exist_ok=True)
     _note(bundle, plan, plan.cache).write_text(json.dumps(chosen), encoding="utf-8")
 
 

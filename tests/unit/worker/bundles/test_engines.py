@@ -63,6 +63,13 @@ def test_torch_is_eager_on_a_cpu(bundle: Bundle, tmp_path: Path) -> None:
     assert set(choose_engines(bundle, EnginePlan("torch", tmp_path)).values()) == {("torch", "fp32")}
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert set(choose_engines(bundle, EnginePlan("torch", tmp_path / "file" / "engine")).values()) == {
+        ("torch", "fp32")
+    }
+
+
 @pytest.mark.parametrize("shift", [-5.0, float("nan")])
 def test_an_engine_that_disagrees_is_not_taken(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
     monkeypatch.setattr(engines, "_made", lambda _bundle, detector, *_: Shifted(EagerTorch(detector.body()), shift))
