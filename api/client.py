@@ -36,7 +36,7 @@ class Verdict(TypedDict):
     provenance: Json
     bundle_version: str | None
     policy_version: int | None
-    decided_by: Literal["machine", "human", "provenance", "duplicate"]
+    decided_by: Literal["machine", "human", "provenance", "declared", "duplicate"]
     duplicate_of: int | None
     reviewer: str | None
     reason: str | None
@@ -44,7 +44,7 @@ class Verdict(TypedDict):
 
 
 class Image(TypedDict):
-    """An image's newest version; `verdict` is None until there is one."""
+    """An image's newest version; `verdict` is None until there is one, and `pending` says why."""
 
     image_id: str
     source: str
@@ -54,6 +54,7 @@ class Image(TypedDict):
     sha256: str | None
     scan: Json | None
     verdict: Verdict | None
+    pending: Json | None
 
 
 class FoundVerdict(Verdict):

@@ -1,6 +1,8 @@
 """What goes over the wire, in the README's words."""
 
+from collections.abc import Collection
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,12 +81,16 @@ class VerdictOut(BaseModel):
     detectors: dict[str, Any] = Field(description="Detector name to its `logit` and `probability`.")
     provenance: dict[str, Any] = Field(
         description="What the file says of its origin: `declares_ai`; `signed`, by somebody trusted; `forgeable`; "
-        "unsigned `tags`; `c2pa` with `state` (`trusted`, `untrusted`, `tampered`), `says`, `signer`, `generator` and "
+        "unsigned `tags`; `declaration`, the gravest of them, with `strong`, `kind`, `tool` and `where`; "
+        "`c2pa` with `state` (`trusted`, `untrusted`, `tampered`), `says`, `signer`, `generator` and "
         "`problems`; `camera`; `software`."
     )
     bundle_version: str | None
     policy_version: int | None
-    decided_by: DecidedBy
+    decided_by: DecidedBy = Field(
+        description="`machine`: the pixels. `duplicate`: those of the same bytes. `provenance`: a trusted signature. "
+        "`declared`: the file itself says so; anybody can write this. `human`: a person."
+    )
     duplicate_of: int | None = Field(description="The verdict on an image of the same bytes that this one took over.")
     reviewer: str | None
     reason: str | None
@@ -115,21 +121,32 @@ class ServedVerdict(VerdictOut):
     heatmaps: list[HeatmapOut]
 
 
-class PastVerdict(VerdictOut):
-    """A verdict in the history, with the version of the image it is for."""
+class ListedVerdict(VerdictOut):
+    """A verdict in a list, with the version of the image it is for."""
 
     id: int
     image_version: str
     shadow: bool = Field(description="Made by a challenger, never served.")
 
+
+class PastVerdict(ListedVerdict):
+    """A verdict in the history of an image."""
+
+    withdrawn: bool = Field(description="Made by a bundle that was rolled back; not served while that holds.")
+
     @classmethod
-    def of(cls, verdict: Verdict, image: Image) -> Self:
-        """Join a verdict and its image."""
-        fields = cls.fields_of(verdict)
-        return cls(**fields, id=verdict.id, image_version=image.version, shadow=verdict.shadow)
+    def of(cls, verdict: Verdict, image: Image, withdrawn: Collection[str]) -> Self:
+        """Join a verdict and its image, knowing the bundles that were rolled back."""
+        return cls(
+            **cls.fields_of(verdict),
+            id=verdict.id,
+            image_version=image.version,
+            shadow=verdict.shadow,
+            withdrawn=verdict.bundle_version in withdrawn,
+        )
 
 
-class FoundVerdict(PastVerdict):
+class FoundVerdict(ListedVerdict):
     """A verdict with the image that it is for."""
 
     image_id: str
@@ -166,6 +183,22 @@ class History(BaseModel):
     next_cursor: str | None
 
 
+class PendingReason(StrEnum):
+    """Why an image has no verdict yet."""
+
+    NEW = "new"
+    WITHDRAWN = "withdrawn"
+
+
+class Pending(BaseModel):
+    """A verdict that is on its way."""
+
+    reason: PendingReason = Field(
+        description="`new`: nobody has judged the image yet. `withdrawn`: the bundle that had was rolled back, and the "
+        "restored one is to judge it."
+    )
+
+
 class ImageOut(FromRow):
     """An image's newest version: where it lies, where its scan stands, what is served for it."""
 
@@ -181,6 +214,9 @@ class ImageOut(FromRow):
     created_at: datetime
     scan: ScanOut | None = Field(default=None, description="Newest scan; not told with `as_of`.")
     verdict: ServedVerdict | None = Field(default=None, description="Null until there is one.")
+    pending: Pending | None = Field(
+        default=None, description="Why there is no verdict yet; null with a verdict, and where the scan ended without."
+    )
 
     @classmethod
     def of(cls, served: Served) -> Self:
@@ -191,10 +227,19 @@ class ImageOut(FromRow):
             heatmaps=[HeatmapOut.model_validate(heatmap) for heatmap in served.heatmaps],
         )
         scan = served.scan and ScanOut.model_validate(served.scan)
-        return image.model_copy(update={"scan": scan, "verdict": verdict})
+        return image.model_copy(update={"scan": scan, "verdict": verdict, "pending": _pending(served)})
 
 
-_IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in {"scan", "verdict"})
+_IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in {"scan", "verdict", "pending"})
+_ENDED = {ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD}
+
+
+def _pending(served: Served) -> Pending | None:
+    if served.verdict is not None:
+        return None
+    if served.withdrawn:
+        return Pending(reason=PendingReason.WITHDRAWN)
+    return None if served.scan is None or served.scan.state in _ENDED else Pending(reason=PendingReason.NEW)
 
 
 class AcceptedScan(BaseModel):

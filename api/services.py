@@ -77,6 +77,9 @@ class Reads(Protocol):
     ) -> Sequence[tuple[Verdict, Image]] | None:
         """Return verdicts of an image, newest first."""
 
+    def withdrawn(self, as_of: datetime | None = None) -> Collection[str]:
+        """Return the versions of bundles that were rolled back, so that what they have said is not served."""
+
     def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
         """Return the newest heatmap of one detector."""
 

@@ -70,7 +70,12 @@ def show_state(image_id: ImageId, services: FromApp, who: FromVisitor, *, asked:
 
 def _about(services: FromApp, image_id: str, served: Served, *, asked: bool) -> dict[str, Any]:
     history = services.queries.history(image_id, limit=_HISTORY, shadow=True) or ()
-    by_machine = [verdict for verdict, _ in history if verdict.detectors and not verdict.shadow]
+    withdrawn = services.queries.withdrawn()
+    by_machine = [
+        verdict
+        for verdict, _ in history
+        if verdict.detectors and not verdict.shadow and verdict.bundle_version not in withdrawn
+    ]
     # What the detectors said stays in sight when a person decides.
     machine = served.verdict if served.verdict and served.verdict.detectors else next(iter(by_machine), None)
     explained = machine is not None and machine.bundle_version in {one["bundle_version"] for one in served.heatmaps}
@@ -84,6 +89,7 @@ def _about(services: FromApp, image_id: str, served: Served, *, asked: bool) -> 
         "waiting": served.verdict is None and served.scan is not None and served.scan.state not in _ENDED,
         "drawing": asked and not explained,
         "history": history,
+        "withdrawn": withdrawn,
         "labels": services.stores.labels.of(image_id, limit=_LABELS) or (),
         "label_values": list(LabelValue),
     }

@@ -12,6 +12,7 @@ from api.errors.problems import ProblemError
 from api.routes.policies import Terms, preview_policy
 from api.services import FromApp
 from worker.database.api_keys import Scope
+from worker.decisions.vocabulary import DeclaredOrigin
 
 router = APIRouter(prefix=f"{HOME}/policies", include_in_schema=False, route_class=ConsoleRoute)
 
@@ -37,7 +38,8 @@ def preview(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.READ))]
 @router.post("")
 def add_policy(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Make a new version."""
-    services.stores.policies.add(form.visitor.actor, _terms(form).terms())
+    policies = services.stores.policies
+    policies.add(form.visitor.actor, _terms(form).terms(policies.newest()))
     return go(f"{HOME}/policies", said="policy_made")
 
 
@@ -52,17 +54,22 @@ def _shown(services: FromApp, who: Visitor, asked: Terms, **values: Any) -> Resp
         asked=asked,
         sources=[*sources, *[("", {})] * _MORE_SOURCES],
         known_sources=services.stores.figures.sources(200),
+        origins=list(DeclaredOrigin),
         **{"would": None, **values},
     )
 
 
 def _terms(form: Form) -> Terms:
     """Read percents of a form; raises a ProblemError, 422."""
-    rows = zip(form.several("source"), form.several("source_false_positive"), form.several("source_miss"), strict=False)
+    columns = ("source", "source_false_positive", "source_miss", "source_declared_origin")
     try:
         by_source = {
-            source: {"false_positive_budget": _share(accused), "miss_budget": _share(missed)}
-            for source, accused, missed in rows
+            source: {
+                "false_positive_budget": _share(accused),
+                "miss_budget": _share(missed),
+                "declared_origin": declared or None,
+            }
+            for source, accused, missed, declared in zip(*map(form.several, columns), strict=False)
             if source
         }
         return Terms.model_validate(
@@ -70,6 +77,7 @@ def _terms(form: Form) -> Terms:
                 "prior_shift": float(form.text("prior_shift").replace(",", ".") or 0),
                 "false_positive_budget": _share(form.needed("false_positive")),
                 "miss_budget": _share(form.needed("miss")),
+                "declared_origin": form.text("declared_origin") or None,
                 "by_source": by_source,
             }
         )

@@ -17,7 +17,7 @@ _SAID = {
     "run_queued": "The run is queued; a training worker takes it.",
     "run_cancelled": "The run ends.",
     "promoted": "This bundle serves from now on. Workers swap between two batches.",
-    "rolled_back": "The bundle before serves again.",
+    "rolled_back": "The bundle before serves again, and so do the verdicts before.",
     "challenged": "The bundle scans in shadow from now on.",
     "withdrawn": "The bundle rests; what it has judged is kept.",
     "policy_made": "The new policy counts for every scan that is taken from now on.",
@@ -108,6 +108,15 @@ def standing(probability: float | None, lower: float | None, upper: float | None
     return f"Between {percent(lower)} and {percent(upper)}: the policy neither accuses nor clears."
 
 
+def origin(rule: str) -> str:
+    """Write what a policy makes of a file's own word."""
+    return {
+        "decides": "is called AI-generated",
+        "uncertain": "is never cleared",
+        "ignore": "is judged by its pixels alone",
+    }.get(rule, rule)
+
+
 def known_as(name: str) -> str:
     """Write the name of a detector as its makers do."""
     return title_of(name)
@@ -123,5 +132,6 @@ FILTERS = {
     "size": size,
     "words": words,
     "headline": headline,
+    "origin": origin,
     "known_as": known_as,
 }

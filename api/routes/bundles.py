@@ -90,6 +90,9 @@ class PromotionOut(FromRow):
     bundle_version: str
     previous_version: str | None
     rollback: bool
+    withdraws: Annotated[
+        str | None, Field(description="The version whose verdicts are not served from here on, until promoted again.")
+    ]
     reason: str
     created_by: str
     created_at: datetime
@@ -122,7 +125,11 @@ def list_promotions(services: FromApp, limit: Limit = 50, cursor: Cursor = None)
 def roll_back(
     wanted: RollbackWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> PromotionOut:
-    """Make champion again what the champion replaced; rescans of history by the one that leaves end."""
+    """Make champion again what the champion replaced, and serve again what was served before.
+
+    Verdicts of the bundle that leaves are withdrawn until it is promoted again. Images that have no other verdict are
+    queued for the restored bundle; until then they answer `pending` with the reason `withdrawn`.
+    """
     bundles = services.stores.bundles
     try:
         return PromotionOut.model_validate(bundles.roll_back(actor, wanted.reason, champion=wanted.champion))

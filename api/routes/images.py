@@ -90,8 +90,9 @@ def list_image_verdicts(
     )
     if rows is None:
         raise unknown_image()
+    withdrawn = services.queries.withdrawn(as_of)
     return History(
-        items=[PastVerdict.of(verdict, image) for verdict, image in rows[:limit]],
+        items=[PastVerdict.of(verdict, image, withdrawn) for verdict, image in rows[:limit]],
         next_cursor=next_cursor([verdict.id for verdict, _ in rows], limit),
     )
 

@@ -18,7 +18,9 @@ from api.schemas import FromRow
 from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
+from worker.database.tables import Policy
 from worker.decisions.policy import PolicyTerms
+from worker.decisions.vocabulary import DeclaredOrigin
 
 router = APIRouter(prefix="/v1/policies", tags=["policies"], responses=problems(), route_class=OnceRoute)
 
@@ -27,10 +29,11 @@ _MOST_SOURCES = 1000
 
 
 class Budgets(StrictBody):
-    """Budgets of one source; what is left out is the policy's own."""
+    """What one source has of its own; what is left out is the policy's."""
 
     false_positive_budget: Budget | None = None
     miss_budget: Budget | None = None
+    declared_origin: DeclaredOrigin | None = None
 
 
 class Terms(StrictBody):
@@ -41,12 +44,22 @@ class Terms(StrictBody):
     ] = 0.0
     false_positive_budget: Annotated[Budget, Field(description="Share of photographs that may be called AI-generated.")]
     miss_budget: Annotated[Budget, Field(description="Share of AI-generated images that may be cleared.")]
+    declared_origin: Annotated[
+        DeclaredOrigin | None,
+        Field(
+            description="What becomes of a file that itself says it is AI-generated, with nobody trusted to vouch for "
+            "it: `decides` makes it `ai_generated`, `uncertain` keeps it from being cleared, `ignore` leaves it to the "
+            "pixels. Left out, it stays as it is."
+        ),
+    ] = None
     by_source: Annotated[dict[Name, Budgets], Field(max_length=_MOST_SOURCES)] = Field(default_factory=dict)
 
-    def terms(self) -> PolicyTerms:
-        """Return them as the store takes them."""
-        by_source = {source: budgets.model_dump(exclude_none=True) for source, budgets in self.by_source.items()}
-        return PolicyTerms(self.prior_shift, self.false_positive_budget, self.miss_budget, by_source)
+    def terms(self, now: Policy) -> PolicyTerms:
+        """Return them as the store takes them; what is left out is as in the policy that counts now."""
+        by_source = {source: own.model_dump(exclude_none=True, mode="json") for source, own in self.by_source.items()}
+        declared_origin = self.declared_origin or DeclaredOrigin(now.declared_origin)
+        budgets = (self.false_positive_budget, self.miss_budget)
+        return PolicyTerms(self.prior_shift, *budgets, by_source, declared_origin)
 
 
 class PolicyOut(FromRow):
@@ -56,6 +69,7 @@ class PolicyOut(FromRow):
     prior_shift: float
     false_positive_budget: float
     miss_budget: float
+    declared_origin: DeclaredOrigin
     by_source: dict[str, Budgets]
     created_by: str
     created_at: datetime
@@ -81,7 +95,8 @@ def list_policies(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
 def add_policy(terms: Terms, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> PolicyOut:
     """Make a new version; scans that workers take from now on are judged by it."""
-    return PolicyOut.model_validate(services.stores.policies.add(actor, terms.terms()))
+    policies = services.stores.policies
+    return PolicyOut.model_validate(policies.add(actor, terms.terms(policies.newest())))
 
 
 @router.post("/preview", responses=problems(409, *WITH_BODY), dependencies=[Depends(Needs(Scope.READ))])
@@ -94,4 +109,5 @@ def preview_policy(terms: Terms, services: FromApp) -> Preview:
         figures = figures_of(champion)
     except NoFiguresError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
-    return preview(terms.terms(), figures, services.stores.policies.judged(champion.version))
+    policies = services.stores.policies
+    return preview(terms.terms(policies.newest()), figures, policies.judged(champion.version))

@@ -19,7 +19,7 @@ from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.history_rescans import HistoryFilter
 from worker.database.promotion import UnknownBundleError
-from worker.database.rescans import NeverPromotedError, NoChampionError
+from worker.database.rescans import NeverPromotedError, NoChampionError, WithdrawnBundleError
 from worker.database.tables import Rescan, RescanState
 from worker.decisions.vocabulary import VerdictValue
 
@@ -98,7 +98,7 @@ def request_rescan(
         )
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
-    except (NeverPromotedError, NoChampionError) as error:
+    except (NeverPromotedError, NoChampionError, WithdrawnBundleError) as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return RescanOut.model_validate(rescan)
 

@@ -17,7 +17,7 @@ from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.promotion import UnknownBundleError
-from worker.database.rescans import NeverPromotedError, NoChampionError, Requested
+from worker.database.rescans import NeverPromotedError, NoChampionError, Requested, WithdrawnBundleError
 from worker.database.tables import ScanState
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), route_class=OnceRoute)
@@ -81,7 +81,7 @@ def request_scans(
         requested = _requested(wanted, services, actor)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
-    except (NeverPromotedError, NoChampionError) as error:
+    except (NeverPromotedError, NoChampionError, WithdrawnBundleError) as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return ScansRequested(
         queued=len(requested.scan_ids),

@@ -143,6 +143,7 @@ class FakeQueries(Failing):
         self.verdicts: dict[str, list[tuple[Verdict, Image]]] = {}
         self.heatmaps: dict[tuple[str, str], Heatmap] = {}
         self.known_scans: dict[int, tuple[Scan, Image]] = {}
+        self.withdrawn_bundles: set[str] = set()
         self.asked: list[Any] = []
 
     def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
@@ -166,6 +167,10 @@ class FakeQueries(Failing):
         self.asked.append((as_of, shadow, bundle))
         rows = self.verdicts.get(image_id)
         return None if rows is None else [row for row in rows if before is None or row[0].id < before][:limit]
+
+    def withdrawn(self, as_of: datetime | None = None) -> set[str]:  # noqa: ARG002 - the same at all times.
+        """Return the versions of bundles that were rolled back."""
+        return self.withdrawn_bundles
 
     def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
         """Return the newest heatmap of one detector."""

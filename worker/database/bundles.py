@@ -38,7 +38,10 @@ def crown_shipped(session: Session, version: str) -> str:
 
 
 def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rollback: bool = False) -> Promotion:
-    """Make a bundle champion in place of the one that is; the caller holds the lock on the champion."""
+    """Make a bundle champion in place of the one that is; the caller holds the lock on the champion.
+
+    A rollback withdraws the verdicts of the one that is; any other way to become champion brings a bundle's back.
+    """
     serving = champion(session)
     if serving is not None:
         serving.role = BundleRole.REGISTERED
@@ -49,6 +52,7 @@ def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rol
         bundle_version=bundle.version,
         previous_version=serving and serving.version,
         rollback=rollback,
+        withdraws=serving.version if rollback and serving else None,
         reason=reason,
         created_by=created_by,
     )

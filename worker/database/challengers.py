@@ -16,7 +16,7 @@ from worker.database.promotion import UnknownBundleError, champion_and, locked_c
 from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.shadow import Pair, flip_report
-from worker.decisions.vocabulary import DecidedBy
+from worker.decisions.vocabulary import BY_PIXELS
 from worker.errors import AssayError
 
 _OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
@@ -74,7 +74,7 @@ class Challengers:
     def report(self, version: str) -> dict[str, Any]:
         """Tell what a challenger's verdicts would change: as ``shadow.flip_report``, with what is open.
 
-        Compared are machine verdicts of the same image by the same policy, whoever was champion then.
+        Compared are verdicts that pixels decided, of the same image by the same policy, whoever was champion then.
         """
         pairs = _pairs(version).subquery()
         grouped = select(
@@ -124,7 +124,7 @@ _same = (
     & (_old.policy_version == _new.policy_version)
     & (_old.bundle_version != _new.bundle_version)
     & _old.shadow.is_(False)
-    & (_old.decided_by != DecidedBy.HUMAN)
+    & _old.decided_by.in_(BY_PIXELS)
 )
 
 
@@ -141,7 +141,7 @@ def _pairs(version: str) -> Select[Any]:
         )
         .select_from(_new)
         .join(newest, newest.c.verdict.is_not(None))
-        .where(_new.bundle_version == version, _new.shadow)
+        .where(_new.bundle_version == version, _new.shadow, _new.decided_by.in_(BY_PIXELS))
     )
 
 
@@ -152,7 +152,8 @@ def _flips(version: str, before: int | None) -> Select[Image, Verdict, Verdict]:
         .select_from(_new)
         .join(Image, (Image.id == _new.image_pk) & Image.erased_at.is_(None))
         .join(_old, _old.id == newest)
-        .where(_new.bundle_version == version, _new.shadow, _old.verdict != _new.verdict)
+        .where(_new.bundle_version == version, _new.shadow, _new.decided_by.in_(BY_PIXELS))
+        .where(_old.verdict != _new.verdict)
         .where(true() if before is None else _new.id < before)
         .order_by(_new.id.desc())
     )

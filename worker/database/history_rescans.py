@@ -77,7 +77,7 @@ class HistoryRescans:
         """Ask for a rescan of what is known now, by a bundle or by today's champion.
 
         Raises:
-            UnknownBundleError, NoChampionError, NeverPromotedError: the bundle cannot be named.
+            UnknownBundleError, NoChampionError, NeverPromotedError, WithdrawnBundleError: the bundle cannot be named.
         """
         with self._database.transaction() as session:
             version = version_of(session, bundle_version)

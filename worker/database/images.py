@@ -27,7 +27,8 @@ class ErasedImageError(AssayError):
 class NewImage:
     """An object version about to be known; fields as in :class:`~worker.database.tables.Image`.
 
-    ``stored_at`` is None where nobody can tell; the row then says when it was made.
+    ``stored_at`` is None where nobody can tell; the row then says when it was made. It counts as now where it lies in
+    the future. ``confirmed`` is False where an event alone names the state and the store does not show it.
     """
 
     image_id: str
@@ -38,6 +39,7 @@ class NewImage:
     versioned: bool
     size_bytes: int | None
     stored_at: datetime | None = None
+    confirmed: bool = True
 
 
 def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_QUEUE) -> tuple[int, int, bool]:
@@ -45,7 +47,7 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
 
     A state that was stored again (the same bytes after others, or a deleted
     object that is back) becomes the newest again, and its scan is queued again if
-    it ended because the object was gone.
+    it ended because the object was gone. Only what the store shows does that: an event can be made up.
 
     Returns:
         Primary keys of image and scan, and whether the scan is new.
@@ -53,13 +55,15 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
     Raises:
         ErasedImageError: the image was erased.
     """
-    stored_at = literal(image.stored_at, DateTime(timezone=True))
-    values = {**vars(image), "stored_at": func.coalesce(stored_at, func.now())}
+    stored_at = func.least(func.coalesce(literal(image.stored_at, DateTime(timezone=True)), func.now()), func.now())
+    values = {**vars(image), "stored_at": stored_at}
     tomb = select(Image.id).filter_by(bucket=image.bucket, key=_tomb(image), version=ERASED)
     insert = upsert(Image).from_select(list(values), select(*_literals(values)).where(~tomb.exists()))
-    came_again = Image.erased_at.is_(None) & (Image.stored_at < stored_at)
+    came_again = (Image.stored_at < insert.excluded.stored_at) | ~Image.confirmed
     statement = insert.on_conflict_do_update(
-        constraint="uq_image_bucket_key_version", set_={"stored_at": stored_at}, where=came_again
+        constraint="uq_image_bucket_key_version",
+        set_={"stored_at": insert.excluded.stored_at, "confirmed": True},
+        where=Image.erased_at.is_(None) & insert.excluded.confirmed & came_again,
     )
     image_pk = session.scalar(statement.returning(Image.id))
     if image_pk is None:

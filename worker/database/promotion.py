@@ -9,7 +9,9 @@ from worker.database.audit import Actor, record
 from worker.database.bundles import champion, crown
 from worker.database.session import Database
 from worker.database.tables import Bundle, Promotion, Rescan, RescanState, Verdict
+from worker.database.withdrawal import is_withdrawn, lift, withdraw
 from worker.decisions.shadow import obstacles
+from worker.decisions.vocabulary import BY_PIXELS
 from worker.errors import AssayError
 
 
@@ -65,6 +67,8 @@ class Bundles:
     def promote(self, actor: Actor, version: str, reason: str, *, least: int = 0, force: bool = False) -> Promotion:
         """Make a bundle champion; scans that are leased from now on take it.
 
+        What a bundle has said that was rolled back is served again.
+
         Args:
             actor: who does it.
             version: of the bundle.
@@ -84,10 +88,17 @@ class Bundles:
                 bars = obstacles(bundle.gate, images_in_shadow(session, version), least, serving.version)
             if bars and not force:
                 raise BarredError(f"{'; '.join(bars)}. An admin may promote it all the same with `force` and a reason")
-            return _promoted(session, actor, bundle, reason, rollback=False, forced=bars)
+            comes_back = session.scalar(select(is_withdrawn(version)))
+            promotion = _promoted(session, actor, bundle, reason, rollback=False, forced=bars)
+            if comes_back:
+                lift(session, version)
+            return promotion
 
     def roll_back(self, actor: Actor, reason: str, *, champion: str | None = None) -> Promotion:
-        """Make champion again what the champion replaced, and end the rescans of history by the one that leaves.
+        """Make champion again what the champion replaced; what the one that leaves has said is served no more.
+
+        Served is what was said before it, where anything was. The other images are queued for the restored champion.
+        Rescans of history by the one that leaves end.
 
         Args:
             actor: who does it.
@@ -115,7 +126,9 @@ class Bundles:
             if not serving or not former:
                 raise NothingToRollBackError
             _end_rescans(session, actor, serving.version)
-            return _promoted(session, actor, former, reason, rollback=True, forced=[])
+            promotion = _promoted(session, actor, former, reason, rollback=True, forced=[])
+            withdraw(session, serving.version, former.version)
+            return promotion
 
 
 def locked_champion(session: Session) -> Bundle | None:
@@ -141,9 +154,10 @@ def champion_and(session: Session, version: str) -> tuple[Bundle | None, Bundle]
 
 
 def images_in_shadow(session: Session, version: str) -> int:
-    """Count the images that a bundle has judged in shadow."""
+    """Count the images that a bundle has judged by their pixels in shadow."""
     judged = select(func.count(func.distinct(Verdict.image_pk)))
-    return session.scalar(judged.where(Verdict.bundle_version == version, Verdict.shadow)) or 0
+    by_pixels = Verdict.decided_by.in_(BY_PIXELS)
+    return session.scalar(judged.where(Verdict.bundle_version == version, Verdict.shadow, by_pixels)) or 0
 
 
 def _end_rescans(session: Session, actor: Actor, version: str) -> None:

@@ -11,8 +11,10 @@ from worker.database.audit import Actor, record
 from worker.database.bundles import champion
 from worker.database.images import BULK_QUEUE
 from worker.database.promotion import UnknownBundleError
+from worker.database.served import newest_first
 from worker.database.session import Database
 from worker.database.tables import Bundle, Image, Scan, ScanKind, ScanState
+from worker.database.withdrawal import is_withdrawn
 from worker.errors import AssayError
 
 _OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
@@ -26,6 +28,10 @@ class NoChampionError(AssayError):
 
 class NeverPromotedError(AssayError):
     """This bundle was never promoted, and what a rescan finds is served; promote it, or let it scan in shadow."""
+
+
+class WithdrawnBundleError(AssayError):
+    """This bundle was rolled back, and what it finds is not served; promote it again, or scan by the champion."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,14 @@ class Rescans:
         """Rescan the newest version of each image.
 
         Raises:
-            UnknownBundleError, NoChampionError, NeverPromotedError: the bundle cannot be named.
+            UnknownBundleError, NoChampionError, NeverPromotedError, WithdrawnBundleError: the bundle cannot be named.
         """
         wanted = list(dict.fromkeys(image_ids))
         newest = (
             select(Image.id, Image.image_id)
             .ext(distinct_on(Image.image_id))
             .where(Image.image_id.in_(wanted), Image.erased_at.is_(None))
-            .order_by(Image.image_id, Image.stored_at.desc(), Image.id.desc())
+            .order_by(Image.image_id, *newest_first())
         )
         with self._database.transaction() as session:
             version = version_of(session, bundle_version)
@@ -123,12 +129,15 @@ def version_of(session: Session, named: str | None) -> str:
     Raises:
         UnknownBundleError, NoChampionError: the bundle cannot be named.
         NeverPromotedError: it has passed neither gate and shadow nor an admin who forced it.
+        WithdrawnBundleError: it was rolled back.
     """
     bundle = champion(session) if named is None else session.get(Bundle, named)
     if bundle is None:
         raise NoChampionError if named is None else UnknownBundleError
     if bundle.promoted_at is None:
         raise NeverPromotedError
+    if session.scalar(select(is_withdrawn(bundle.version))):
+        raise WithdrawnBundleError
     return bundle.version
 
 

@@ -19,6 +19,7 @@ from worker.database.features import Seen
 from worker.database.images import BULK_QUEUE
 from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.database.withdrawal import is_withdrawn, queue_if_withdrawn
 from worker.decisions.near_hashes import bands_of
 from worker.decisions.shadow import Challenger
 from worker.errors import LeaseLostError, Reason, TransientError
@@ -157,8 +158,11 @@ class Scans:
             if verdict_id is not None and heatmaps:
                 session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
             bands = None if facts.pdq is None else bands_of(facts.pdq)
-            learnt = update(Image).where(Image.id == lease.image.id).values(**vars(facts), pdq_bands=bands)
-            session.execute(learnt)
+            known = {**vars(facts), "pdq_bands": bands, "confirmed": True}
+            learnt = update(Image).where(Image.id == lease.image.id).values(**known)
+            withdrawn = session.scalar(learnt.returning(is_withdrawn(lease.bundle_version)))
+            if withdrawn and not lease.shadow:
+                queue_if_withdrawn(session, lease.image.id)
             if seen is not None:
                 features.put(session, lease.image.id, lease.bundle_version, seen)
             if lease.challenger is not None and lease.challenger.takes(lease.image.id):
@@ -188,6 +192,8 @@ class Scans:
         """End the scan because of the image itself; raises LeaseLostError as :meth:`complete`."""
         with self._database.transaction() as session:
             self._end(session, lease, ScanState.REJECTED, reason=reason, detail=_short(detail))
+            if reason is not Reason.GONE:  # so it was read
+                session.execute(update(Image).where(Image.id == lease.image.id).values(confirmed=True))
 
     def fail(self, lease: Lease, detail: str, *, retry_in: float | None) -> None:
         """Count an attempt; try again in so many seconds, or declare the scan dead when None.

@@ -4,12 +4,12 @@ Every statement here is answered from an index, whatever the size of the
 tables; the tests hold that with EXPLAIN. Erased images are as good as unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, case, func, literal, select, true
+from sqlalchemy import ColumnElement, DateTime, Select, Text, and_, bindparam, case, exists, func, literal, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
@@ -20,12 +20,21 @@ from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Ve
 
 @dataclass(frozen=True)
 class Served:
-    """What is known of an image: its newest version, scan and verdict, with spatial evidence."""
+    """What is known of an image: its newest version, scan and verdict, with spatial evidence.
+
+    Attributes:
+        image: its newest version.
+        verdict: what is served; None until there is one.
+        scan: the newest; None for times past.
+        heatmaps: columns of the newest of each detector.
+        withdrawn: there is no verdict because a rollback withdrew all that was said of it by bundles.
+    """
 
     image: Image
     verdict: Verdict | None
     scan: Scan | None
     heatmaps: Sequence[Mapping[str, str]]
+    withdrawn: bool = False
 
 
 class Queries:
@@ -48,9 +57,9 @@ class Queries:
             found = session.execute(SERVED_AS_OF if as_of else SERVED, then).one_or_none()
         if found is None:
             return None
-        image, verdict, scan, by_detector = found
+        image, verdict, scan, by_detector, withdrawn = found
         heatmaps = [by_detector[detector] for detector in sorted(by_detector or ())]
-        return Served(image, verdict, None if as_of else scan, heatmaps)
+        return Served(image, verdict, None if as_of else scan, heatmaps, withdrawn)
 
     def history(
         self,
@@ -80,6 +89,11 @@ class Queries:
             rows = [(verdict, image) for verdict, image in session.execute(statement)]
             known = rows or session.scalar(select(newest_image(image_id).subquery().c.id))
         return rows if known else None
+
+    def withdrawn(self, as_of: datetime | None = None) -> Collection[str]:
+        """Return the versions of bundles that were rolled back, so that what they have said is not served."""
+        with self._database.transaction() as session:
+            return set(session.scalars(withdrawn_bundles(as_of)))
 
     def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
         """Return the newest heatmap of one detector for the newest version of an image."""
@@ -154,7 +168,7 @@ def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Sele
 
 
 def newest_image(image_id: Any, as_of: Any = None) -> Select[Image]:
-    """Return the statement for the version of an image that counts: of those not erased, the one stored last."""
+    """Return the statement for the version of an image that counts: of those not erased the newest that is real."""
     stored_at: ColumnElement[datetime] = Image.stored_at.expression
     if as_of is not None:
         # A state that came back later counts from its first coming until then.
@@ -162,9 +176,14 @@ def newest_image(image_id: Any, as_of: Any = None) -> Select[Image]:
     return (
         select(Image)
         .where(Image.image_id == image_id, _not_erased, _by(Image.created_at, as_of))
-        .order_by(stored_at.desc(), Image.id.desc())
+        .order_by(*newest_first(stored_at))
         .limit(1)
     )
+
+
+def newest_first(stored_at: ColumnElement[datetime] | None = None) -> tuple[ColumnElement[Any], ...]:
+    """Return the order of an image's versions: what the store has shown before what events claim, the newest first."""
+    return Image.confirmed.desc(), (Image.stored_at if stored_at is None else stored_at).desc(), Image.id.desc()
 
 
 def _heatmaps(image_pk: Any, as_of: Any = None) -> Select[Heatmap]:
@@ -196,8 +215,10 @@ def _served(as_of: Any = None) -> Select[Any]:
     newest_of_each = func.jsonb_object_agg(Heatmap.detector, aggregate_order_by(heatmap, Heatmap.id))
     heatmaps = _heatmaps(image.id, as_of).with_only_columns(newest_of_each.label("by_detector")).lateral()
     verdict, scan = aliased(Verdict), aliased(Scan, scans.lateral())
+    was_judged = exists().where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), _by(Verdict.created_at, as_of))
+    withdrawn = and_(served.c.id.is_(None), was_judged)
     return (
-        select(image, verdict, scan, heatmaps.c.by_detector)
+        select(image, verdict, scan, heatmaps.c.by_detector, withdrawn.label("withdrawn"))
         .select_from(image)
         .outerjoin(served, true())
         .outerjoin(verdict, verdict.id == served.c.id)

@@ -87,6 +87,7 @@ class Register:
             versioned=bool(created.version_id or (head and head.version.version_id)),
             size_bytes=head.size if head else created.size,
             stored_at=stored_at_of(created, head),
+            confirmed=head is not None,
         )
         try:
             with self._database.transaction() as session:

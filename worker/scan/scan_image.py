@@ -9,7 +9,7 @@ from typing import Any
 from worker.database.scans import Lease
 from worker.decisions.policy import rules_for
 from worker.decisions.verdict import Decision, judge
-from worker.decisions.vocabulary import VerdictValue
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.errors import LeaseLostError, TransientError
 from worker.scan.collaborators import Bundles
 from worker.scan.end_of_scan import EndOfScan
@@ -108,5 +108,6 @@ class ScanImage:
             return []
 
     def _wants_heatmaps(self, lease: Lease, decision: Decision) -> bool:
-        # Nobody is shown what a challenger says.
-        return self._make_heatmaps and not lease.shadow and decision.verdict is VerdictValue.AI_GENERATED
+        # Nobody is shown what a challenger says, and heatmaps explain pixels, not what a file says of itself.
+        accuses = decision.verdict is VerdictValue.AI_GENERATED and decision.decided_by is not DecidedBy.DECLARED
+        return self._make_heatmaps and not lease.shadow and accuses

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from tests.conftest import Buckets
+from tests.conftest import Buckets, Scanned
+from worker.database.scans import Scans
 from worker.database.served import Queries
 from worker.database.session import Database
 from worker.database.tables import Image, Scan, ScanState
@@ -246,6 +247,63 @@ def test_a_state_overwritten_before_it_was_looked_at_is_never_the_newest(
     register(ObjectCreated(object_store.plain, (KEY,), None, etag_of(new), 3))
     register(ObjectCreated(object_store.plain, (KEY,), None, old, 3, told_at))
     assert newest(database, KEY).version == etag_of(new)
+
+
+@pytest.mark.parametrize("version_id", [None, "made-up"])
+def test_a_ghost_of_an_event_hides_no_verdict_whatever_time_it_claims(
+    database: Database, object_store: Buckets, register: Register, version_id: str | None
+) -> None:
+    real = object_store.put(object_store.uploads, KEY)
+    register(ObjectCreated(object_store.uploads, (KEY,), real["VersionId"], etag_of(real)))
+
+    in_2099 = datetime(2099, 1, 1, tzinfo=UTC)
+    ghost = register(ObjectCreated(object_store.uploads, (KEY,), version_id, "0" * 32, 5, in_2099))
+
+    assert ghost is not None
+    assert newest(database, KEY).version == real["VersionId"]
+    assert max(image.stored_at for image in images(database)) <= datetime.now(UTC)
+    later = object_store.put(object_store.uploads, KEY, b"a later upload")
+    register(ObjectCreated(object_store.uploads, (KEY,), later["VersionId"], etag_of(later)))
+    assert newest(database, KEY).version == later["VersionId"]
+
+
+def test_an_event_that_claims_an_older_state_again_does_not_bring_it_back(
+    database: Database, object_store: Buckets, register: Register, age: Age
+) -> None:
+    old = etag_of(object_store.put(object_store.plain, KEY, b"old"))
+    register(ObjectCreated(object_store.plain, (KEY,), None, old))
+    age(HOUR)
+    new = etag_of(object_store.put(object_store.plain, KEY, b"new"))
+    register(ObjectCreated(object_store.plain, (KEY,), None, new))
+    age(HOUR)
+
+    register(ObjectCreated(object_store.plain, (KEY,), None, old, 3, datetime.now(UTC) + HOUR))
+
+    assert newest(database, KEY).version == new
+
+
+def test_a_state_that_only_an_event_told_of_counts_once_it_is_read(
+    database: Database, object_store: Buckets, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RefusedError
+
+    old = etag_of(object_store.put(object_store.plain, KEY, b"old"))
+    register(ObjectCreated(object_store.plain, (KEY,), None, old))
+    new = etag_of(object_store.put(object_store.plain, KEY, b"new"))
+    monkeypatch.setattr(object_store.objects, "head", refuse)
+    told = register(ObjectCreated(object_store.plain, (KEY,), None, new, 3, datetime.now(UTC) + HOUR))
+    assert told is not None
+    assert newest(database, KEY).version == old
+
+    scanned = Scanned(database)
+    scanned.crown()
+    scanned.dispatch()
+    lease = Scans(database).lease(told.scan_id, 60)
+    assert lease is not None
+    Scans(database).reject(lease, Reason.UNDECODABLE, "no picture")
+
+    assert newest(database, KEY).version == new
 
 
 @pytest.mark.parametrize("way", ["event", "sweep"])

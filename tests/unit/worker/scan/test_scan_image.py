@@ -1,5 +1,6 @@
 """The story of one image, told with fakes: every way it can end, and that no image pays for another."""
 
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.unit.worker.scan.scan_world import (
     ARTIFACTS,
@@ -107,6 +109,22 @@ def test_a_file_that_declares_itself_ai_is_not_cleared(world: World) -> None:
     assert scan.verdict["verdict"] == "uncertain"
     assert scan.verdict["provenance"]["tags"] == ["stable_diffusion_webui"]
     assert scan.verdict["decided_by"] == "machine"
+
+
+def test_a_file_that_says_by_its_generators_parameters_that_it_is_ai_is_declared_and_gets_no_heatmaps(
+    world: World,
+) -> None:
+    parameters = PngInfo()
+    parameters.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512")
+    file = io.BytesIO()
+    Image.new("L", (64, 64), CLEAR).save(file, "PNG", pnginfo=parameters)
+
+    scan = world.scan(world.upload(file.getvalue()))
+
+    assert scan.verdict is not None
+    assert (scan.verdict["verdict"], scan.verdict["decided_by"]) == ("ai_generated", "declared")
+    assert scan.verdict["probability"] == pytest.approx(CLEAR / 255)
+    assert scan.heatmaps == []
 
 
 def test_a_trusted_signature_decides_beside_what_the_pixels_say(make_world: Callable[..., World]) -> None:

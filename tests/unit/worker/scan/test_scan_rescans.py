@@ -8,7 +8,7 @@ from tests.unit.worker.scan.scan_world import BETWEEN, CLEAR, FLAGGED, World, gr
 from worker.database.features import Remembered, Seen
 from worker.decisions.calibration import logit_of
 from worker.errors import TransientError
-from worker.provenance.findings import Provenance
+from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, SignatureState
 from worker.testing.fakes import FakeBundle, FakeScan
 
 SILENT = Provenance().as_json()
@@ -40,11 +40,27 @@ def test_a_rescan_needs_no_pixels_where_an_earlier_scan_saw_the_same(world: Worl
     assert "fetch" not in scan.timings
 
 
+def test_what_the_file_declared_is_weighed_again_from_memory(world: World) -> None:
+    declaration = Declaration(strong=True, kind=DeclarationKind.GENERATOR, tool="comfyui", where='PNG text "prompt"')
+    declared = Provenance(tags=("comfyui",), declaration=declaration).as_json()
+
+    scan = rescan(world, memory_of(CLEAR, declared))
+
+    assert scan.verdict is not None
+    assert (scan.verdict["verdict"], scan.verdict["decided_by"]) == ("ai_generated", "declared")
+    assert (scan.verdict["provenance"], scan.heatmaps, world.bundles.bundle.batches) == (declared, [], [])
+
+
+def test_a_rescan_reads_a_file_with_a_manifest_again_since_whom_we_trust_may_have_changed(world: World) -> None:
+    rescan(world, memory_of(CLEAR, Provenance(manifest=Manifest(SignatureState.TRUSTED)).as_json()))
+    assert world.bundles.bundle.batches == [[BETWEEN]]
+
+
 @pytest.mark.parametrize(
     "remembered",
     [
         pytest.param(None, id="nothing is remembered"),
-        pytest.param(memory_of(CLEAR, {"tags": ["Stable Diffusion"]}), id="the file said something of its origin"),
+        pytest.param(memory_of(CLEAR, {"tags": ["Stable Diffusion"]}), id="an older release recorded tags alone"),
         pytest.param(memory_of(FLAGGED), id="it would be flagged, which needs heatmaps"),
     ],
 )

@@ -1,0 +1,273 @@
+"""A rollback serves again what was served before, at once and without rewriting a row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.conftest import Scanned
+from worker.database.audit import Actor
+from worker.database.bundles import register_bundle
+from worker.database.heatmap_requests import HeatmapRequests
+from worker.database.history_rescans import HistoryFilter, HistoryRescans
+from worker.database.images import BULK_QUEUE
+from worker.database.labels import Labels
+from worker.database.promotion import Bundles
+from worker.database.rescans import Rescans, WithdrawnBundleError
+from worker.database.scans import ImageFacts, Lease, Scans
+from worker.database.served import Queries, Served
+from worker.database.tables import Image, LabelValue, Rescan, RescanState, Scan, ScanKind, Verdict, WebhookDelivery
+from worker.database.webhook_endpoints import Event, WebhookEndpoints
+from worker.decisions.vocabulary import DecidedBy, VerdictValue
+
+pytestmark = pytest.mark.integration
+
+ME = Actor("me")
+AI, NOT_AI, UNCERTAIN = VerdictValue.AI_GENERATED, VerdictValue.NOT_AI_GENERATED, VerdictValue.UNCERTAIN
+GOOD, BAD, WORSE = "good", "bad", "worse"
+
+
+@dataclass
+class World:
+    """A database where `bad` took the place of `good`, and the hands to go on."""
+
+    scanned: Scanned
+
+    @property
+    def bundles(self) -> Bundles:
+        return Bundles(self.scanned.database)
+
+    def promote(self, version: str) -> None:
+        with self.scanned.database.transaction() as session:
+            register_bundle(session, version=version, name=version, location="x", card={})
+        self.bundles.promote(ME, version, "better", force=True)
+
+    def image(self, image_id: str, *said: tuple[str, VerdictValue]) -> int:
+        """Make an image whose live scan is over, with what bundles said of it, in order."""
+        scan_id = self.scanned.arrive(image_id)
+        with self.scanned.database.transaction() as session:
+            scan = session.get_one(Scan, scan_id)
+            scan.state, scan.due_at = "completed", None
+            image_pk = scan.image_pk
+        for bundle, verdict in said:
+            self.say(image_pk, bundle, verdict)
+        return image_pk
+
+    def say(self, image_pk: int, bundle: str, verdict: VerdictValue, **columns: Any) -> None:
+        known = {"image_pk": image_pk, "decided_by": DecidedBy.MACHINE, "detectors": {}, "provenance": {}}
+        with self.scanned.database.transaction() as session:
+            session.add(Verdict(**known, verdict=verdict, bundle_version=bundle, policy_version=1, **columns))
+
+    def served(self, image_id: str, as_of: datetime | None = None) -> Served:
+        found = Queries(self.scanned.database).served(image_id, as_of)
+        assert found is not None
+        return found
+
+    def verdict(self, image_id: str, as_of: datetime | None = None) -> tuple[str, str | None] | None:
+        verdict = self.served(image_id, as_of).verdict
+        return None if verdict is None else (verdict.bundle_version or "person", verdict.verdict)
+
+    def queued(self) -> list[tuple[str, str | None, str]]:
+        """Image ids, bundles and queues of open rescans."""
+        with self.scanned.database.transaction() as session:
+            rows = select(Image.image_id, Scan.bundle_version, Scan.queue).join(Image, Image.id == Scan.image_pk)
+            open_ = rows.where(Scan.kind == ScanKind.RESCAN, Scan.due_at.is_not(None)).order_by(Image.image_id)
+            return [(image_id, version, queue) for image_id, version, queue in session.execute(open_)]
+
+    def changes(self) -> list[tuple[str, str, str]]:
+        """Image ids with the verdict that `verdict.changed` tells and the one before."""
+        with self.scanned.database.transaction() as session:
+            told = select(WebhookDelivery).where(WebhookDelivery.event == Event.VERDICT_CHANGED)
+            found = []
+            for delivery in session.scalars(told.order_by(WebhookDelivery.id)):
+                verdict = session.get_one(Verdict, delivery.payload["verdict_id"])
+                image = session.get_one(Image, verdict.image_pk)
+                found.append((image.image_id, verdict.verdict, delivery.payload["previous"]))
+            return found
+
+    def now(self) -> datetime:
+        with self.scanned.database.transaction() as session:
+            now: datetime = session.scalars(select(func.clock_timestamp())).one()
+            return now
+
+    def listen(self) -> None:
+        WebhookEndpoints(self.scanned.database).add(ME, "https://platform.example/hook", [Event.VERDICT_CHANGED])
+
+    def leased(self, queue: str) -> Lease:
+        (scan_id,) = self.scanned.dispatch(queue)
+        lease = Scans(self.scanned.database).lease(scan_id, 60)
+        assert lease is not None
+        return lease
+
+    def complete(self, lease: Lease, verdict: VerdictValue) -> None:
+        row = {"verdict": verdict, "decided_by": DecidedBy.MACHINE, "detectors": {}, "provenance": {}}
+        versions = {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
+        Scans(self.scanned.database).complete(lease, {**row, **versions}, [], ImageFacts("0" * 64, 1, 1, 1), {})
+
+
+@pytest.fixture
+def world(scanned: Scanned) -> World:
+    scanned.crown(GOOD)
+    made = World(scanned)
+    made.promote(BAD)
+    return made
+
+
+def test_what_was_served_before_is_served_again_at_once(world: World) -> None:
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+    before = world.now()
+
+    world.bundles.roll_back(ME, "flags jumped")
+
+    assert world.verdict("both") == (GOOD, NOT_AI)
+    assert world.verdict("both", before) == (BAD, AI)
+
+
+def test_an_image_that_only_the_bundle_that_left_has_judged_is_pending_and_queued_for_the_restored_one(
+    world: World,
+) -> None:
+    world.image("only bad", (BAD, AI))
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+
+    world.bundles.roll_back(ME, "flags jumped")
+
+    served = world.served("only bad")
+    assert (served.verdict, served.withdrawn) == (None, True)
+    assert not world.served("both").withdrawn
+    assert world.queued() == [("only bad", GOOD, BULK_QUEUE)]
+    world.complete(world.leased(BULK_QUEUE), UNCERTAIN)
+    assert world.verdict("only bad") == (GOOD, UNCERTAIN)
+    assert not world.served("only bad").withdrawn
+
+
+def test_an_image_that_waits_for_its_first_verdict_is_not_withdrawn(world: World) -> None:
+    world.scanned.arrive("new")
+    world.bundles.roll_back(ME, "flags jumped")
+    assert not world.served("new").withdrawn
+    assert world.queued() == []
+
+
+def test_human_decisions_stay(world: World) -> None:
+    world.image("judged", (BAD, AI))
+    Labels(world.scanned.database).add(ME, "judged", LabelValue.NOT_AI_GENERATED, reviewer="anna", reason="a photo")
+
+    world.bundles.roll_back(ME, "flags jumped")
+
+    assert world.verdict("judged") == ("person", NOT_AI)
+    assert world.queued() == []
+
+
+def test_promoting_the_bundle_again_lifts_the_mark(world: World) -> None:
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+    world.bundles.roll_back(ME, "flags jumped")
+    between = world.now()
+
+    world.bundles.promote(ME, BAD, "it was right", force=True)
+
+    assert world.verdict("both") == (BAD, AI)
+    assert world.verdict("both", between) == (GOOD, NOT_AI)
+
+
+def test_two_rollbacks_withdraw_two_bundles_and_queue_what_neither_spares(world: World) -> None:
+    world.promote(WORSE)
+    world.image("all", (GOOD, NOT_AI), (BAD, UNCERTAIN), (WORSE, AI))
+    world.image("two", (BAD, UNCERTAIN), (WORSE, AI))
+    world.image("last", (WORSE, AI))
+
+    world.bundles.roll_back(ME, "flags jumped")
+    assert [world.verdict(image) for image in ("all", "two", "last")] == [(BAD, UNCERTAIN), (BAD, UNCERTAIN), None]
+    assert world.queued() == [("last", BAD, BULK_QUEUE)]
+
+    world.bundles.roll_back(ME, "still wrong")
+    assert [world.verdict(image) for image in ("all", "two", "last")] == [(GOOD, NOT_AI), None, None]
+    assert world.queued() == [("last", GOOD, BULK_QUEUE), ("two", GOOD, BULK_QUEUE)]
+
+
+def test_a_changed_verdict_is_told_once_whichever_way_the_champion_goes(world: World) -> None:
+    world.listen()
+    world.image("changes", (GOOD, NOT_AI), (BAD, AI))
+    world.image("stays", (GOOD, AI), (BAD, AI))
+    world.image("comes", (BAD, AI))
+    assert world.changes() == [("changes", AI, NOT_AI)]
+
+    world.bundles.roll_back(ME, "flags jumped")
+    assert world.changes()[1:] == [("changes", NOT_AI, AI)]
+    world.complete(world.leased(BULK_QUEUE), NOT_AI)
+    assert world.changes()[2:] == [("comes", NOT_AI, AI)]
+
+    world.bundles.promote(ME, BAD, "it was right", force=True)
+    assert world.changes()[3:] == [("changes", AI, NOT_AI)]
+
+
+def test_a_scan_under_way_by_the_bundle_that_leaves_is_done_again_by_the_restored_one(world: World) -> None:
+    world.scanned.arrive("late")
+    lease = world.leased("scan.live")
+    assert lease.bundle_version == BAD
+
+    world.bundles.roll_back(ME, "flags jumped")
+    world.complete(lease, AI)
+
+    assert world.served("late").withdrawn
+    assert world.queued() == [("late", GOOD, BULK_QUEUE)]
+
+
+def test_a_scan_that_ends_at_the_moment_of_the_rollback_leaves_no_image_without_a_verdict_to_come(
+    world: World, together: Callable[..., list[Any]]
+) -> None:
+    for number in range(12):
+        world.scanned.arrive(f"image {number}")
+    scans = Scans(world.scanned.database)
+    leases = [scans.lease(scan_id, 60) for scan_id in world.scanned.dispatch()]
+
+    ends = [lambda lease=lease: world.complete(lease, AI) for lease in leases if lease]
+    together(*ends, lambda: world.bundles.roll_back(ME, "flags jumped"))
+
+    assert [image_id for image_id, *_ in world.queued()] == sorted(f"image {number}" for number in range(12))
+    assert {version for _, version, _ in world.queued()} == {GOOD}
+
+
+def test_rescans_by_the_bundle_that_leaves_end_and_open_ones_are_done_by_the_restored_one(world: World) -> None:
+    database = world.scanned.database
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+    asked = Rescans(database).of_images(ME, ["both"])
+    assert asked.bundle_version == BAD
+    history = HistoryRescans(database).add(ME, HistoryFilter(), rate=1, reason="new bundle")
+
+    world.bundles.roll_back(ME, "flags jumped")
+
+    with database.transaction() as session:
+        assert session.get_one(Rescan, history.id).state == RescanState.CANCELLED
+    assert world.queued() == [("both", GOOD, BULK_QUEUE)]
+    with pytest.raises(WithdrawnBundleError):
+        Rescans(database).of_images(ME, ["both"], BAD)
+    with pytest.raises(WithdrawnBundleError):
+        HistoryRescans(database).add(ME, HistoryFilter(), rate=1, reason="again", bundle_version=BAD)
+
+
+def test_a_filter_of_history_sees_what_is_served_now(world: World) -> None:
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+    world.bundles.roll_back(ME, "flags jumped")
+    rescans = HistoryRescans(world.scanned.database)
+    world.promote(WORSE)
+    accused = rescans.add(ME, HistoryFilter(verdict=AI), rate=1000, reason="look again at the accused")
+    rescans.step()
+    assert world.queued() == []
+    cleared = rescans.add(ME, HistoryFilter(verdict=NOT_AI), rate=1000, reason="look again at the cleared")
+    with world.scanned.database.transaction() as session:
+        for rescan_id in (accused.id, cleared.id):
+            row = session.get_one(Rescan, rescan_id)
+            row.stepped_at = session.scalars(select(func.now() - func.make_interval(0, 0, 0, 0, 0, 0, 5))).one()
+    rescans.step()
+    assert [image_id for image_id, *_ in world.queued()] == ["both"]
+
+
+def test_heatmaps_are_asked_of_what_is_served(world: World) -> None:
+    world.image("both", (GOOD, NOT_AI), (BAD, AI))
+    world.bundles.roll_back(ME, "flags jumped")
+    HeatmapRequests(world.scanned.database).ask(ME, "both")
+    with world.scanned.database.transaction() as session:
+        asked = session.scalars(select(Scan.bundle_version).where(Scan.kind == ScanKind.HEATMAP)).all()
+    assert asked == [GOOD]
