@@ -1,26 +1,17 @@
 """What a policy would change: the champion's newest verdicts, judged anew by other terms."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from worker.bundles.shipped_files import shipped_folder
-from worker.database.bundles import SHIPPED
 from worker.database.policies import Judged
-from worker.database.tables import Bundle
 from worker.decisions.calibration import CalibrationFigures, Thresholds, shift
 from worker.decisions.policy import PolicyTerms, Rules, rules_for
 from worker.decisions.verdict import weigh
 from worker.decisions.vocabulary import VerdictValue
-from worker.errors import AssayError
 
 _MOST_EXAMPLES = 20
-
-
-class NoFiguresError(AssayError):
-    """The calibration figures of the champion are not at hand here; preview with a bundle that this release ships."""
 
 
 class Change(BaseModel):
@@ -47,24 +38,6 @@ class Preview(BaseModel):
     changes: list[Change]
     thresholds: list[Cuts]
     examples: list[str]
-
-
-def figures_of(bundle: Bundle) -> CalibrationFigures:
-    """Return the figures that thresholds stand on.
-
-    Raises:
-        NoFiguresError: they are not at hand.
-    """
-    if not bundle.location.startswith(SHIPPED):
-        raise NoFiguresError
-    description = shipped_folder(bundle.location.removeprefix(SHIPPED), bundle.version) / "bundle.json"
-    try:
-        told = json.loads(description.read_text("utf-8"))
-    except OSError as error:
-        raise NoFiguresError from error
-    if told["version"] != bundle.version:
-        raise NoFiguresError
-    return CalibrationFigures.from_json(told["figures"])
 
 
 def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Judged]) -> Preview:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from api.answers.policy_preview import NoFiguresError, Preview, figures_of, preview
+from api.answers.policy_preview import Preview, preview
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
@@ -105,9 +105,11 @@ def preview_policy(terms: Terms, services: FromApp) -> Preview:
     champion = services.stores.bundles.champion()
     if champion is None:
         raise ProblemError(HTTPStatus.CONFLICT, "There is no champion bundle yet, so there is nothing to preview with.")
-    try:
-        figures = figures_of(champion)
-    except NoFiguresError as error:
-        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+    figures = services.stores.bundles.figures(champion.version)
+    if figures is None:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            "The champion's calibration figures are not known yet: a worker writes them at its start.",
+        )
     policies = services.stores.policies
     return preview(terms.terms(policies.newest()), figures, policies.judged(champion.version))

@@ -14,10 +14,11 @@ from rich.table import Table
 from infra.cli.bundles_build import build, refuse_if_there
 from infra.cli.bundles_card import as_text, probe_told, read_card
 from infra.cli.bundles_held_out import held_out
-from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, of_release, refuse_foreign
+from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, refuse_foreign
 from infra.cli.environment import load_settings
 from infra.cli.keys import operator
 from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.bundles.release import of_release
 from worker.database.audit import record
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.promotion import Bundles
@@ -138,7 +139,10 @@ def import_(bundle: _Bundle) -> None:
         upload_bundle(moves, folder, settings.artifact_bucket, artifact_prefix(version))
     card = {**parts.card, "content_sha256": parts.digest()}
     with database_of(settings) as database, database.transaction() as session:
-        new = register_bundle(session, version=version, name=parts.name, location=artifact_prefix(version), card=card)
+        location = artifact_prefix(version)
+        new = register_bundle(
+            session, version=version, name=parts.name, location=location, card=card, figures=parts.figures
+        )
         if new:
             record(session, operator(), "bundle.import", f"bundle:{version}", content_sha256=parts.digest())
     print(f"{version}  {'registered' if new else 'was registered already'}")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.bundles_open import folder_of, of_release
+from infra.cli.bundles_open import folder_of
+from worker.bundles.release import of_release
 
 
 def held_out(

@@ -1,6 +1,5 @@
 """Where a bundle that a command names is: in this release, in a folder, in a bucket, or registered."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +10,18 @@ import typer
 from infra.cli.environment import load_settings
 from worker.bundles.copies import REPLAY, download_bundle, files_of
 from worker.bundles.plain_files import read_json
-from worker.bundles.shipped_files import SHIPPED_FOLDER, shipped_folder
-from worker.database.bundles import SHIPPED
-from worker.database.promotion import Bundles
-from worker.database.session import Database, connect
-from worker.errors import AssayError, TransientError
+from worker.bundles.release import RELEASE, of_release
+from worker.database.session import Database, DatabaseDownError, connect
+from worker.errors import AssayError
 from worker.objects.transfer import transfer
 from worker.settings import Settings
 
-RELEASE = SHIPPED_FOLDER
 _PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
 
 
 @contextmanager
 def folder_of(bundle: str) -> Iterator[Path]:
-    """Give a folder with the bundle's files: its own, the release's, or a temporary one from a bucket.
+    """Give a folder with the bundle's files: its own, the release's, this machine's copy, or a temporary one.
 
     Raises:
         AssayError: there is no such bundle; what was named may be a pickle, which is never loaded.
@@ -42,12 +38,7 @@ def folder_of(bundle: str) -> Iterator[Path]:
     elif here.exists() or "/" in bundle:
         raise AssayError(_why_no_bundle(here))
     else:
-        location = _location(settings, bundle)
-        if location.startswith(SHIPPED):
-            yield shipped_folder(location.removeprefix(SHIPPED), bundle)
-        else:
-            with _downloaded(settings, settings.artifact_bucket, location) as folder:
-                yield folder
+        yield _registered(settings, bundle)
 
 
 def _why_no_bundle(here: Path) -> str:
@@ -74,19 +65,21 @@ def refuse_foreign(folder: Path) -> None:
         raise AssayError(f"{folder} holds {', '.join(foreign[:3])}, no part of the bundle: take it out")
 
 
-def _location(settings: Settings, version: str) -> str:
+def _registered(settings: Settings, version: str) -> Path:
+    from worker.bundles.locate import UnknownBundleError, locator  # imports torch, which takes seconds
+
     shipped = ", ".join(folder.name for folder, _ in of_release())
-    try:
-        with database_of(settings) as database:
-            found = Bundles(database).get(version)
-    except TransientError as error:
-        raise AssayError(
-            f"{version!r} is no folder and no bundle of this release ({shipped}), and which others are registered is "
-            f"not known: {error.detail}"
-        ) from error
-    if found is None:
-        raise AssayError(f"there is no bundle {version!r}: shipped are {shipped}; see `assay bundles list`")
-    return found.location
+    with database_of(settings) as database:
+        try:
+            return locator(settings, database)(version)
+        except UnknownBundleError as error:
+            known = f"shipped are {shipped}; see `assay bundles list`"
+            raise AssayError(f"there is no bundle {version!r}: {known}") from error
+        except DatabaseDownError as error:
+            raise AssayError(
+                f"{version!r} is no folder and no bundle of this release ({shipped}), and which others are registered "
+                f"is not known: {error.detail}"
+            ) from error
 
 
 @contextmanager
@@ -120,9 +113,3 @@ def bucket_and_prefix(place: str) -> tuple[str, str]:
     if not bucket or not prefix.strip("/"):
         raise typer.BadParameter(f"{place}: give s3://bucket/prefix")
     return bucket, prefix
-
-
-def of_release() -> list[tuple[Path, str]]:
-    """Name the folders and versions of the bundles that come with this release."""
-    files = sorted(RELEASE.glob("*/bundle.json"))
-    return [(file.parent, str(json.loads(file.read_text(encoding="utf-8"))["version"])) for file in files]

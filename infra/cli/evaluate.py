@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.bundles_open import folder_of, of_release
+from infra.cli.bundles_open import folder_of
 from infra.cli.environment import adopt, load_settings
 from infra.cli.output import writable_file, writable_folder
+from worker.bundles.release import of_release
 from worker.decisions.policy import FIRST_RULES, Rules
 from worker.errors import AssayError
 

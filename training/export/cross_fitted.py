@@ -106,9 +106,7 @@ def _others(recipe: Recipe) -> dict[str, DetectorPart]:
         return {}
     own = {part.name for part in recipe.detectors}
     theirs = read_bundle(shipped_bundle(recipe.others_from)).detectors
-    return {
-        name: part for name, part in theirs.items() if name not in own and part.architecture.get("kind") != ENCODER
-    }
+    return {name: part for name, part in theirs.items() if name not in own and part.architecture.get("kind") != ENCODER}
 
 
 def uncalibrated(recipe: Recipe, found: CrossFitted) -> BundleParts:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from training.evaluation.report import render
 from training.retraining.gate_report import render_gate
 from worker.bundles.copies import REPLAY, artifact_prefix, upload_bundle
+from worker.bundles.folder import read_bundle
 from worker.database.audit import Actor, record
 from worker.database.bundles import register_bundle
 from worker.database.challengers import OtherChallengerError, challenge
@@ -125,12 +126,15 @@ def register(  # noqa: PLR0917 (all of it is one act)
     """
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     version = str(card["bundle"])
+    figures = read_bundle(folder).figures
     upload_bundle(transfer, folder, bucket, artifact_prefix(version))
     detail = _outcome(gate)
     with database.transaction() as session:
         serving = locked_champion(session)
         name = version.rpartition("-")[0]
-        new = register_bundle(session, version=version, name=name, location=artifact_prefix(version), card=card)
+        new = register_bundle(
+            session, version=version, name=name, location=artifact_prefix(version), card=card, figures=figures
+        )
         if serving is None or serving.version != version:
             session.get_one(Bundle, version).gate = dict(gate)
         record(session, TRAINER, "bundle.register", f"bundle:{version}", run=lease.run_id, new=new, gate=gate["passed"])

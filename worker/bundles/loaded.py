@@ -20,7 +20,7 @@ from worker.bundles.encoders.folder import EncoderFolder
 from worker.bundles.folder import FUSED, BundleParts, read_bundle
 from worker.bundles.network_state import fingerprint_of, state_of
 from worker.bundles.plain_files import BundleError
-from worker.bundles.shipped_files import SHIPPED_FOLDER, shipped_folder
+from worker.bundles.release import shipped_bundle
 from worker.bundles.stored_features import ENCODER, stored_features
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
@@ -276,17 +276,3 @@ def load_bundle(path: Path, device: str = "cpu", encoders: EncoderFolder | None 
         EncoderError: an encoder that it names is not here, or damaged.
     """
     return Bundle(read_bundle(Path(path)), device, encoders, most_views)
-
-
-def shipped_bundle(name: str, version: str | None = None) -> Path:
-    """Find a bundle that comes with the release: `wild` or `cifake`, or that version of it from an earlier release.
-
-    Raises:
-        BundleError: none of that name is shipped.
-    """
-    folder = shipped_folder(name, version)
-    if not (folder / "bundle.json").is_file():
-        shipped = sorted(file.parent.name for file in SHIPPED_FOLDER.glob("*/bundle.json"))
-        message = f"no bundle named {name!r} is shipped; shipped are: {', '.join(shipped) or 'none'}"
-        raise BundleError(message)
-    return folder

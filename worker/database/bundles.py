@@ -3,20 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from worker.database.tables import Bundle, BundleRole, Promotion
+from worker.decisions.calibration import CalibrationFigures
 
 SHIPPED = "shipped:"
 
 
-def register_bundle(session: Session, *, version: str, name: str, location: str, card: Mapping[str, Any]) -> bool:
+def register_bundle(
+    session: Session,
+    *,
+    version: str,
+    name: str,
+    location: str,
+    card: Mapping[str, Any],
+    figures: CalibrationFigures | None = None,
+) -> bool:
     """Make the bundle known and tell whether it is new; versions are immutable, so the second time changes nothing."""
     row = {"version": version, "name": name, "location": location, "card": dict(card)}
     known = upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing()
-    return session.scalar(known.returning(Bundle.version)) is not None
+    new = session.scalar(known.returning(Bundle.version)) is not None
+    if figures is not None:
+        keep_figures(session, version, figures)
+    return new
+
+
+def keep_figures(session: Session, version: str, figures: CalibrationFigures) -> None:
+    """Write a bundle's calibration figures into its row, unless they are there; policies are previewed with them."""
+    lacking = update(Bundle).where(Bundle.version == version, Bundle.figures.is_(None))
+    session.execute(lacking.values(figures=figures.to_json()))
 
 
 def champion(session: Session) -> Bundle | None:

@@ -10,6 +10,7 @@ from worker.database.bundles import champion, crown
 from worker.database.session import Database
 from worker.database.tables import Bundle, Promotion, Rescan, RescanState, Verdict
 from worker.database.withdrawal import is_withdrawn, lift, withdraw
+from worker.decisions.calibration import CalibrationFigures
 from worker.decisions.shadow import obstacles
 from worker.decisions.vocabulary import BY_PIXELS
 from worker.errors import AssayError
@@ -55,6 +56,12 @@ class Bundles:
         """Return the bundle whose verdicts are served, if there is one yet."""
         with self._database.transaction() as session:
             return champion(session)
+
+    def figures(self, version: str) -> CalibrationFigures | None:
+        """Return the figures that a bundle's thresholds stand on; None where they are not known yet."""
+        with self._database.transaction() as session:
+            told = session.scalar(select(Bundle.figures).where(Bundle.version == version))
+        return None if told is None else CalibrationFigures.from_json(told)
 
     def promotions(self, *, limit: int, before: int | None = None) -> Sequence[Promotion]:
         """Return promotions and rollbacks, newest first, those with ids below ``before``."""

@@ -19,6 +19,7 @@ from worker.bundles.loaded import Bundle, shipped_bundle
 from worker.bundles.locate import locator
 from worker.bundles.opening import Opening, opening
 from worker.bundles.shelf import BundleShelf
+from worker.database.bundles import keep_figures
 from worker.database.duplicates import Duplicates
 from worker.database.features import Memory
 from worker.database.migrate import require_migrated
@@ -77,7 +78,14 @@ def run_worker(settings: Settings) -> None:
     device = pick_device(settings.device)
     show_memory(device)
     bring = partial(_bring_encoders, transfer(settings), settings.artifact_bucket)
-    load = partial(_load_warm, bring, batcher=batcher, opening=opening(settings, device), max_batch=settings.max_batch)
+    load = partial(
+        _load_warm,
+        bring,
+        database=database,
+        batcher=batcher,
+        opening=opening(settings, device),
+        max_batch=settings.max_batch,
+    )
     shelf = BundleShelf(locator(settings, database), _version_of, load, monotonic=time.monotonic)
     shelf.get(ensure_champion(database, settings.bundle, settings.shadow_share))
     serve_metrics(settings, lambda: batcher.alive() and decoders.alive())
@@ -138,7 +146,12 @@ def ensure_champion(database: Database, name: str, shadow_share: float) -> str:
     parts = read_bundle(shipped_bundle(name))
     with database.transaction() as session:
         return register_shipped(
-            session, version=parts.version(), name=name, card=dict(parts.card), shadow_share=shadow_share
+            session,
+            version=parts.version(),
+            name=name,
+            card=dict(parts.card),
+            figures=parts.figures,
+            shadow_share=shadow_share,
         )
 
 
@@ -156,6 +169,7 @@ def _load_warm(
     bring: Callable[[EncoderFolder, Path], None],
     folder: Path,
     *,
+    database: Database,
     batcher: MicroBatcher,
     opening: Opening,
     max_batch: int,
@@ -169,6 +183,8 @@ def _load_warm(
     else:
         batcher(partial(_choose_engines, opening), bundle, alone=True)
     batcher(_warm_up, (bundle, max_batch), alone=True)
+    with database.transaction() as session:  # where an older release registered it without
+        keep_figures(session, bundle.version, bundle.figures)
     log.info("bundle_loaded", bundle=bundle.version, device=opening.device)
     return bundle
 

@@ -34,7 +34,8 @@ class Bundle(Base):
     role: Mapped[str]
     location: Mapped[str]  # `shipped:NAME`, or a key prefix in the artifact bucket
     card: Mapped[Json]
-    figures: Mapped[Json | None]  # the calibration figures; null where an older release registered it
+    # The calibration figures, read on request; null where an older release registered it and no worker has loaded it.
+    figures: Mapped[Json | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     promoted_at: Mapped[datetime | None]
     gate: Mapped[Json | None]  # the gate's report, `passed` among it; null where no gate judged the bundle

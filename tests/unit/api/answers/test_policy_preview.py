@@ -1,13 +1,9 @@
-import pytest
-
-from api.answers.policy_preview import Change, NoFiguresError, figures_of, preview
-from worker.database.bundles import SHIPPED
+from api.answers.policy_preview import Change, preview
 from worker.database.policies import Judged
-from worker.database.tables import Bundle
 from worker.decisions.calibration import CalibrationFigures, shift
 from worker.decisions.policy import PolicyTerms
-from worker.decisions.vocabulary import VerdictValue
-from worker.provenance.findings import Provenance
+from worker.decisions.vocabulary import DeclaredOrigin, VerdictValue
+from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, Says, SignatureState
 
 AI, UNCERTAIN, NOT_AI = VerdictValue.AI_GENERATED, VerdictValue.UNCERTAIN, VerdictValue.NOT_AI_GENERATED
 # A thousand photographs up to 0.5, a thousand AI-generated images from 0.5 on.
@@ -48,7 +44,20 @@ def test_what_a_tag_bars_from_being_cleared_is_uncertain_at_least() -> None:
     assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(UNCERTAIN, 0.01)]).changed == 1
 
 
-def test_a_bundle_whose_figures_are_not_here_cannot_be_previewed() -> None:
-    for location in ("bundles/elsewhere", f"{SHIPPED}nobody", f"{SHIPPED}wild"):
-        with pytest.raises(NoFiguresError):
-            figures_of(Bundle(version="of-another-release", location=location))
+def test_what_files_declare_is_weighed_anew_by_the_terms_given() -> None:
+    strong = Provenance(declaration=Declaration(strong=True, kind=DeclarationKind.TC260))
+    before = [judged(UNCERTAIN, 0.01, provenance=strong)]
+
+    def after(origin: DeclaredOrigin, by_source: dict[str, dict[str, str]] | None = None) -> list[Change]:
+        return preview(PolicyTerms(0.0, 0.01, 0.05, by_source or {}, origin), FIGURES, before).changes
+
+    assert after(DeclaredOrigin.DECIDES) == [Change(before=UNCERTAIN, after=AI, images=1)]
+    assert after(DeclaredOrigin.UNCERTAIN) == []
+    assert after(DeclaredOrigin.IGNORE) == [Change(before=UNCERTAIN, after=NOT_AI, images=1)]
+    assert after(DeclaredOrigin.DECIDES, {"a": {"declared_origin": "ignore"}})[0].after == NOT_AI
+
+
+def test_a_trusted_signature_decides_under_any_terms() -> None:
+    signed = Provenance(manifest=Manifest(SignatureState.TRUSTED, Says.AI_GENERATED))
+    terms = PolicyTerms(0.0, 0.01, 0.05, declared_origin=DeclaredOrigin.IGNORE)
+    assert preview(terms, FIGURES, [judged(AI, 0.01, provenance=signed)]).changed == 0
