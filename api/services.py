@@ -38,7 +38,7 @@ from worker.database.tables import Heatmap, Image, Scan, ScanState, Verdict
 from worker.database.training_runs import TrainingRuns
 from worker.database.webhook_endpoints import WebhookEndpoints
 from worker.ingest.sqs import Registers
-from worker.objects.versions import ObjectVersion
+from worker.objects.versions import ObjectHead, ObjectVersion
 
 
 class Objects(Protocol):
@@ -48,6 +48,9 @@ class Objects(Protocol):
         self, bucket: str, key: str, body: bytes, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> ObjectVersion:
         """Write an object."""
+
+    def head(self, bucket: str, key: str, version_id: str | None) -> ObjectHead | None:
+        """Return what is known of an object, None where it is not there."""
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
         """Return the bytes of exactly this version of an object."""

@@ -2,7 +2,8 @@
 
 A route that takes part is of the class :class:`OnceRoute` and names who acts
 by :class:`Once`. The key is claimed before the route runs and the answer is
-kept after it; an error gives the key free again.
+kept after it, all in one transaction with what the route does; an error undoes
+it and gives the key free again.
 """
 
 import re
@@ -11,6 +12,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any
 
+from anyio import CancelScope
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials
@@ -21,7 +23,7 @@ from api.errors.catalogue import ErrorCode
 from api.errors.problems import InvalidError, ProblemError
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
-from worker.database.idempotency import Answer, Claim, Idempotency
+from worker.database.idempotency import Answer, Claim, Claimed, Idempotency
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -92,7 +94,8 @@ async def claim(request: Request, actor: Actor, key: str, content: bytes) -> Non
             "This idempotency key was used for another request.",
             code=ErrorCode.KEY_REUSED,
         )
-    request.state.claimed = (actor.api_key_id, key)
+    request.state.claimed = found
+    found.join()
 
 
 class OnceRoute(APIRoute):
@@ -115,17 +118,16 @@ class OnceRoute(APIRoute):
 
 
 async def _settle(request: Request, response: Response | None) -> None:
-    claimed: tuple[int, str] | None = getattr(request.state, "claimed", None)
+    claimed: Claimed | None = getattr(request.state, "claimed", None)
     if claimed is None:
         return
-    key_id, key = claimed
-    table: Idempotency = request.app.state.services.stores.idempotency
-    if response is None or response.status_code >= HTTPStatus.BAD_REQUEST:
-        await run_in_threadpool(table.release, key_id, key)
-        return
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    answer = Answer(response.status_code, headers, bytes(response.body))
-    await run_in_threadpool(table.answer, key_id, key, answer)
+    claimed.leave()
+    with CancelScope(shield=True):  # a client that is gone leaves no transaction open
+        if response is None or response.status_code >= HTTPStatus.BAD_REQUEST:
+            await run_in_threadpool(claimed.release)
+            return
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        await run_in_threadpool(claimed.answer, Answer(response.status_code, headers, bytes(response.body)))
 
 
 def install(app: FastAPI) -> None:

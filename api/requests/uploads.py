@@ -1,5 +1,6 @@
 """An upload's way: read under limits, looked at, stored in the upload bucket, registered as any other image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -18,12 +19,15 @@ from worker.database.audit import Actor
 from worker.database.tables import ScanState
 from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
+from worker.objects.versions import ObjectVersion
 
 log = get_logger()
 
 IMAGE_ID_HEADER = "Assay-Image-Id"
 SOURCE_HEADER = "Assay-Source"
 _FIELDS = ("file", "image_id", "source")
+# Metadata of an upload that came under an idempotency key: the SHA-256 of its bytes.
+_CONTENT = "content-sha256"
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,29 @@ def fingerprint_of(upload: Upload) -> bytes:
     return sha256(upload.body).digest() + f"{image_id}\x00{upload.source}".encode()
 
 
-def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
+def accept_upload(services: Services, upload: Upload, actor: Actor, once: str | None = None) -> Accepted:
     """Store an upload and register it; the event that the store sends of it changes nothing more.
+
+    Args:
+        services: the API's collaborators.
+        upload: what came.
+        actor: who sent it.
+        once: its idempotency key. An upload that was cut off after it was stored is then not stored again.
 
     Raises:
         TransientError: a part is out of reach. The object may be stored all
             the same; the sweep then finds it.
     """
     bucket = services.upload_bucket
-    key = f"api/{services.now():%Y-%m-%d}/{uuid4().hex}{upload.type.suffix}"
+    name = f"{services.now():%Y-%m-%d}/{uuid4().hex}"
     metadata = {"image-id": upload.image_id} | ({"source": upload.source} if upload.source else {})
-    stored = services.objects.put(bucket, key, upload.body, upload.type.media_type, metadata)
+    if once is not None:
+        name = "once/" + sha256(f"{actor.api_key_id}:{once}".encode()).hexdigest()[:32]
+        metadata[_CONTENT] = sha256(upload.body).hexdigest()
+    key = f"api/{name}{upload.type.suffix}"
+    stored = _stored_before(services, bucket, key, metadata) if once is not None else None
+    if stored is None:
+        stored = services.objects.put(bucket, key, upload.body, upload.type.media_type, metadata)
     registered = services.register(ObjectCreated(bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
     if registered is None:
         raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
@@ -101,6 +117,12 @@ def accept_upload(services: Services, upload: Upload, actor: Actor) -> Accepted:
         version=registered.version,
         scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
     )
+
+
+def _stored_before(services: Services, bucket: str, key: str, metadata: Mapping[str, str]) -> ObjectVersion | None:
+    """Return the version of an upload that was stored by a request of the same key that died before its answer."""
+    head = services.objects.head(bucket, key, None)
+    return head.version if head and head.metadata.get(_CONTENT) == metadata[_CONTENT] else None
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -68,7 +68,7 @@ async def upload_image(
         upload = await read_upload(request, services.max_image_bytes, held)
         if key is not None:
             await claim(request, actor, key, fingerprint_of(upload))
-        accepted = await run_in_threadpool(accept_upload, services, upload, actor)
+        accepted = await run_in_threadpool(accept_upload, services, upload, actor, key)
     response.headers["Location"] = image_path(accepted.image_id)
     return accepted
 

@@ -22,7 +22,7 @@ from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Ve
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Registered
-from worker.objects.versions import ObjectVersion
+from worker.objects.versions import ObjectHead, ObjectVersion
 
 _NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -88,6 +88,12 @@ class FakeObjects(Failing):
         self.fail_if_told()
         self.stored[bucket, key] = StoredObject(body, content_type, metadata or {})
         return ObjectVersion(None, "etag-of-it")
+
+    def head(self, bucket: str, key: str, version_id: str | None) -> ObjectHead | None:
+        """Return what is known of an object."""
+        del version_id
+        stored = self.stored.get((bucket, key))
+        return stored and ObjectHead(ObjectVersion(None, "etag-of-it"), len(stored.body), stored.metadata, NOW)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
         """Return an object's bytes; there is one version."""

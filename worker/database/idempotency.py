@@ -1,25 +1,37 @@
-"""Idempotency keys: a request that is sent again is answered again, not done again; remembered for a day."""
+"""Idempotency keys: a request that is sent again is answered again, not done again; remembered for a day.
+
+Key, work and answer are one transaction. A process that dies before the answer leaves nothing behind, and whoever
+sends the request again does it for the first time.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from worker.database.session import Database
+from worker.database.session import Database, LongTransaction
 from worker.database.tables import IdempotentRequest
 
 _KEPT = text("interval '24 hours'")
-# A request that has not been answered by now was cut off with its process; whoever sends it again takes it over.
+# An older release wrote the key before the work: what it has not answered by now was cut off with its process.
 _CUT_OFF = text("interval '2 minutes'")
+# Who holds a key longer than this is still being served. A machine that is lost holds it for as long as the second.
+_LIMITS = (
+    text("SET LOCAL lock_timeout = '200ms'"),
+    text("SET LOCAL idle_in_transaction_session_timeout = '2min'"),
+)
+_NO_LIMIT = text("SET LOCAL lock_timeout TO DEFAULT")
 
 
 class Claim(Enum):
-    """What a key says of a request."""
+    """What a key says of a request that is not to be done."""
 
-    FIRST = auto()  # do it, then tell the answer or release the key
     RUNNING = auto()  # the first one is still being served
     OTHER = auto()  # the key was used for something else
 
@@ -33,13 +45,41 @@ class Answer:
     body: bytes
 
 
+class Claimed:
+    """A request that is done for the first time: what follows is part of its transaction, until it is settled."""
+
+    def __init__(self, transaction: LongTransaction, api_key_id: int, key: str) -> None:
+        self._transaction = transaction
+        self._api_key_id = api_key_id
+        self._key = key
+
+    def join(self) -> None:
+        """Make what is done from now on in this context part of the transaction."""
+        self._transaction.join()
+
+    def leave(self) -> None:
+        """Make what is done from now on in this context no part of it."""
+        self._transaction.leave()
+
+    def answer(self, answer: Answer) -> None:
+        """Keep what the request was answered, and commit that with its work."""
+        columns: dict[str, Any] = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+        mine = update(IdempotentRequest).filter_by(api_key_id=self._api_key_id, key=self._key)
+        self._transaction.session.execute(mine.values(**columns))
+        self._transaction.end(commit=True)
+
+    def release(self) -> None:
+        """Undo a request that came to nothing, so that it may be sent again."""
+        self._transaction.end(commit=False)
+
+
 class Idempotency:
     """The table of requests made under a key; each API key has names of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, api_key_id: int, key: str, fingerprint: str) -> Claim | Answer:
+    def claim(self, api_key_id: int, key: str, fingerprint: str) -> Claimed | Claim | Answer:
         """Claim a key for a request, or return what it was answered before.
 
         Args:
@@ -47,39 +87,16 @@ class Idempotency:
             key: as the client chose it.
             fingerprint: of what is asked, so that a key used for two things is noticed.
         """
-        row = upsert(IdempotentRequest).values(api_key_id=api_key_id, key=key, fingerprint=fingerprint)
-        known = IdempotentRequest
-        free = or_(
-            known.created_at < func.now() - _KEPT,
-            known.status.is_(None)
-            & (known.created_at < func.now() - _CUT_OFF)
-            & (known.fingerprint == row.excluded.fingerprint),
-        )
-        anew = {"fingerprint": row.excluded.fingerprint, "status": None, "headers": None, "body": None}
-        claimed = row.on_conflict_do_update(
-            index_elements=["api_key_id", "key"], set_={**anew, "created_at": func.now()}, where=free
-        ).returning(known.key)
-        with self._database.transaction() as session:
-            if session.scalar(claimed) is not None:
-                return Claim.FIRST
-            found = session.scalar(select(known).filter_by(api_key_id=api_key_id, key=key))
-        return _claim_of(found, fingerprint)
-
-    def answer(self, api_key_id: int, key: str, answer: Answer) -> None:
-        """Keep what a claimed request was answered."""
-        columns: dict[str, Any] = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
-        with self._database.transaction() as session:
-            mine = update(IdempotentRequest).filter_by(api_key_id=api_key_id, key=key)
-            session.execute(mine.values(**columns))
-
-    def release(self, api_key_id: int, key: str) -> None:
-        """Forget a claimed request that came to nothing, so that it may be sent again."""
-        with self._database.transaction() as session:
-            session.execute(
-                delete(IdempotentRequest)
-                .filter_by(api_key_id=api_key_id, key=key)
-                .where(IdempotentRequest.status.is_(None))
-            )
+        transaction = self._database.begin()
+        try:
+            found = _claim(transaction.session, api_key_id, key, fingerprint)
+        except BaseException:
+            transaction.end(commit=False)
+            raise
+        if found is None:
+            return Claimed(transaction, api_key_id, key)
+        transaction.end(commit=False)
+        return found
 
     def forget_old(self) -> int:
         """Forget what is older than a day; return how many."""
@@ -88,8 +105,35 @@ class Idempotency:
             return len(session.scalars(old.returning(IdempotentRequest.key)).all())
 
 
+def _claim(session: Session, api_key_id: int, key: str, fingerprint: str) -> Claim | Answer | None:
+    row = upsert(IdempotentRequest).values(api_key_id=api_key_id, key=key, fingerprint=fingerprint)
+    known = IdempotentRequest
+    free = or_(
+        known.created_at < func.now() - _KEPT,
+        known.status.is_(None)
+        & (known.created_at < func.now() - _CUT_OFF)
+        & (known.fingerprint == row.excluded.fingerprint),
+    )
+    anew = {"fingerprint": row.excluded.fingerprint, "status": None, "headers": None, "body": None}
+    claimed = row.on_conflict_do_update(
+        index_elements=["api_key_id", "key"], set_={**anew, "created_at": func.now()}, where=free
+    ).returning(known.key)
+    for limit in _LIMITS:
+        session.execute(limit)
+    try:
+        mine = session.scalar(claimed) is not None
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            return Claim.RUNNING
+        raise
+    if mine:
+        session.execute(_NO_LIMIT)
+        return None
+    return _claim_of(session.scalar(select(known).filter_by(api_key_id=api_key_id, key=key)), fingerprint)
+
+
 def _claim_of(found: IdempotentRequest | None, fingerprint: str) -> Claim | Answer:
-    if found is None:  # released between two statements; the client comes again
+    if found is None:  # given free between two statements; the client comes again
         return Claim.RUNNING
     if found.fingerprint != fingerprint:
         return Claim.OTHER

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg
@@ -35,6 +36,42 @@ class DatabaseUrlError(AssayError):
     """ASSAY_DATABASE_URL must be an address such as postgresql+psycopg://user:password@host:5432/database."""
 
 
+class LongTransaction:
+    """A transaction that outlives a call: what its caller does meanwhile through the database is part of it.
+
+    The steps of one request may run in several threads, one after the other. Each is undone by itself where it raises.
+    """
+
+    def __init__(self, database: "Database", session: Session) -> None:
+        self.database = database
+        self.session = session
+
+    def join(self) -> None:
+        """Let transactions of this database be parts of this one, in this context and in threads that it starts."""
+        _JOINED.set(self)
+
+    def end(self, *, commit: bool) -> None:
+        """Commit or roll back all that was done.
+
+        Raises:
+            DatabaseDownError: the connection broke; nothing was committed.
+        """
+        with _outages_named():
+            try:
+                if commit:
+                    self.session.commit()
+            finally:
+                self.session.close()
+
+    @staticmethod
+    def leave() -> None:
+        """Let transactions in this context be their own again."""
+        _JOINED.set(None)
+
+
+_JOINED: ContextVar[LongTransaction | None] = ContextVar("joined", default=None)
+
+
 class Database:
     """Hands out transactions; a lost connection becomes a transient error."""
 
@@ -47,11 +84,22 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Yield a session that commits at the end, or rolls back if anything is raised.
 
+        Within a :class:`LongTransaction` that was joined it is a step of that one.
+
         Raises:
             DatabaseDownError: the server is out of reach or the connection broke.
         """
-        with _outages_named(), self._sessions.begin() as session:
-            yield session
+        joined = _JOINED.get()
+        if joined is not None and joined.database is self:
+            with _outages_named(), joined.session.begin_nested():
+                yield joined.session
+        else:
+            with _outages_named(), self._sessions.begin() as session:
+                yield session
+
+    def begin(self) -> LongTransaction:
+        """Return a transaction that is open until its caller ends it."""
+        return LongTransaction(self, self._sessions())
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from api.main import create_app
@@ -26,7 +27,9 @@ from infra.embedded.addresses import StackAddresses
 from tests.integration.api.conftest import Rows
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.audit import Audit
+from worker.database.idempotency import Answer, Claimed
 from worker.database.session import Database
+from worker.database.tables import Image
 
 pytestmark = pytest.mark.integration
 
@@ -94,6 +97,50 @@ def test_requests_at_the_same_moment_are_done_once(client: TestClient, together:
     assert {answer.status_code for answer in answers} <= {202, 409}
     assert {answer.json()["type"] for answer in answers if answer.status_code == 409} <= {"/v1/errors/still-running"}
     assert len(client.get("/v1/training-runs").json()["items"]) == 1
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+def die(claimed: Claimed, _answer: Answer) -> None:
+    """End where a killed process would: the connection is gone, and Postgres undoes what was not committed."""
+    claimed.release()
+    raise KilledError
+
+
+def test_a_process_that_dies_between_work_and_answer_leaves_a_request_that_is_then_done_once(
+    client: TestClient, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.image("cat")
+    label = {"label": "ai_generated", "reason": "hands"}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Claimed, "answer", die)
+        with pytest.raises(KilledError):
+            client.post("/v1/images/cat/labels", json=label, headers=once("k"))
+    assert client.get("/v1/images/cat/labels").json()["items"] == []
+
+    again = [client.post("/v1/images/cat/labels", json=label, headers=once("k")) for _ in range(2)]
+
+    assert [answer.status_code for answer in again] == [201, 201]
+    assert len(client.get("/v1/images/cat/labels").json()["items"]) == 1
+
+
+def test_an_upload_whose_process_died_before_its_answer_is_one_image_when_it_is_sent_again(
+    client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Claimed, "answer", die)
+        with pytest.raises(KilledError):
+            client.post("/v1/images", content=PNG, headers=RAW | once("up"))
+    uploaded = client.post("/v1/images", content=PNG, headers=RAW | once("up"))
+
+    assert uploaded.status_code == 202
+    other = client.post("/v1/images", content=PNG + b"other", headers=RAW | once("another"))
+    assert other.json()["key"] != uploaded.json()["key"]
+    with database.transaction() as session:
+        assert len(session.scalars(select(Image).where(Image.key == uploaded.json()["key"])).all()) == 1
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256])
