@@ -152,7 +152,7 @@ class Acts:
     ) -> Actor:
         """Return who acts; raises as :meth:`Needs.__call__`."""
         principal = await self._needs(request, bearer, header)
-        return Actor(principal.name, principal.key_id, request.state.request_id)
+        return Actor(principal.name, principal.key_id, request.state.request_id, principal.may(Scope.DELEGATE))
 
 
 Reviewer = Annotated[Actor, Depends(Acts(Scope.REVIEW))]

@@ -44,6 +44,7 @@ from api.routes import (
     reference,
     rescans,
     retention,
+    reviewers,
     scans,
     stats,
     training_runs,
@@ -64,8 +65,9 @@ from worker.settings import Settings
 
 _DESCRIPTION = (
     "Tells which images are AI-generated. Errors are problem details (RFC 9457) with a request id; their `type` leads "
-    "to what they mean. Keys carry scopes: `read` looks, `ingest` brings images, `review` labels, `admin` does all, "
-    "changes policies, bundles, webhooks and retention, and reads the audit trail."
+    "to what they mean. Keys carry scopes: `read` looks, `ingest` brings images, `review` labels, `review:delegate` "
+    "labels for registered reviewers. `admin` does all, changes policies, bundles, webhooks and retention, and reads "
+    "the audit trail."
 )
 # Uploads of the largest size that are held in memory at once.
 _UPLOADS_HELD = 16
@@ -104,6 +106,7 @@ def create_app(services: Services) -> FastAPI:
 _ABOUT_THE_WHOLE = (
     stats,
     labelled,
+    reviewers,
     policies,
     bundles,
     challengers,

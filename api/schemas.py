@@ -128,6 +128,12 @@ class ListedVerdict(VerdictOut):
     image_version: str
     shadow: bool = Field(description="Made by a challenger, never served.")
 
+    @classmethod
+    def of(cls, verdict: Verdict, image: Image) -> Self:
+        """Join a verdict and its image."""
+        fields = cls.fields_of(verdict)
+        return cls(**fields, id=verdict.id, image_version=image.version, shadow=verdict.shadow)
+
 
 class PastVerdict(ListedVerdict):
     """A verdict in the history of an image."""
@@ -135,7 +141,7 @@ class PastVerdict(ListedVerdict):
     withdrawn: bool = Field(description="Made by a bundle that was rolled back; not served while that holds.")
 
     @classmethod
-    def of(cls, verdict: Verdict, image: Image, withdrawn: Collection[str]) -> Self:
+    def in_history(cls, verdict: Verdict, image: Image, withdrawn: Collection[str]) -> Self:
         """Join a verdict and its image, knowing the bundles that were rolled back."""
         return cls(
             **cls.fields_of(verdict),

@@ -30,6 +30,7 @@ from worker.database.promotion import Bundles
 from worker.database.rescans import Rescans
 from worker.database.retention import Retentions
 from worker.database.review import ReviewQueue
+from worker.database.reviewers import Reviewers
 from worker.database.search import Search
 from worker.database.served import Served
 from worker.database.session import Database
@@ -114,6 +115,7 @@ class Stores:
     policies: Policies
     rescans: Rescans
     retentions: Retentions
+    reviewers: Reviewers
     review: ReviewQueue
     search: Search
     training_runs: TrainingRuns
@@ -143,6 +145,7 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         labels=Labels(database),
         policies=Policies(database),
         rescans=Rescans(database),
+        reviewers=Reviewers(database),
         retentions=Retentions(database, artifact_bucket),
         review=ReviewQueue(database),
         search=Search(database),

@@ -133,9 +133,8 @@ def add_label(image_id: ImageId, services: FromApp, form: Annotated[Form, Depend
     if value not in set(LabelValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"label: there is no label {value!r}")
     actor = form.visitor.actor
-    reviewer = form.text("reviewer", most=200) or actor.name
     given = services.stores.labels.add(
-        actor, image_id, LabelValue(value), reviewer=reviewer, reason=form.needed("reason")
+        actor, image_id, LabelValue(value), reviewer=actor.name, reason=form.needed("reason")
     )
     if given is None:
         raise unknown_image()

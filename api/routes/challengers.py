@@ -11,7 +11,7 @@ from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
 from api.routes.bundles import BundleOut, Version, Why
-from api.schemas import PastVerdict
+from api.schemas import ListedVerdict
 from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
@@ -59,13 +59,13 @@ class FlipOut(BaseModel):
 
     image_id: str
     source: str
-    champion: PastVerdict
-    challenger: PastVerdict
+    champion: ListedVerdict
+    challenger: ListedVerdict
 
     @classmethod
     def of(cls, flip: Flip) -> "FlipOut":
         """Put both verdicts side by side."""
-        champion, challenger = (PastVerdict.of(verdict, flip.image) for verdict in (flip.champion, flip.challenger))
+        champion, challenger = (ListedVerdict.of(verdict, flip.image) for verdict in (flip.champion, flip.challenger))
         return cls(
             image_id=flip.image.image_id, source=flip.challenger.source, champion=champion, challenger=challenger
         )

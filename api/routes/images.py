@@ -92,7 +92,7 @@ def list_image_verdicts(
         raise unknown_image()
     withdrawn = services.queries.withdrawn(as_of)
     return History(
-        items=[PastVerdict.of(verdict, image, withdrawn) for verdict, image in rows[:limit]],
+        items=[PastVerdict.in_history(verdict, image, withdrawn) for verdict, image in rows[:limit]],
         next_cursor=next_cursor([verdict.id for verdict, _ in rows], limit),
     )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Needs
@@ -24,6 +24,12 @@ from worker.database.tables import LabelValue
 router = APIRouter(prefix="/v1/images", tags=["labels"], responses=problems(404), route_class=OnceRoute)
 
 
+_KEYS_WORD = (
+    '299 - "This label counts as the word of its key, not of the reviewer: that takes the scope review:delegate and a '
+    'registered reviewer"'
+)
+
+
 class NewLabel(StrictBody):
     """What a reviewer says, and why."""
 
@@ -32,8 +38,9 @@ class NewLabel(StrictBody):
     reviewer: Annotated[
         Line | None,
         Field(
-            description="Who says so; the key's name when left out. Reviewers who agree are counted by these names "
-            "(case and spaces around them aside), so who holds a key of scope `review` vouches for the names it gives."
+            description="Who says so, for people; the key's name when left out. A label counts as the word of its key. "
+            "It counts as this reviewer's where the key has the scope `review:delegate` and the name is registered "
+            "(`POST /v1/reviewers`); otherwise the answer carries a `Warning`."
         ),
     ] = None
 
@@ -65,13 +72,19 @@ class Labels(BaseModel):
 
 @router.post("/{image_id:encoded}/labels", status_code=HTTPStatus.CREATED, responses=problems(404, 409, *WITH_BODY))
 def add_label(
-    image_id: ImageId, label: NewLabel, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
+    image_id: ImageId,
+    label: NewLabel,
+    response: Response,
+    services: FromApp,
+    actor: Annotated[Actor, Depends(Once(Scope.REVIEW))],
 ) -> GivenLabel:
     """Label an image; a human verdict is served from now on, for images of the same bytes too."""
     reviewer = label.reviewer or actor.name
     given = services.stores.labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
     if given is None:
         raise unknown_image()
+    if label.reviewer and (given.label.voice or "").startswith("key:"):
+        response.headers["Warning"] = _KEYS_WORD
     known = LabelOut.model_validate(given.label).model_dump()
     return GivenLabel(**known, verdict_id=given.verdict.id, duplicates=given.duplicates)
 

@@ -93,7 +93,9 @@ class FakeObjects(Failing):
         """Return what is known of an object."""
         del version_id
         stored = self.stored.get((bucket, key))
-        return stored and ObjectHead(ObjectVersion(None, "etag-of-it"), len(stored.body), stored.metadata, NOW)
+        if stored is None:
+            return None
+        return ObjectHead(ObjectVersion(None, "etag-of-it"), len(stored.body), stored.metadata, NOW)
 
     def fetch(self, bucket: str, key: str, version: str, *, versioned: bool, max_bytes: int) -> bytes:
         """Return an object's bytes; there is one version."""

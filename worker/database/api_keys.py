@@ -26,11 +26,12 @@ _ITSELF = Actor("assay")
 
 
 class Scope(StrEnum):
-    """What a key allows; ``admin`` includes the others."""
+    """What a key allows; ``admin`` includes the others, ``review:delegate`` includes ``review``."""
 
     READ = "read"
     INGEST = "ingest"
     REVIEW = "review"
+    DELEGATE = "review:delegate"
     ADMIN = "admin"
 
 
@@ -43,8 +44,9 @@ class Principal:
     scopes: frozenset[str]
 
     def may(self, scope: Scope) -> bool:
-        """Tell whether the key has a scope, by itself or by ``admin``."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        """Tell whether the key has a scope, by itself or by one that includes it."""
+        includes = {scope, Scope.ADMIN} | ({Scope.DELEGATE} if scope == Scope.REVIEW else set())
+        return not includes.isdisjoint(self.scopes)
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class ApiKeys:
             if former is None:
                 return None
             row = ApiKey(name=former.name, hash=fingerprint(key), scopes=former.scopes, expires_at=former.expires_at)
+            row.first_key_id = former.first_key_id or former.id
             session.add(row)
             session.flush()
             # LEAST leaves out what is null: a key without an end gets one.

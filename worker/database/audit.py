@@ -13,11 +13,19 @@ from worker.database.tables import AuditEntry
 
 @dataclass(frozen=True)
 class Actor:
-    """Who makes a change: a key of the API, or a person at the command line."""
+    """Who makes a change: a key of the API, or a person at the command line.
+
+    Attributes:
+        name: of the key or the person.
+        api_key_id: of the key.
+        request_id: of the request.
+        delegates: whether the names of reviewers that it passes on count, where they are registered.
+    """
 
     name: str
     api_key_id: int | None = None
     request_id: str | None = None
+    delegates: bool = False
 
 
 def record(session: Session, actor: Actor, action: str, target: str, **detail: Any) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from worker.database.session import Database, LongTransaction
+from worker.database.session import Database, LongTransaction, outages_named
 from worker.database.tables import IdempotentRequest
 
 _KEPT = text("interval '24 hours'")
@@ -65,7 +65,8 @@ class Claimed:
         """Keep what the request was answered, and commit that with its work."""
         columns: dict[str, Any] = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
         mine = update(IdempotentRequest).filter_by(api_key_id=self._api_key_id, key=self._key)
-        self._transaction.session.execute(mine.values(**columns))
+        with outages_named():
+            self._transaction.session.execute(mine.values(**columns))
         self._transaction.end(commit=True)
 
     def release(self) -> None:
@@ -89,7 +90,8 @@ class Idempotency:
         """
         transaction = self._database.begin()
         try:
-            found = _claim(transaction.session, api_key_id, key, fingerprint)
+            with outages_named():
+                found = _claim(transaction.session, api_key_id, key, fingerprint)
         except BaseException:
             transaction.end(commit=False)
             raise

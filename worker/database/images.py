@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import DateTime, func, literal, select, update
+from sqlalchemy import DateTime, false, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -59,7 +59,8 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
     values = {**vars(image), "stored_at": stored_at}
     tomb = select(Image.id).filter_by(bucket=image.bucket, key=_tomb(image), version=ERASED)
     insert = upsert(Image).from_select(list(values), select(*_literals(values)).where(~tomb.exists()))
-    came_again = (Image.stored_at < insert.excluded.stored_at) | ~Image.confirmed
+    later = false() if image.stored_at is None else Image.stored_at < insert.excluded.stored_at
+    came_again = later | ~Image.confirmed
     statement = insert.on_conflict_do_update(
         constraint="uq_image_bucket_key_version",
         set_={"stored_at": insert.excluded.stored_at, "confirmed": True},

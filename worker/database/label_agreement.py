@@ -1,8 +1,9 @@
 """What people's labels come to: contents that reviewers agree on, dispute, or that wait for a second opinion.
 
-A reviewer's newest label of a content is what they say of it; of images of the same bytes it does not matter which
-was labelled. For training a content counts once enough reviewers agree and none disagrees. The audit slice, a share of
-all contents that their own hash chooses, never trains: rates measured on it are not those of a bundle's own homework.
+A reviewer is a key, or a registered person whose name a key of scope `review:delegate` passes on. Their newest label of
+a content is what they say of it; of images of the same bytes it does not matter which was labelled. For training a
+content counts once enough reviewers agree and none disagrees. The audit slice, a share of all contents that their own
+hash chooses, never trains: rates measured on it are not those of a bundle's own homework.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Subquery,
     and_,
     case,
+    exists,
     func,
     literal_column,
     or_,
@@ -28,7 +30,7 @@ from sqlalchemy.orm import aliased
 
 from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
-from worker.database.tables import Image, Label, LabelValue, Verdict
+from worker.database.tables import ApiKey, Image, Label, LabelValue, Verdict
 from worker.decisions.calibration import clopper_pearson_upper
 from worker.decisions.vocabulary import BY_PIXELS, VerdictValue
 
@@ -172,7 +174,14 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
         until: as of this label's id.
     """
     content = content_of_image()
-    reviewer = func.lower(func.btrim(Label.reviewer))  # one person, however they spell themselves today
+    name = func.lower(func.btrim(Label.reviewer))  # one person, however they spell themselves today
+    # Who labelled under an older release, where names counted, is today's key or registered reviewer of that name.
+    of_a_key = exists().where(
+        func.concat("key:", ApiKey.id) == Label.voice, func.lower(func.btrim(ApiKey.name)) == name
+    )
+    own_name = or_(Label.voice == func.concat("reviewer:", name), of_a_key)
+    today = func.max(Label.voice).filter(own_name).over(partition_by=(content, name))
+    voice = func.coalesce(Label.voice, today, name)
     opinion = (
         select(
             content.label("content"),
@@ -186,10 +195,10 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
                 func.max(Label.id).over(partition_by=content),
             ).label("given"),
         )
-        .ext(distinct_on(content, reviewer))
+        .ext(distinct_on(content, voice))
         .join(Image, Image.id == Label.image_pk)
         .where(Image.erased_at.is_(None), true() if until is None else Label.id <= until)
-        .order_by(content, reviewer, Label.id.desc())
+        .order_by(content, voice, Label.id.desc())
         .subquery("opinion")
     )
     says_ai = func.count().filter(opinion.c.label == LabelValue.AI_GENERATED)

@@ -1,12 +1,14 @@
 """Labels: what people say of an image. Each is served at once as a human verdict, for images of the same bytes too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
+from worker.database.reviewers import voice_of
 from worker.database.served import newest_image
 from worker.database.session import Database
 from worker.database.tables import Image, Label, LabelValue, Verdict
@@ -15,7 +17,13 @@ from worker.decisions.vocabulary import DecidedBy
 
 @dataclass(frozen=True)
 class Labelled:
-    """A label just given, the human verdict that came with it, and how many images of the same bytes it reached."""
+    """A label just given.
+
+    Attributes:
+        label: its row; `voice` tells whose word it is.
+        verdict: the human verdict that came with it.
+        duplicates: how many other images of the same bytes it reached.
+    """
 
     label: Label
     verdict: Verdict
@@ -31,6 +39,8 @@ class Labels:
     def add(self, actor: Actor, image_id: str, value: LabelValue, *, reviewer: str, reason: str) -> Labelled | None:
         """Label the newest version of an image and serve that as its verdict, in one transaction.
 
+        The reviewer's name is shown and audited; whose word the label counts as, :func:`voice_of` tells.
+
         Images of the same bytes get label and verdict too. Those whose bytes are not known yet get them from the
         database when they are; see the migration ``label_duplicates``.
 
@@ -42,14 +52,20 @@ class Labels:
             image = session.scalar(newest_image(image_id).with_for_update(read=True))
             if image is None:
                 return None
-            label, verdict = _labelled(session, image, value, reviewer, reason, of_duplicate=False)
+            given = {
+                "label": value,
+                "reviewer": reviewer,
+                "reason": reason,
+                "voice": voice_of(session, actor, reviewer),
+            }
+            label, verdict = _labelled(session, image, given, of_duplicate=False)
             copies = _duplicates(session, image)
             for copy in copies:
-                _labelled(session, copy, value, reviewer, reason, of_duplicate=True)
+                _labelled(session, copy, given, of_duplicate=True)
             session.flush()
             session.refresh(label)
             session.refresh(verdict)
-            detail = {"label": value, "verdict_id": verdict.id, "duplicates": len(copies)}
+            detail = {"label": value, "reviewer": reviewer, "verdict_id": verdict.id, "duplicates": len(copies)}
             record(session, actor, "label.add", f"image:{image.id}", **detail)
         return Labelled(label, verdict, len(copies))
 
@@ -74,18 +90,16 @@ class Labels:
         return found if known else None
 
 
-def _labelled(
-    session: Session, image: Image, value: LabelValue, reviewer: str, reason: str, *, of_duplicate: bool
-) -> tuple[Label, Verdict]:
-    label = Label(image_pk=image.id, label=value, reviewer=reviewer, reason=reason, of_duplicate=of_duplicate)
+def _labelled(session: Session, image: Image, given: Mapping[str, Any], *, of_duplicate: bool) -> tuple[Label, Verdict]:
+    label = Label(image_pk=image.id, **given, of_duplicate=of_duplicate)
     verdict = Verdict(
         image_pk=image.id,
-        verdict=value,
+        verdict=given["label"],
         decided_by=DecidedBy.HUMAN,
         detectors={},
         provenance={},
-        reviewer=reviewer,
-        reason=reason,
+        reviewer=given["reviewer"],
+        reason=given["reason"],
         source=image.source,
     )
     session.add_all((label, verdict))

@@ -56,7 +56,7 @@ class LongTransaction:
         Raises:
             DatabaseDownError: the connection broke; nothing was committed.
         """
-        with _outages_named():
+        with outages_named():
             try:
                 if commit:
                     self.session.commit()
@@ -91,10 +91,10 @@ class Database:
         """
         joined = _JOINED.get()
         if joined is not None and joined.database is self:
-            with _outages_named(), joined.session.begin_nested():
+            with outages_named(), joined.session.begin_nested():
                 yield joined.session
         else:
-            with _outages_named(), self._sessions.begin() as session:
+            with outages_named(), self._sessions.begin() as session:
                 yield session
 
     def begin(self) -> LongTransaction:
@@ -112,7 +112,7 @@ class Database:
         """
         key = func.hashtext(f"assay.{name}")
         autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with _outages_named(), autocommit.connect() as connection:
+        with outages_named(), autocommit.connect() as connection:
             held = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
             try:
                 yield held
@@ -122,7 +122,8 @@ class Database:
 
 
 @contextmanager
-def _outages_named() -> Iterator[None]:
+def outages_named() -> Iterator[None]:
+    """Raise DatabaseDownError in place of what the driver says of a lost connection."""
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:

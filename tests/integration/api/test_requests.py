@@ -99,7 +99,7 @@ def test_requests_at_the_same_moment_are_done_once(client: TestClient, together:
     assert len(client.get("/v1/training-runs").json()["items"]) == 1
 
 
-class KilledError(BaseException):
+class KilledError(Exception):
     """The process ends here."""
 
 

@@ -13,6 +13,7 @@ from worker.database.promotion import AlreadyChampionError, BarredError, Bundles
 from worker.database.scans import ImageFacts, Lease, Scans
 from worker.database.served import Queries
 from worker.database.tables import Bundle, BundleRole, ScanKind, ScanState
+from worker.decisions.vocabulary import DecidedBy
 
 pytestmark = pytest.mark.integration
 
@@ -30,14 +31,16 @@ def challengers(scanned: Scanned) -> Challengers:
     return Challengers(scanned.database)
 
 
-def judge(scanned: Scanned, queue: str, verdicts: dict[str, str]) -> list[Lease]:
+def judge(
+    scanned: Scanned, queue: str, verdicts: dict[str, str], decided_by: DecidedBy = DecidedBy.MACHINE
+) -> list[Lease]:
     """Scan what is due in a queue, each bundle giving its verdict."""
     scans, leases = Scans(scanned.database), []
     for scan_id in scanned.dispatch(queue):
         lease = scans.lease(scan_id, 60)
         assert lease is not None
         verdict = verdicts[lease.bundle_version]
-        row: dict[str, Any] = {"verdict": verdict, "decided_by": "machine", "detectors": {}, "provenance": {}}
+        row: dict[str, Any] = {"verdict": verdict, "decided_by": decided_by, "detectors": {}, "provenance": {}}
         row |= {"probability": {"ai_generated": 0.9, "uncertain": 0.5, "not_ai_generated": 0.1}[verdict]}
         row |= {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
         scans.complete(lease, row, [], FACTS, {})
@@ -97,6 +100,20 @@ def test_the_report_says_what_would_change_and_names_the_images(scanned: Scanned
         "ai_generated",
     )
     assert challengers.flips("b2", limit=9, before=flip.challenger.id) == []
+
+
+@pytest.mark.parametrize("decided_by", [DecidedBy.DECLARED, DecidedBy.PROVENANCE])
+def test_what_files_say_of_themselves_counts_neither_in_the_report_nor_towards_promotion(
+    scanned: Scanned, challengers: Challengers, decided_by: DecidedBy
+) -> None:
+    challengers.challenge(ME, "b2", 1.0, "from run 1")
+    gate(scanned, "b2", PASSED)
+    scanned.arrive("declared.png")
+    judge(scanned, LIVE_QUEUE, {"b1": "uncertain"})
+    judge(scanned, BULK_QUEUE, {"b2": "ai_generated"}, decided_by)
+    assert (challengers.report("b2")["images"], challengers.flips("b2", limit=9)) == (0, [])
+    with pytest.raises(BarredError, match="it has judged 0 of 1 images in shadow"):
+        Bundles(scanned.database).promote(ME, "b2", "better", least=1)
 
 
 def test_one_bundle_challenges_at_a_time_and_the_champion_never(scanned: Scanned, challengers: Challengers) -> None:

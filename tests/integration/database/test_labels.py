@@ -169,6 +169,14 @@ def test_rates_come_from_the_audit_slice_alone(database: Database, rows: Rows) -
     assert LabelledContents(database, LabelTerms(1, 0.0)).rates()["contents"] == 0
 
 
+@pytest.mark.parametrize("decided_by", [DecidedBy.DECLARED, DecidedBy.PROVENANCE])
+def test_rates_are_of_verdicts_that_pixels_decided(database: Database, rows: Rows, decided_by: DecidedBy) -> None:
+    rows.verdict(rows.image("declared", sha256=IN_AUDIT), decided_by, verdict=VerdictValue.AI_GENERATED)
+    say(database, "declared", NOT_AI)
+    rates = LabelledContents(database, LabelTerms(1, 0.02)).rates()
+    assert rates["overall"]["not_ai_generated"]["images"] == 0
+
+
 def test_the_interval_of_a_rate_is_the_exact_one() -> None:
     # As scipy gives it for 3 in 100.
     assert exact_interval(3, 100) == pytest.approx((0.006229972, 0.085176053), abs=1e-6)

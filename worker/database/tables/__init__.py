@@ -13,7 +13,7 @@ from worker.database.tables.declaration import Base, Json
 from worker.database.tables.drift import Drift
 from worker.database.tables.features import Feature
 from worker.database.tables.images import Image
-from worker.database.tables.labels import Label, LabelValue
+from worker.database.tables.labels import Label, LabelValue, Reviewer
 from worker.database.tables.policies import Policy
 from worker.database.tables.rescans import Rescan, RescanState
 from worker.database.tables.retention import DoomedObject, Retention
@@ -48,6 +48,7 @@ __all__ = [
     "Retention",
     "ReviewItem",
     "ReviewPass",
+    "Reviewer",
     "RunState",
     "Scan",
     "ScanKind",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.database.tables.declaration import Base
@@ -17,6 +17,7 @@ class ApiKey(Base):
     name: Mapped[str]
     hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of the key, hex
     scopes: Mapped[list[str]]
+    first_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))  # the key that rotations began with
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -32,5 +32,17 @@ class Label(Base):
     label: Mapped[str]
     reviewer: Mapped[str]
     reason: Mapped[str]
+    # Whose word it is, `key:7` or `reviewer:maria`; null where an older release counted the reviewer's name.
+    voice: Mapped[str | None]
     of_duplicate: Mapped[bool] = mapped_column(server_default=text("false"))  # given to another image of these bytes
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Reviewer(Base):
+    """A person whose name a backend may pass on with labels."""
+
+    __tablename__ = "reviewer"
+
+    name: Mapped[str] = mapped_column(primary_key=True)  # lower case, without spaces around it
+    created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,62 @@
+"""Reviewers whose names a backend may pass on: register them, and each counts as one voice."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from api.auth import Admin
+from api.errors.problems import WITH_BODY, ProblemError, problems
+from api.requests.idempotency import Once, OnceRoute
+from api.requests.strict import StrictBody
+from api.requests.texts import Line
+from api.schemas import FromRow
+from api.services import FromApp
+from worker.database.api_keys import Scope
+from worker.database.audit import Actor
+
+router = APIRouter(prefix="/v1/reviewers", tags=["labels"], responses=problems(), route_class=OnceRoute)
+
+
+class NewReviewer(StrictBody):
+    """A person who reviews behind a backend."""
+
+    name: Line
+
+
+class ReviewerOut(FromRow):
+    """A registered reviewer; the name is in lower case."""
+
+    name: str
+    created_by: str
+    created_at: datetime
+
+
+class Reviewers(BaseModel):
+    """Every registered reviewer, by name."""
+
+    items: list[ReviewerOut]
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=problems(*WITH_BODY))
+def register_reviewer(
+    new: NewReviewer, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> ReviewerOut:
+    """Register a reviewer, whose labels count as that person's where a key of scope `review:delegate` names them."""
+    return ReviewerOut.model_validate(services.stores.reviewers.add(actor, new.name))
+
+
+@router.get("")
+def list_reviewers(services: FromApp, actor: Admin) -> Reviewers:
+    """List the registered reviewers."""
+    del actor
+    return Reviewers(items=[ReviewerOut.model_validate(one) for one in services.stores.reviewers.all()])
+
+
+@router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
+def remove_reviewer(name: str, services: FromApp, actor: Admin) -> None:
+    """Let a name count no more from now on; labels keep what they counted."""
+    if not services.stores.reviewers.remove(actor, name):
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no reviewer of this name.")
