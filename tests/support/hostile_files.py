@@ -11,7 +11,7 @@ from PIL import Image
 def file_of(image: Image.Image, form: str, **options: object) -> bytes:
     """Encode an image."""
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 

@@ -115,7 +115,7 @@ def test_no_environment_holds_a_secret(services: dict[str, Service], tmp_path: P
 
 def test_every_command_in_the_file_exists(services: dict[str, Service]) -> None:
     ours = {name: service.command for name, service in services.items() if "assay-" in service.raw["image"]}
-    known = {entry.name for entry in (*app.registered_commands, *app.registered_groups)}
+    known = {entry.name for entry in app.registered_commands} | {group.name for group in app.registered_groups}
     for command in ours.values():
         assert command[:3] == ("python", "-m", "infra.cli")
         assert command[3] in known
