@@ -84,9 +84,10 @@ def test_a_smoke_run_says_so() -> None:
 def test_cards_that_ship_are_told_with_the_weaknesses_of_their_evaluations(repository: Path, name: str) -> None:
     card = json.loads((repository / "worker" / "bundles" / "shipped" / name / "card.json").read_text("utf-8"))
     text = as_text(card)
-    weak = [said for found in card["evaluations"] for said in found["weaknesses"]]
+    weak = [said for found in card.get("evaluations", []) for said in found["weaknesses"]]
+    weak += card["known_weaknesses"]
     assert weak
-    assert all(said in text for said in [*weak, *card["tried"], *card["training_data"]["sources"]])
+    assert all(said in text for said in [*weak, *card.get("tried", []), *list(card["training_data"]["sources"])[:20]])
 
 
 def test_a_card_that_says_next_to_nothing_is_told() -> None:

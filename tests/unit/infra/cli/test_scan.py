@@ -109,11 +109,11 @@ def test_a_shipped_bundle_wins_over_a_folder_of_pictures_of_its_name(
 ) -> None:
     asked = []
 
-    def load(folder: Path, _device: str) -> None:
+    def load(folder: Path, *_options: object) -> None:
         asked.append(folder)
         raise BundleError("enough")
 
-    monkeypatch.setattr("worker.bundles.loaded.load_bundle", load)
+    monkeypatch.setattr("worker.bundles.opening.load_bundle", load)
     monkeypatch.setenv("ASSAY_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
     Path("wild").mkdir()
