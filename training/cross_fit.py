@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from training.calibration.fusion import Measured, parted
 from training.data.assemble import joined, recipe_rows, split
+from training.data.authors import by_author
 from training.fitting.encoder_features import changed_features, features_of
 from training.fitting.encoder_head import LinearHead, fit_linear_head, stored_as, tensors_of
 from training.fitting.schedule import sampling_weights
@@ -36,26 +37,6 @@ if TYPE_CHECKING:
     Heads = dict[str, LinearHead]
 
 _FOLDS = 5
-# Sources of one author, or out of one repository, are judged together; the text before the stroke begins their names.
-_OF_ONE_AUTHOR = {
-    "minimaxir_": "minimaxir",
-    "andygock_": "andygock",
-    "openalpr_": "openalpr",
-    "coco_subset": "taming_transformers",
-    "openimages_subset": "taming_transformers",
-    "ade20k_subset": "taming_transformers",
-    "openpose_media": "taming_transformers",  # COCO too
-    "jetson_inference": "taming_transformers",  # COCO too
-    "compvis_sd": "stable_diffusion_releases",
-    "stability_sd2": "stable_diffusion_releases",
-    "cub_birds": "cs601r",
-    "leeds_butterflies": "cs601r",
-    "urban100": "self_ex_sr",
-    "sunhays80": "self_ex_sr",
-    "set14": "self_ex_sr",
-    "ukbench": "idealo",
-    "iqa_ava": "idealo",
-}
 
 
 @dataclass(frozen=True)
@@ -133,15 +114,6 @@ def _rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
     """Give all rows but those that are left for the gate."""
     training, held_out = split(recipe_rows(recipe, data, cache), recipe)
     return joined([training, held_out]) if len(held_out) else training
-
-
-def by_author(sources: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Name what must not be parted, (N,): sources, or what sources have in common."""
-    known = {
-        source: next((author for start, author in _OF_ONE_AUTHOR.items() if source.startswith(start)), source)
-        for source in np.unique(sources).tolist()
-    }
-    return np.array([known[source] for source in sources.tolist()])
 
 
 def _head(

@@ -178,7 +178,8 @@ class Recipe:
     @property
     def is_cross_fitted(self) -> bool:
         """Tell whether all its detectors are linear heads on frozen encoders, which folds can afford."""
-        return all(part.architecture.get("kind") == ENCODER and part.fit.head == "logistic" for part in self.detectors)
+        heads = [part.architecture.get("kind") == ENCODER and part.fit.head == "logistic" for part in self.detectors]
+        return bool(heads) and all(heads)
 
     @property
     def shape(self) -> Shape:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.calibration.fusion import Measured, grouped
 from training.calibration.held_out import tell_held_out
+from training.data.authors import by_author
 from training.data.collection import DataError
 from training.evaluation.pictures import fingerprint
 from training.export.recipe_words import certifies, selection
@@ -76,7 +77,8 @@ def tell_again(folder: Path) -> Again:
         )
     counted = [name in parts.card.get("counted", parts.detectors) for name in parts.detectors]  # others ride along
     names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
-    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups=seen.sources)
+    groups = by_author(seen.sources) if "counted" in parts.card else seen.sources
+    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups)
     told = tell_held_out(parts, seen, grouped(measured, seen.hashes))
     calibrated_on = read_card(parts.card).calibration_data
     whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)

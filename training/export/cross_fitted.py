@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from training.calibration.held_out import tell_held_out
 from training.cross_fit import CrossFitted, cross_fit
@@ -26,11 +25,11 @@ from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.images.views import COVARIATE_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from training.recipe import Recipe
 
-_REPLAYED, _SEED = 2000, 20261121
 _CERTIFIES = (
     "The upper threshold's false-positive bound holds for images like the calibration sources' and for no others. "
     "Every image was judged by heads that were fitted without its source; the rates by source show how they differ."
@@ -74,24 +73,20 @@ def export_cross_fitted(recipe: Recipe, data: Path, out: Path, folder: Path, dev
         "probe": probe(Bundle(told.parts, device)),
     }
     version = write_bundle(replace(told.parts, card=card), folder)
-    _keep_for_replay(Bundle(told.parts, device), found, version, folder / REPLAY)
+    _keep_for_replay(tuple(told.parts.detectors), found, version, folder / REPLAY)
     return version
 
 
-def _keep_for_replay(bundle: Bundle, found: CrossFitted, version: str, file: Path) -> None:
-    """Keep what refits need of some images: stored features, and logits of heads that never saw the image's source."""
-    which = np.sort(np.random.default_rng(_SEED).permutation(len(found.rows))[:_REPLAYED])
-    rows = found.rows.take(which)
-    logits = np.empty((len(which), len(bundle.detector_names)))
-    pictures = [bundle.prepare(Image.fromarray(pixels)) for pixels in rows.pixels]
-    for column, name in enumerate(bundle.detector_names):
-        if name in found.measured.names:
-            logits[:, column] = found.measured.logits[which, found.measured.names.index(name)]
-        else:
-            logits[:, column] = bundle.logits_of(name, pictures)
-    seen = np.concatenate([found.features[name][which] for name in found.measured.names], axis=1)
+def _keep_for_replay(names: Sequence[str], found: CrossFitted, version: str, file: Path) -> None:
+    """Keep what refits need: stored features, and logits of heads that never saw the image's source.
+
+    Logits of detectors that ride along are zero: nothing is fitted on them.
+    """
+    logits = np.zeros((len(found.rows), len(names)))
+    logits[:, [list(names).index(name) for name in found.measured.names]] = found.measured.logits
+    seen = np.concatenate([found.features[name] for name in found.measured.names], axis=1)
     features = [row.tobytes() for row in seen.astype("<f2")]
-    write_replay(file, version, Known(rows, features, logits, found.measured.covariates[which]))
+    write_replay(file, version, Known(found.rows, features, logits, found.measured.covariates))
 
 
 def _drift_facts(found: CrossFitted) -> dict[str, Any]:

@@ -46,6 +46,7 @@ _OF_THE_DETECTORS = (
     "detectors",
     "training_data",
     "features",
+    "counted",
     "held_out_sources",
 )
 # Of the contents, and at most so many, calibrate; as many again are for the gate. More would make neither surer.
@@ -120,13 +121,17 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
     parts = base
     for name, features in features_by_detector(base, fitted.features).items():
         parts = with_head(parts, fit_head(features, fitted.labels, head_of(base, name)), name)
-    names = tuple(parts.detectors)
-    logits = logits_of(parts, calibrating)
+    # What rides along has no logits in a replay: it keeps its calibration, and does not count.
+    counted = [name in base.card.get("counted", parts.detectors) for name in parts.detectors]
+    names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
+    logits = logits_of(parts, calibrating)[:, counted]
     by_source = Measured(names, logits, calibrating.covariates, calibrating.labels, groups=calibrating.sources)
     measured = grouped(by_source, calibrating.hashes)
     found = calibrate(measured)
     figures = figures_of(measured, found.threshold_probabilities, base.figures.scope)
-    return replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures), left
+    fusion = replace(found.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **found.fusion.weights})
+    calibrations = {**parts.calibrations, **found.calibrations}
+    return replace(parts, fusion=fusion, calibrations=calibrations, figures=figures), left
 
 
 def logits_of(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ import pytest
 import timm
 import torch
 
-from training.cross_fit import by_author, cross_fit
+from training.cross_fit import cross_fit
+from training.data.authors import by_author
 from training.folds import as_text, measure_folds
 from training.recipe import Recipe, load_recipe
 from training.retraining.refit_data import replayed
