@@ -1,6 +1,7 @@
 """Policies: what the newest says, what another would change, and all versions."""
 
 from http import HTTPStatus
+from itertools import zip_longest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -69,7 +70,7 @@ def _terms(form: Form) -> Terms:
                 "miss_budget": _share(missed),
                 "declared_origin": declared or None,
             }
-            for source, accused, missed, declared in zip(*map(form.several, columns), strict=False)
+            for source, accused, missed, declared in zip_longest(*map(form.several, columns), fillvalue="")
             if source
         }
         return Terms.model_validate(

@@ -195,7 +195,7 @@ def test_a_tag_beside_a_signature_that_says_nothing_of_ai_is_shown_as_forgeable(
     rows.verdict(rows.image("cat"), provenance=found.as_json())
     client, _ = sign_in(Scope.READ)
     told = client.get("/console/image?id=cat").text
-    assert ("it can be forged" in told, "Signed." in told) == (forgeable, not forgeable)
+    assert ("anybody can write this" in told, "Signed." in told) == (forgeable, not forgeable)
 
 
 def test_what_files_and_people_say_is_shown_and_never_run(sign_in: SignIn, rows: Rows) -> None:
@@ -231,19 +231,19 @@ def test_a_session_is_a_new_one_each_time_and_ends_where_it_is_signed_out(
 ) -> None:
     client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
     key = {"key": ApiKeys(database).create("visitor", [Scope.READ]).key}
-    client.cookies.set("assay_console", "planted", path="/console")
+    client.cookies.set("__Host-assay_console", "planted", path="/")
     client.post("/console/sign-in", data=key)
     token = next(cookie.value for cookie in client.cookies.jar if cookie.value != "planted")
     assert token
     client.cookies.clear()
-    client.cookies.set("assay_console", token, path="/console")
+    client.cookies.set("__Host-assay_console", token, path="/")
     page = client.get("/console/policies")
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     found = search('name="csrf" value="([0-9a-f]{64})"', page.text)
     assert found is not None
     assert client.post("/console/sign-out", data={"csrf": "0" * 64}).status_code == 403
     assert client.post("/console/sign-out", data={"csrf": found.group(1)}).status_code == 303
-    client.cookies.set("assay_console", token, path="/console")
+    client.cookies.set("__Host-assay_console", token, path="/")
     assert client.get("/console/policies").status_code == 303
 
 

@@ -274,7 +274,7 @@ def test_a_lease_that_is_renewed_goes_on_and_a_lost_one_is_not_renewed(scanned: 
     assert before is not None
     assert after is not None
     assert (after - before).total_seconds() > 500
-    assert scanned.scan(lost).state is ScanState.DISPATCHED
+    assert scanned.scan(lost).state == ScanState.DISPATCHED
 
 
 def test_in_flight_scans_are_bounded_for_each_queue(scanned: Scanned, scans: Scans) -> None:
