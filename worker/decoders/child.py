@@ -23,7 +23,7 @@ from worker.images.views import ViewPlan
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Manifest, SignatureState
 
-OUT_OF_MEMORY = 4
+OUT_OF_MEMORY, DEFECT = 4, 5
 UNREAD = Manifest(SignatureState.TAMPERED, problems=("cannot be read within the limits",))
 
 Answer = tuple[dict[str, Any], list[Buffer]]
@@ -54,7 +54,9 @@ def main() -> None:
             head = line.receive()
             serve(line, head, line.receive_file(head["bytes"]), anchors)
     except (ClosedError, OSError):
-        return  # the parent has gone, or wants no more
+        os._exit(0)  # the parent has gone, or wants no more; there is nothing to tidy up
+    except BaseException:  # noqa: BLE001 - the boundary of the process: it ends at once, however it was broken.
+        os._exit(DEFECT)
 
 
 def serve(line: Line, head: dict[str, Any], data: bytes, anchors: str) -> None:
