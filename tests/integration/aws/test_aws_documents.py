@@ -19,8 +19,7 @@ NEEDS = {
     "download_file": {"s3:GetObject"},
     "generate_presigned_url": {"s3:GetObject"},
     "put_object": {"s3:PutObject"},
-    "upload_file": {"s3:PutObject"},
-    "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "upload_fileobj": {"s3:PutObject"},
     "delete_objects": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
     "head_bucket": {"s3:ListBucket"},
     "list_objects_v2": {"s3:ListBucket"},
@@ -76,9 +75,12 @@ def test_an_upload_comes_out_of_the_queue_that_the_documents_describe(folder: Pa
 
 def test_the_roles_grant_every_call_that_the_code_makes_and_nothing_more(folder: Path, repository: Path) -> None:
     code = "\n".join(
-        path.read_text() for top in ("worker", "api", "training") for path in (repository / top).rglob("*.py")
+        path.read_text()
+        for top in ("worker", "api", "training")
+        for path in (repository / top).rglob("*.py")
+        if path.name != "buckets.py"  # what `assay setup` does, as whoever owns the account
     )
-    called = {name for name in NEEDS if re.search(rf'(client\.{name}\(|get_paginator\("{name}"\))', code)}
+    called = {name for name in NEEDS if re.search(rf'(client\.{name}\(|"{name}")', code)}
     needed = set().union(*(NEEDS[name] for name in called))
     granted = {action for process in PROCESSES for found in statements(folder, process) for action in found["Action"]}
     assert called == NEEDS.keys()
