@@ -99,7 +99,7 @@ def test_the_doctor_finds_every_part_well_from_where_the_guide_sends_operators(c
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [finding for finding in found if not finding["healthy"]] == []
     assert done.returncode == 0
-    assert len(found) == 12
+    assert len(found) >= 12
 
 
 def test_setup_changes_nothing_when_it_runs_again(compose: ComposeProcesses) -> None:
