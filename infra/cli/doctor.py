@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from infra.cli import doctor_processes
+from infra.cli import doctor_audit, doctor_processes
 from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
 from infra.trust_lists import describe_lists, utc_now
@@ -41,9 +41,16 @@ class Finding:
     advice: str = ""
 
 
-def doctor(json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Look for violations of what must hold in the database instead.")
+    ] = False,
+) -> None:
     """Check every part; exit code 1 if one of them ails."""
     settings = load_settings()
+    if audit:
+        sys.exit(0 if doctor_audit.audit(settings, as_json=json_) else 1)
     console, healthy = Console(), True
     for finding in examine(settings):
         healthy = healthy and finding.healthy
