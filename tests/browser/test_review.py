@@ -1,7 +1,9 @@
 """The review desk in a real browser: by keyboard alone, two at once, undo."""
 
 import re
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -16,10 +18,25 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 MANY = 50
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Images that wait for a person.
+
+    Attributes:
+        source: a source that has nothing else.
+        names: their image ids.
+    """
+
+    source: str
+    names: set[str]
+
+
 @pytest.fixture
-def waiting(console: Console) -> Iterator[set[str]]:
+def waiting(console: Console) -> Iterator[Waiting]:
     """Fifty images that wait for a person; they are the same picture under fifty ids."""
-    names = {f"review/{number}.jpg" for number in range(MANY)}
+    # A label stands for ever, so each test brings images of its own.
+    source = f"review-{uuid.uuid4().hex[:8]}"
+    names = {f"{source}/{number}.jpg" for number in range(MANY)}
     with console.up.database.transaction() as session:
         image = session.scalars(select(Image).where(Image.image_id == console.unflagged)).first()
         verdict = session.scalars(select(Verdict).where(Verdict.bundle_version.is_not(None))).first()
@@ -28,9 +45,7 @@ def waiting(console: Console) -> Iterator[set[str]]:
         session.execute(text("DELETE FROM review_item"))
         for name in names:
             # A sha256 of its own, or one label would reach all of them.
-            copy = Image(
-                image_id=name, source="review", bucket=image.bucket, key=image.key, version=image.version + name
-            )
+            copy = Image(image_id=name, source=source, bucket=image.bucket, key=image.key, version=image.version + name)
             copy.versioned, copy.width, copy.height = image.versioned, image.width, image.height
             session.add(copy)
             session.flush()
@@ -48,38 +63,39 @@ def waiting(console: Console) -> Iterator[set[str]]:
                     policy_version=verdict.policy_version,
                 )
             )
-    yield names
+    yield Waiting(source, names)
     with console.up.database.transaction() as session:
         session.execute(text("DELETE FROM review_item"))
 
 
-def reviewer(contexts: Callable[..., BrowserContext], console: Console, name: str) -> Page:
+def reviewer(contexts: Callable[..., BrowserContext], console: Console, name: str, waiting: Waiting) -> Page:
     """Somebody at the desk with a key of their own."""
     watched = Watched(contexts(viewport={"width": 1440, "height": 900}).new_page(), console)
     watched.sign_in(ApiKeys(console.up.database).create(name, [Scope.READ, Scope.REVIEW]).key)
-    return watched.open("/review?source=review")
+    return watched.open(f"/review?source={waiting.source}")
 
 
-def labels(console: Console) -> list[tuple[str, str, str]]:
+def labels(console: Console, waiting: Waiting) -> list[tuple[str, str, str]]:
     """Who said what of which image."""
     with console.up.database.transaction() as session:
         rows = session.execute(
             text(
                 "SELECT image_id, label, reviewer FROM label JOIN image ON image.id = image_pk "
-                "WHERE image.source = 'review' ORDER BY label.id"
-            )
+                "WHERE image.source = :source ORDER BY label.id"
+            ),
+            {"source": waiting.source},
         )
         return [(row.image_id, row.label, row.reviewer) for row in rows]
 
 
 def test_a_moderator_clears_fifty_images_by_keyboard_alone(
-    contexts: Callable[..., BrowserContext], console: Console, waiting: set[str]
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:
-    page = reviewer(contexts, console, "anna")
+    page = reviewer(contexts, console, "anna", waiting)
     shown = page.locator("#page")
     seen: set[str] = set()
     for number in range(MANY):
-        expect(shown).to_have_text(re.compile(r"review/\d+\.jpg"))
+        expect(shown).to_have_text(re.compile(r"review-\w+/\d+\.jpg"))
         name = shown.text_content() or ""
         assert name not in seen
         seen.add(name)
@@ -88,39 +104,35 @@ def test_a_moderator_clears_fifty_images_by_keyboard_alone(
         if number < MANY - 1:
             expect(shown).not_to_have_text(name)
     expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
-    assert seen == waiting
+    assert seen == waiting.names
     expect(page.locator('[data-figure="own"]')).to_have_text(str(MANY))
-    given = labels(console)
-    assert {name for name, _, _ in given} == waiting
+    given = labels(console, waiting)
+    assert {name for name, _, _ in given} == waiting.names
     assert {who for _, _, who in given} == {"anna"}
 
 
-def test_two_moderators_never_meet(
-    contexts: Callable[..., BrowserContext], console: Console, waiting: set[str]
-) -> None:
-    anna, ben = (reviewer(contexts, console, name) for name in ("anna-2", "ben-2"))
+def test_two_moderators_never_meet(contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting) -> None:
+    anna, ben = (reviewer(contexts, console, name, waiting) for name in ("anna-2", "ben-2"))
     seen: dict[str, set[str]] = {"anna": set(), "ben": set()}
     for _ in range(6):
         for name, page in (("anna", anna), ("ben", ben)):
             shown = page.locator("#page")
-            expect(shown).to_have_text(re.compile(r"review/"))
+            expect(shown).to_have_text(re.compile("review-"))
             before = shown.text_content() or ""
             seen[name].add(before)
             page.keyboard.press("n")
             expect(shown).not_to_have_text(before)
     assert len(seen["anna"]) == len(seen["ben"]) == 6
     assert seen["anna"] & seen["ben"] == set()
-    assert seen["anna"] | seen["ben"] <= waiting
+    assert seen["anna"] | seen["ben"] <= waiting.names
 
 
 def test_the_last_decision_can_be_undone_before_it_is_served(
-    contexts: Callable[..., BrowserContext], console: Console, waiting: set[str]
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:
-    assert waiting
-    before = len(labels(console))
-    page = reviewer(contexts, console, "careful")
+    page = reviewer(contexts, console, "careful", waiting)
     shown = page.locator("#page")
-    expect(shown).to_have_text(re.compile("review/"))
+    expect(shown).to_have_text(re.compile("review-"))
     name = shown.text_content() or ""
     page.keyboard.press("a")
     expect(shown).not_to_have_text(name)
@@ -130,19 +142,17 @@ def test_the_last_decision_can_be_undone_before_it_is_served(
     expect(shown).not_to_have_text(name)
     page.keyboard.press("s")
     expect(page.locator('[data-figure="own"]')).to_have_text("1")
-    assert labels(console)[before:] == [(name, "not_ai_generated", "careful")]
+    assert labels(console, waiting) == [(name, "not_ai_generated", "careful")]
 
 
 def test_what_was_decided_last_is_saved_when_the_page_is_left(
-    contexts: Callable[..., BrowserContext], console: Console, waiting: set[str]
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:
-    assert waiting
-    before = len(labels(console))
-    page = reviewer(contexts, console, "leaver-2")
-    expect(page.locator("#page")).to_have_text(re.compile("review/"))
+    page = reviewer(contexts, console, "leaver-2", waiting)
+    expect(page.locator("#page")).to_have_text(re.compile("review-"))
     page.keyboard.press("a")
     page.goto(console.url)
     expect(page.get_by_role("heading", name="Feed", level=1)).to_be_visible()
-    page.goto(f"{console.url}/review?source=review")
+    page.goto(f"{console.url}/review?source={waiting.source}")
     expect(page.locator('[data-figure="own"]')).to_have_text("1")
-    assert len(labels(console)) == before + 1
+    assert len(labels(console, waiting)) == 1

@@ -5,8 +5,9 @@ const desk = at("desk");
 const { order, source, csrf } = desk.dataset;
 const HOLD_MS = 6000; // how long the last decision can be taken back
 let items = []; // claimed; the first is on screen
-let seen = []; // decided or put aside, newest last
+let past = []; // decided or put aside, newest last
 let pending = null; // {item, act, reason, also, timer}
+const gone = new Set(); // what this page decided; the server offers it again until the decision has reached it
 let heat = 0;
 
 async function post(path, fields, keepalive = false) {
@@ -15,9 +16,9 @@ async function post(path, fields, keepalive = false) {
     method: "POST", body, keepalive, headers: { "X-Requested-With": "assay", "X-Assay-Csrf": csrf },
   });
   if (answer.status === 401) { location.reload(); return null; }
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.detail || "The server refused.");
-  return told;
+  const reply = await answer.json();
+  if (!answer.ok) throw new Error(reply.detail || "The server refused.");
+  return reply;
 }
 
 function trouble(text) {
@@ -25,8 +26,8 @@ function trouble(text) {
   at("trouble").textContent = text || "";
 }
 
-function figures(told) {
-  for (const [name, value] of Object.entries(told)) {
+function figures(reply) {
+  for (const [name, value] of Object.entries(reply)) {
     const cell = document.querySelector(`[data-figure="${name}"]`);
     if (cell) cell.textContent = value.toLocaleString("en").replaceAll(",", "\u202f");
   }
@@ -34,13 +35,12 @@ function figures(told) {
 
 async function fill() {
   try {
-    const told = await post("next", [["order", order], ["source", source]]);
-    if (!told) return;
-    figures(told.figures);
-    const out = new Set(pending ? [pending.item.image_pk] : []);
+    const reply = await post("next", [["order", order], ["source", source]]);
+    if (!reply) return;
+    figures(reply.figures);
     const known = new Set(items.map((item) => item.image_pk));
-    for (const item of told.items) {
-      if (out.has(item.image_pk) || known.has(item.image_pk)) continue;
+    for (const item of reply.items) {
+      if (gone.has(item.image_pk) || known.has(item.image_pk)) continue;
       items.push(item);
       preload(item);
     }
@@ -60,7 +60,7 @@ function show() {
   shown = item;
   desk.hidden = !item;
   at("empty").hidden = Boolean(item);
-  at("undo").disabled = !pending && !seen.length;
+  at("undo").disabled = !pending && !past.length;
   if (!item) return;
   heat = 0;
   setZoom(false);
@@ -119,15 +119,18 @@ async function flush(keepalive = false) {
   const { item, act, why, also, timer } = pending;
   clearTimeout(timer);
   pending = null;
-  seen.push({ item, act });
-  if (seen.length > 50) seen.shift();
+  past.push({ item, act });
+  if (past.length > 50) past.shift();
   try {
-    const told = await post("decide", [
+    const reply = await post("decide", [
       ["image_pk", item.image_pk], ["image_id", item.image_id], ["act", act], ["reason", why],
       ...also.map((id) => ["also", id]),
     ], keepalive);
-    if (told) figures(told.figures);
-  } catch (error) { trouble(`${item.image_id}: ${error.message}`); }
+    if (reply) figures(reply.figures);
+  } catch (error) {
+    gone.delete(item.image_pk);
+    trouble(`${item.image_id}: ${error.message}`);
+  }
 }
 
 async function decide(act) {
@@ -140,6 +143,7 @@ async function decide(act) {
   const why = reason();
   const sent = flush();
   items.shift();
+  gone.add(item.image_pk);
   pending = { item, act, why, also, timer: setTimeout(() => flush().then(fill), HOLD_MS) };
   at("typed").value = "";
   show();
@@ -147,19 +151,24 @@ async function decide(act) {
   if (items.length < 2) await fill();
 }
 
+function bringBack(item) {
+  gone.delete(item.image_pk);
+  items.unshift(item);
+}
+
 async function undo() {
   if (pending) {
     clearTimeout(pending.timer);
-    items.unshift(pending.item);
+    bringBack(pending.item);
     pending = null;
     show();
     return;
   }
-  const last = seen.pop();
+  const last = past.pop();
   if (!last) return;
   if (last.act === "skip" || last.act === "cannot_tell") {
     await post("decide", [["image_pk", last.item.image_pk], ["image_id", last.item.image_id], ["act", "undo"]]);
-    items.unshift(last.item);
+    bringBack(last.item);
     show();
   } else {
     // It is served already: history keeps it, and a new label on the image's own page supersedes it.
