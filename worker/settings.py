@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         description="What runs detectors: `auto` and `openvino` take OpenVINO on CPUs where it agrees with torch, "
         "`torch` does not.",
     )
+    engine_cache_dir: Path | None = Field(
+        default=None,
+        description="Folder of exported networks, which several deployments may share; "
+        "empty means `engine` in the data folder.",
+    )
     most_views: int = Field(
         default=0, ge=0, description="Most views of an image for an encoder detector; 0: as many as it was made for."
     )

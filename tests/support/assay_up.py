@@ -26,6 +26,8 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+# One for all: to export a bundle and to choose its engines takes a minute, and many tests start a worker.
+ENGINE_CACHE = Path(__file__).resolve().parents[2] / ".pytest_cache" / "engine"
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -141,7 +143,8 @@ class AssayUp(AbstractContextManager["AssayUp"]):
 def process_environment(data_dir: Path, **variables: str) -> dict[str, str]:
     """Return the environment of an `assay` command on a data folder; the caller's own settings do not count."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "AWS_"))}
-    return {**inherited, "ASSAY_DATA_DIR": str(data_dir), **variables}
+    folders = {"ASSAY_DATA_DIR": str(data_dir), "ASSAY_ENGINE_CACHE_DIR": str(ENGINE_CACHE)}
+    return {**inherited, **folders, **variables}
 
 
 def in_ci() -> bool:

@@ -21,7 +21,7 @@ from infra.embedded.ports import LOOPBACK, choose
 from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import EmbeddedStack
-from tests.support.assay_up import wait_until
+from tests.support.assay_up import ENGINE_CACHE, wait_until
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, connect
 from worker.objects.clients import s3_client
@@ -123,10 +123,11 @@ class ComposeProcesses(AbstractContextManager["ComposeProcesses"]):
 
     def environment(self, service: Service) -> dict[str, str]:
         """Return the whole environment of a service: the file's, and what its image sets."""
-        told = {name: self.substituted(value, service.name) for name, value in service.environment.items()}
+        given = {name: self.substituted(value, service.name) for name, value in service.environment.items()}
         image = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
-        # Where an image has /run/secrets, a process here is told the folder.
-        return {**image, "HOME": str(self._folder), "ASSAY_SECRETS_DIR": str(self.secrets), **told}
+        # Where an image has /run/secrets, a process here is given the folder.
+        folders = {"ASSAY_SECRETS_DIR": str(self.secrets), "ASSAY_ENGINE_CACHE_DIR": str(ENGINE_CACHE)}
+        return {**image, "HOME": str(self._folder), **folders, **given}
 
     def healthy(self, service: Service) -> bool:
         """Run the service's own health check."""

@@ -49,5 +49,6 @@ class Opening:
 
 def opening(settings: Settings, device: str) -> Opening:
     """Return how this process loads bundles."""
-    engines = EnginePlan(settings.engine, settings.data_dir / "engine", settings.torch_threads or cores())
+    cache = settings.engine_cache_dir or settings.data_dir / "engine"
+    engines = EnginePlan(settings.engine, cache, settings.torch_threads or cores())
     return Opening(device, EncoderFolder(settings.encoders_dir), engines, settings.most_views)
