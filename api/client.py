@@ -162,6 +162,18 @@ class Assay:
         """Yield what people have labelled, the content labelled last first."""
         return self._pages("/v1/labels", state=state, audit=audit)
 
+    def register_reviewer(self, name: str) -> Json:
+        """Register a person who reviews behind a backend; their labels count as their own word from now on."""
+        return self._json("POST", "/v1/reviewers", json={"name": name})
+
+    def reviewers(self) -> list[Json]:
+        """Return the registered reviewers, by name."""
+        return list(self._json("GET", "/v1/reviewers")["items"])
+
+    def remove_reviewer(self, name: str) -> None:
+        """Let a name count no more; labels keep what they counted."""
+        self._send("DELETE", f"/v1/reviewers/{quote(name, safe='')}")
+
     def audit_rates(self) -> Json:
         """Return how often machine verdicts are wrong, on the audit slice."""
         return self._json("GET", "/v1/labels/audit")

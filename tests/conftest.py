@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, select, text
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 # As the worker does, and before any test imports torch: threads that spin while they wait take the time of others.
 adopt({"OMP_WAIT_POLICY": "PASSIVE"})
+
+# What is not configured writes its logs to stdout, which belongs to the results of commands.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 # The same examples every time, however slow the machine is that day.
 settings.register_profile("assay", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from infra.demo_images import as_jpeg
 from tests.support.assay_up import AssayUp, wait_until
+from worker.bundles.engines import MOST_DIFFERENCE
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.tables import Image as ImageRow
@@ -69,7 +70,7 @@ def swap_under_load(assay: AssayUp, count: int, swaps: int, seconds: float) -> N
     for verdict, key in rows[:: max(1, count // 60)]:
         assert verdict.bundle_version is not None
         assert verdict.probability == pytest.approx(
-            probability(bundles[verdict.bundle_version], pictures[key]), abs=2e-3
+            probability(bundles[verdict.bundle_version], pictures[key]), abs=MOST_DIFFERENCE
         )
         assert verdict.detectors.keys() == set(bundles[verdict.bundle_version].detector_names)
 

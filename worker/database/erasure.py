@@ -14,7 +14,7 @@ from worker.database.audit import Actor, record
 from worker.database.features import forget as forget_features
 from worker.database.images import ERASED, tombstone_key
 from worker.database.session import Database
-from worker.database.tables import DoomedObject, Heatmap, Image, Label, Scan, ScanState, Verdict
+from worker.database.tables import AuditEntry, DoomedObject, Heatmap, Image, Label, Scan, ScanState, Verdict
 from worker.errors import Reason
 
 # What Assay uploaded for a platform lies under this prefix, and goes with its image.
@@ -64,6 +64,9 @@ class Erasure:
             update(Scan).where(Scan.image_pk.in_(erased), Scan.state.in_(_OPEN)).values(**ended, finished_at=func.now())
         )
         session.execute(update(Scan).where(Scan.image_pk.in_(erased)).values(detail=None))
+        targets = [f"image:{pk}" for pk in erased]
+        nameless = AuditEntry.detail.op("-")("reviewer")
+        session.execute(update(AuditEntry).where(AuditEntry.target.in_(targets)).values(detail=nameless))
         for image in images:
             self._doom(session, image)
             record(session, actor, "image.erase", f"image:{image.id}")

@@ -19,6 +19,7 @@ from tests.integration.api.conftest import Rows
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.bundles import SHIPPED, crown_shipped, register_bundle
 from worker.database.session import Database
+from worker.decisions.calibration import CalibrationFigures
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +72,9 @@ def reader(services: Services, database: Database) -> Iterator[Reader]:
     with database.transaction() as session:
         for version in (CIFAKE, WILD):
             location = SHIPPED + version.partition("-")[0]
-            register_bundle(session, version=version, name="x", location=location, card={"accuracy": 0.6})
+            figures = CalibrationFigures.of([0.1, 0.2, 0.3], [0.6, 0.8, 0.9], "the tests' own")
+            card = {"accuracy": 0.6}
+            register_bundle(session, version=version, name="x", location=location, card=card, figures=figures)
         crown_shipped(session, WILD)
     key = ApiKeys(database).create("examples", [Scope.ADMIN]).key
     with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
