@@ -1,11 +1,10 @@
-"""What the routes work with, handed in by whoever makes the app."""
+"""All parts of the app, handed in by whoever makes it; routes take theirs by :mod:`api.parts`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter
 
 from api.answers.remembered import Remembered
@@ -207,12 +206,3 @@ class Services:
     serves_metrics: bool
     cors_origins: Sequence[str]
     review_reasons: Sequence[str] = ()
-
-
-async def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-# A route's parameter of this type is the app's own services.
-FromApp = Annotated[Services, Depends(_services)]

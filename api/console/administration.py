@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
+from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor, check_scope
 from api.errors.problems import ProblemError
 from api.requests.cursors import MAX_ID, decode_cursor, next_cursor
-from api.services import FromApp
 from worker.database.api_keys import Scope
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
@@ -29,23 +29,22 @@ _Admin = Annotated[Visitor, Depends(_admin)]
 
 
 @router.get("/keys")
-def show_keys(services: FromApp, who: _Admin) -> Response:
+def show_keys(api_keys: parts.ApiKeys, now: parts.Now, who: _Admin) -> Response:
     """List keys: who may do what, and who last did."""
-    return page("keys", who, keys=services.stores.api_keys.list(), now=services.now())
+    return page("keys", who, keys=api_keys.list(), now=now())
 
 
 @router.get("/webhooks")
-def show_endpoints(services: FromApp, who: _Admin) -> Response:
+def show_endpoints(endpoints: parts.WebhookEndpoints, who: _Admin) -> Response:
     """List webhook endpoints, and how each fares."""
-    return page("webhooks", who, endpoints=services.stores.webhook_endpoints.all())
+    return page("webhooks", who, endpoints=endpoints.all())
 
 
 @router.get("/webhooks/{endpoint_id}")
 def show_endpoint(
-    endpoint_id: RowId, services: FromApp, who: _Admin, cursor: Cursor = None, said: str | None = None
+    endpoint_id: RowId, endpoints: parts.WebhookEndpoints, who: _Admin, cursor: Cursor = None, said: str | None = None
 ) -> Response:
     """Show what was sent to an endpoint."""
-    endpoints = services.stores.webhook_endpoints
     endpoint = endpoints.get(endpoint_id)
     if endpoint is None:
         raise _unknown()
@@ -61,27 +60,27 @@ def show_endpoint(
 
 
 @router.post("/webhooks/{endpoint_id}/switch")
-def switch_endpoint(endpoint_id: RowId, services: FromApp, form: _ByAdmin) -> Response:
+def switch_endpoint(endpoint_id: RowId, endpoints: parts.WebhookEndpoints, form: _ByAdmin) -> Response:
     """Tell an endpoint nothing more, or tell it again."""
     on = form.needed("to") == "on"
-    if services.stores.webhook_endpoints.change(form.visitor.actor, endpoint_id, enabled=on) is None:
+    if endpoints.change(form.visitor.actor, endpoint_id, enabled=on) is None:
         raise _unknown()
     return go(f"{HOME}/webhooks/{endpoint_id}", said="endpoint_on" if on else "endpoint_off")
 
 
 @router.post("/webhooks/{endpoint_id}/redeliver")
-def redeliver(endpoint_id: RowId, services: FromApp, form: _ByAdmin) -> Response:
+def redeliver(endpoint_id: RowId, endpoints: parts.WebhookEndpoints, form: _ByAdmin) -> Response:
     """Send a message once more."""
     chosen = form.needed("delivery")
     delivery = int(chosen) if chosen.isdecimal() and int(chosen) <= MAX_ID else 0
-    if services.stores.webhook_endpoints.redeliver(form.visitor.actor, endpoint_id, delivery) is None:
+    if endpoints.redeliver(form.visitor.actor, endpoint_id, delivery) is None:
         raise _unknown()
     return go(f"{HOME}/webhooks/{endpoint_id}", said="redelivered")
 
 
 @router.get("/audit")
 def show_trail(
-    services: FromApp,
+    audit: parts.Audit,
     who: _Admin,
     cursor: Cursor = None,
     action: Annotated[str, Query(max_length=100)] = "",
@@ -90,7 +89,7 @@ def show_trail(
     """Show who changed what."""
     asked = {"action": action.strip(), "target": target.strip()}
     wanted = {name: value or None for name, value in asked.items()}
-    found = services.stores.audit.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor), **wanted)
+    found = audit.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor), **wanted)
     return page(
         "audit",
         who,

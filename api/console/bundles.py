@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from api import parts
 from api.console.evidence import (
     compared_in,
     confusion_in,
@@ -17,7 +18,6 @@ from api.console.evidence import (
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.challengers import NotChallengerError, OtherChallengerError
 from worker.database.promotion import (
@@ -46,29 +46,36 @@ _REFUSED = (
 
 
 @router.get("")
-def show_bundles(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+def show_bundles(bundles: parts.Bundles, who: FromVisitor, said: str | None = None) -> Response:
     """List bundles, and how the champion changed."""
-    bundles = services.stores.bundles
     rows = [(bundle, measures_of(bundle.card)) for bundle in sorted(bundles.all(), key=_rank)]
     return page("bundles", who, rows=rows, promotions=bundles.promotions(limit=_PROMOTIONS), said=said)
 
 
 @router.post("/rollback")
-def roll_back(services: FromApp, form: _ByAdmin) -> Response:
+def roll_back(bundles: parts.Bundles, form: _ByAdmin) -> Response:
     """Make champion again what the champion replaced."""
     form.confirmed()
     try:
         champion = form.text("champion") or None
-        services.stores.bundles.roll_back(form.visitor.actor, form.needed("reason"), champion=champion)
+        bundles.roll_back(form.visitor.actor, form.needed("reason"), champion=champion)
     except _REFUSED as error:
         raise _conflict(error) from error
     return go(f"{HOME}/bundles", said="rolled_back")
 
 
 @router.get("/one")
-def show_bundle(version: Version, services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+def show_bundle(
+    version: Version,
+    who: FromVisitor,
+    *,
+    bundles: parts.Bundles,
+    challengers: parts.Challengers,
+    least: parts.ShadowMinImages,
+    said: str | None = None,
+) -> Response:
     """Show a bundle: its card, its gate, what it would change."""
-    bundle = _known(services, version)
+    bundle = _known(bundles, version)
     judged = bundle.challenged_at is not None
     return page(
         "bundle",
@@ -83,31 +90,30 @@ def show_bundle(version: Version, services: FromApp, who: FromVisitor, said: str
         weaknesses=weaknesses_of(bundle.card),
         compared=compared_in((bundle.gate or {}).get("measures", {}).get("all")),
         gate=bundle.gate,
-        shadow=services.stores.challengers.report(version) if judged else None,
-        flips=services.stores.challengers.flips(version, limit=_FLIPS) if judged else (),
-        least=services.shadow_min_images,
+        shadow=challengers.report(version) if judged else None,
+        flips=challengers.flips(version, limit=_FLIPS) if judged else (),
+        least=least,
         said=said,
     )
 
 
 @router.post("/promote")
-def promote(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+def promote(version: Version, least: parts.ShadowMinImages, bundles: parts.Bundles, form: _ByAdmin) -> Response:
     """Make a bundle champion."""
-    _known(services, version)
+    _known(bundles, version)
     form.confirmed()
     force = form.text("force") == "yes"
-    least = services.shadow_min_images
     try:
-        services.stores.bundles.promote(form.visitor.actor, version, form.needed("reason"), least=least, force=force)
+        bundles.promote(form.visitor.actor, version, form.needed("reason"), least=least, force=force)
     except _REFUSED as error:
         raise _conflict(error) from error
     return go(f"{HOME}/bundles", said="promoted")
 
 
 @router.post("/challenge")
-def challenge(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+def challenge(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByAdmin) -> Response:
     """Let a bundle scan a share of the live images in shadow."""
-    _known(services, version)
+    _known(bundles, version)
     try:
         share = float(form.needed("percent")) / 100
     except ValueError:
@@ -115,18 +121,18 @@ def challenge(version: Version, services: FromApp, form: _ByAdmin) -> Response:
     if not 0 < share <= 1:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "percent: more than 0, at most 100")
     try:
-        services.stores.challengers.challenge(form.visitor.actor, version, share, form.needed("reason"))
+        challengers.challenge(form.visitor.actor, version, share, form.needed("reason"))
     except _REFUSED as error:
         raise _conflict(error) from error
     return go(f"{HOME}/bundles/one", version=version, said="challenged")
 
 
 @router.post("/withdraw")
-def withdraw(version: Version, services: FromApp, form: _ByAdmin) -> Response:
+def withdraw(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByAdmin) -> Response:
     """End a challenger's shadow."""
-    _known(services, version)
+    _known(bundles, version)
     try:
-        services.stores.challengers.withdraw(form.visitor.actor, version, form.needed("reason"))
+        challengers.withdraw(form.visitor.actor, version, form.needed("reason"))
     except _REFUSED as error:
         raise _conflict(error) from error
     return go(f"{HOME}/bundles/one", version=version, said="withdrawn")
@@ -136,8 +142,8 @@ def _rank(bundle: Bundle) -> int:
     return [BundleRole.CHAMPION, BundleRole.CHALLENGER, BundleRole.REGISTERED].index(BundleRole(bundle.role))
 
 
-def _known(services: FromApp, version: str) -> Bundle:
-    bundle = services.stores.bundles.get(version)
+def _known(bundles: parts.Bundles, version: str) -> Bundle:
+    bundle = bundles.get(version)
     if bundle is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, UnknownBundleError().detail)
     return bundle

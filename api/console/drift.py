@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.history_rescans import HistoryFilter
 from worker.database.rescans import NoChampionError
@@ -25,41 +25,45 @@ _ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
 
 
 @router.get("")
-def show_drift(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+def show_drift(
+    drift_measures: parts.DriftMeasures,
+    history_rescans: parts.HistoryRescans,
+    figures: parts.Figures,
+    who: FromVisitor,
+    said: str | None = None,
+) -> Response:
     """Show the last days by source, and the rescans of history."""
-    rows = services.stores.drift.page(days=_DAYS)
+    rows = drift_measures.page(days=_DAYS)
     return page(
         "drift",
         who,
         newest=newest_of(rows),
         notable=_NOTABLE,
-        rescans=services.stores.history_rescans.page(limit=_RESCANS),
-        sources=services.stores.figures.sources(_MOST_SOURCES),
+        rescans=history_rescans.page(limit=_RESCANS),
+        sources=figures.sources(_MOST_SOURCES),
         values=list(VerdictValue),
         said=said,
     )
 
 
 @router.post("/rescan")
-def rescan(services: FromApp, form: _ByAdmin) -> Response:
+def rescan(history_rescans: parts.HistoryRescans, form: _ByAdmin) -> Response:
     """Have history scanned again by the champion."""
     value, source = form.text("verdict"), form.text("source")
     if value and value not in set(VerdictValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"verdict: there is no verdict {value!r}")
     wanted = HistoryFilter(source=source or None, verdict=VerdictValue(value) if value else None)
     try:
-        services.stores.history_rescans.add(
-            form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason")
-        )
+        history_rescans.add(form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason"))
     except NoChampionError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return go(f"{HOME}/drift", said="rescan_queued")
 
 
 @router.post("/rescans/{rescan_id}/cancel")
-def cancel(rescan_id: int, services: FromApp, form: _ByAdmin) -> Response:
+def cancel(rescan_id: int, history_rescans: parts.HistoryRescans, form: _ByAdmin) -> Response:
     """Make no more scans of a rescan."""
-    if not services.stores.history_rescans.cancel(form.visitor.actor, rescan_id):
+    if not history_rescans.cancel(form.visitor.actor, rescan_id):
         raise ProblemError(HTTPStatus.CONFLICT, "This rescan has ended already.")
     return go(f"{HOME}/drift", said="rescan_cancelled")
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, FromVisitor, Visitor
 from api.errors.problems import InvalidError
 from api.requests.cursors import decode_position, encode_position
-from api.services import FromApp, Services
 from worker.database.search import Filters
 from worker.decisions.vocabulary import VerdictValue
 
@@ -28,7 +28,9 @@ Text = Annotated[str, Query(max_length=1024)]
 
 @router.get("")
 def show_feed(  # noqa: PLR0917 - a form's fields
-    services: FromApp,
+    figures: parts.Figures,
+    search: parts.Search,
+    stats: parts.Stats,
     who: FromVisitor,
     verdict: Text = "",
     source: Text = "",
@@ -47,8 +49,8 @@ def show_feed(  # noqa: PLR0917 - a form's fields
     return page(
         "feed",
         who,
-        **_found(services, who, asked, cursor),
-        sources=services.stores.figures.sources(_MOST_SOURCES),
+        **_found(search, stats, who, asked, cursor),
+        sources=figures.sources(_MOST_SOURCES),
         first_page=cursor is None,
         said=said,
     )
@@ -56,7 +58,8 @@ def show_feed(  # noqa: PLR0917 - a form's fields
 
 @router.get("/feed")
 def show_rows(  # noqa: PLR0917 - as above
-    services: FromApp,
+    search: parts.Search,
+    stats: parts.Stats,
     who: FromVisitor,
     verdict: Text = "",
     source: Text = "",
@@ -67,21 +70,23 @@ def show_rows(  # noqa: PLR0917 - as above
 ) -> Response:
     """Return the newest verdicts alone, for a page that keeps itself up to date."""
     asked = _asked(verdict, source, since, until, at_least, at_most)
-    return page("feed_rows", who, **_found(services, who, asked, None))
+    return page("feed_rows", who, **_found(search, stats, who, asked, None))
 
 
 def _asked(*values: str) -> dict[str, str]:
     return dict(zip(_FIELDS, (value.strip() for value in values), strict=True))
 
 
-def _found(services: Services, who: Visitor, asked: dict[str, str], cursor: str | None) -> dict[str, Any]:
-    found = services.stores.search(filters_of(asked), limit=_ON_A_PAGE, after=decode_position(cursor))
+def _found(
+    search: parts.Search, stats: parts.Stats, who: Visitor, asked: dict[str, str], cursor: str | None
+) -> dict[str, Any]:
+    found = search(filters_of(asked), limit=_ON_A_PAGE, after=decode_position(cursor))
     return {
         "rows": found.rows,
         "next_cursor": encode_position(found.next) if found.next else None,
         "asked": asked,
         "values": list(VerdictValue),
-        "stats": services.figures(_DAY),
+        "stats": stats(_DAY),
         "most_thumb_bytes": _MOST_THUMB_BYTES,
         "may_drop": who.may("ingest"),
     }

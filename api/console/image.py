@@ -7,6 +7,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from api import parts
+from api.answers.artifacts import Artifacts
 from api.console.pages import HEADERS, ConsoleRoute, go, link, page
 from api.console.visitor import (
     CSRF_HEADER,
@@ -22,8 +24,7 @@ from api.console.wording import headline, percent, words
 from api.errors.problems import ProblemError
 from api.requests.image_ids import unknown_image
 from api.requests.image_types import HEAD_BYTES, image_type
-from api.requests.uploads import accept_upload, read_upload
-from api.services import FromApp
+from api.requests.uploads import Uploads
 from worker.database.api_keys import Scope
 from worker.database.heatmap_requests import NotJudgedError
 from worker.database.served import Served
@@ -48,29 +49,40 @@ _PICTURE_HEADERS = {
 
 @router.get("/image")
 def show_image(
-    image_id: ImageId, services: FromApp, who: FromVisitor, said: str | None = None, *, asked: bool = False
+    image_id: ImageId,
+    who: FromVisitor,
+    *,
+    queries: parts.Queries,
+    duplicates: parts.Duplicates,
+    labels: parts.Labels,
+    said: str | None = None,
+    asked: bool = False,
 ) -> Response:
     """Show an image, or that there is none; ``asked`` waits for heatmaps."""
-    served = services.queries.served(image_id)
+    served = queries.served(image_id)
     if served is None:
         return page("unknown_image", who, HTTPStatus.NOT_FOUND, image_id=image_id)
-    near = services.stores.duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
-    about = _about(services, image_id, served, asked=asked)
+    near = duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
+    about = _about(queries, labels, image_id, served, asked=asked)
     return page("image", who, image_id=image_id, said=said, near=near, asked=asked, **about)
 
 
 @router.get("/image/state")
-def show_state(image_id: ImageId, services: FromApp, who: FromVisitor, *, asked: bool = False) -> Response:
+def show_state(
+    image_id: ImageId, queries: parts.Queries, labels: parts.Labels, who: FromVisitor, *, asked: bool = False
+) -> Response:
     """Return the verdict's part of the page alone, for a page that waits for it."""
-    served = services.queries.served(image_id)
+    served = queries.served(image_id)
     if served is None:
         raise unknown_image()
-    return page("image_verdict", who, image_id=image_id, **_about(services, image_id, served, asked=asked))
+    return page("image_verdict", who, image_id=image_id, **_about(queries, labels, image_id, served, asked=asked))
 
 
-def _about(services: FromApp, image_id: str, served: Served, *, asked: bool) -> dict[str, Any]:
-    history = services.queries.history(image_id, limit=_HISTORY, shadow=True) or ()
-    withdrawn = services.queries.withdrawn()
+def _about(
+    queries: parts.Queries, labels: parts.Labels, image_id: str, served: Served, *, asked: bool
+) -> dict[str, Any]:
+    history = queries.history(image_id, limit=_HISTORY, shadow=True) or ()
+    withdrawn = queries.withdrawn()
     by_machine = [
         verdict
         for verdict, _ in history
@@ -90,22 +102,28 @@ def _about(services: FromApp, image_id: str, served: Served, *, asked: bool) -> 
         "drawing": asked and not explained,
         "history": history,
         "withdrawn": withdrawn,
-        "labels": services.stores.labels.of(image_id, limit=_LABELS) or (),
+        "labels": labels.of(image_id, limit=_LABELS) or (),
         "label_values": list(LabelValue),
     }
 
 
 @router.get("/picture")
-def get_picture(image_id: ImageId, services: FromApp, who: FromVisitor) -> Response:
+def get_picture(
+    image_id: ImageId,
+    queries: parts.Queries,
+    objects: parts.Objects,
+    max_image_bytes: parts.MaxImageBytes,
+    who: FromVisitor,
+) -> Response:
     """Return the picture itself, read by us: the browser needs no way to the object store."""
     assert who  # noqa: S101 - named to be signed in
-    served = services.queries.served(image_id)
+    served = queries.served(image_id)
     if served is None:
         raise unknown_image()
     image = served.image
     try:
-        body = services.objects.fetch(
-            image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=services.max_image_bytes
+        body = objects.fetch(
+            image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=max_image_bytes
         )
     except PermanentError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, "The object is not there any more, or not as it was.") from error
@@ -116,36 +134,41 @@ def get_picture(image_id: ImageId, services: FromApp, who: FromVisitor) -> Respo
 
 
 @router.get("/heatmap")
-def get_heatmap(image_id: ImageId, detector: DetectorName, services: FromApp, who: FromVisitor) -> Response:
+def get_heatmap(
+    image_id: ImageId,
+    detector: DetectorName,
+    queries: parts.Queries,
+    artifacts: Artifacts,
+    who: FromVisitor,
+) -> Response:
     """Return a detector's newest heatmap."""
     assert who  # noqa: S101 - named to be signed in
-    heatmap = services.queries.heatmap(image_id, detector)
+    heatmap = queries.heatmap(image_id, detector)
     if heatmap is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image.")
-    body = services.objects.read(services.artifact_bucket, heatmap.key, max_bytes=services.max_image_bytes)
-    return Response(body, headers=_PICTURE_HEADERS, media_type="image/png")
+    return Response(artifacts.read(heatmap.key), headers=_PICTURE_HEADERS, media_type="image/png")
 
 
 @router.post("/image/label")
-def add_label(image_id: ImageId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
+def add_label(image_id: ImageId, labels: parts.Labels, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
     """Say what an image is; a human verdict is served from now on."""
     value = form.needed("label")
     if value not in set(LabelValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"label: there is no label {value!r}")
     actor = form.visitor.actor
-    given = services.stores.labels.add(
-        actor, image_id, LabelValue(value), reviewer=actor.name, reason=form.needed("reason")
-    )
+    given = labels.add(actor, image_id, LabelValue(value), reviewer=actor.name, reason=form.needed("reason"))
     if given is None:
         raise unknown_image()
     return go(f"{HOME}/image", id=image_id, said="labelled")
 
 
 @router.post("/image/heatmaps")
-def ask_heatmaps(image_id: ImageId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
+def ask_heatmaps(
+    image_id: ImageId, heatmap_requests: parts.HeatmapRequests, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]
+) -> Response:
     """Ask for heatmaps of an image that was not flagged."""
     try:
-        asked = services.stores.heatmap_requests.ask(form.visitor.actor, image_id)
+        asked = heatmap_requests.ask(form.visitor.actor, image_id)
     except NotJudgedError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     if asked is None:
@@ -154,39 +177,40 @@ def ask_heatmaps(image_id: ImageId, services: FromApp, form: Annotated[Form, Dep
 
 
 @router.post("/image/erase")
-def erase_image(image_id: ImageId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def erase_image(
+    image_id: ImageId, erasure: parts.Erasure, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]
+) -> Response:
     """Erase an image for good, once its id was typed again."""
     if form.text("confirm", most=2048) != image_id:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "confirm: type the image's id to erase it")
-    if not services.stores.erasure.erase(form.visitor.actor, image_id):
+    if not erasure.erase(form.visitor.actor, image_id):
         raise unknown_image()
     return go(HOME, said="erased")
 
 
 @router.get("/drop")
-def show_drop(services: FromApp, who: FromVisitor) -> Response:
+def show_drop(max_image_bytes: parts.MaxImageBytes, who: FromVisitor) -> Response:
     """Show where to drop an image."""
-    return page("drop", who, most_bytes=services.max_image_bytes)
+    return page("drop", who, most_bytes=max_image_bytes)
 
 
 @router.post("/upload")
-async def upload(request: Request, services: FromApp, who: FromVisitor) -> Response:
+async def upload(request: Request, uploads: Uploads, who: FromVisitor) -> Response:
     """Take in a dropped image, as the API takes in an upload; tells the page where its verdict will be."""
     check_origin(request)
     check_token(who, request.headers.get(CSRF_HEADER, ""))
     check_scope(who, Scope.INGEST)
-    with services.budget.hold() as held:
-        image = await read_upload(request, services.max_image_bytes, held)
-        accepted = await run_in_threadpool(accept_upload, services, image, who.actor)
+    async with uploads.receive(request) as image:
+        accepted = await run_in_threadpool(uploads.accept, image, who.actor)
     told = {"page": link(f"{HOME}/image", id=accepted.image_id), "id": accepted.image_id}
     return JSONResponse(told, HTTPStatus.ACCEPTED)
 
 
 @router.get("/progress")
-def get_progress(image_id: ImageId, services: FromApp, who: FromVisitor) -> Response:
+def get_progress(image_id: ImageId, queries: parts.Queries, who: FromVisitor) -> Response:
     """Tell a page that dropped an image how far it is."""
     assert who  # noqa: S101 - named to be signed in
-    served = services.queries.served(image_id)
+    served = queries.served(image_id)
     if served is None:
         raise unknown_image()
     verdict, scan = served.verdict, served.scan

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import ValidationError
 
+from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor
 from api.errors.problems import ProblemError
 from api.routes.policies import Terms, preview_policy
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.decisions.vocabulary import DeclaredOrigin
 
@@ -23,29 +23,35 @@ _MORE_SOURCES = 2
 
 
 @router.get("")
-def show_policies(services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+def show_policies(
+    policies: parts.Policies, figures: parts.Figures, who: FromVisitor, said: str | None = None
+) -> Response:
     """Show the policy that counts, and a form for another."""
-    newest = services.stores.policies.newest()
-    return _shown(services, who, Terms.model_validate(newest, from_attributes=True), said=said)
+    newest = policies.newest()
+    return _shown(policies, figures, who, Terms.model_validate(newest, from_attributes=True), said=said)
 
 
 @router.post("/preview")
-def preview(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.READ))]) -> Response:
+def preview(
+    policies: parts.Policies,
+    bundles: parts.Bundles,
+    figures: parts.Figures,
+    form: Annotated[Form, Depends(Sends(Scope.READ))],
+) -> Response:
     """Show what other terms would change; changes nothing."""
     asked = _terms(form)
-    return _shown(services, form.visitor, asked, would=preview_policy(asked, services))
+    return _shown(policies, figures, form.visitor, asked, would=preview_policy(asked, bundles, policies))
 
 
 @router.post("")
-def add_policy(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def add_policy(policies: parts.Policies, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Make a new version."""
-    policies = services.stores.policies
     policies.add(form.visitor.actor, _terms(form).terms(policies.newest()))
     return go(f"{HOME}/policies", said="policy_made")
 
 
-def _shown(services: FromApp, who: Visitor, asked: Terms, **values: Any) -> Response:
-    versions = services.stores.policies.page(limit=_VERSIONS)
+def _shown(policies: parts.Policies, figures: parts.Figures, who: Visitor, asked: Terms, **values: Any) -> Response:
+    versions = policies.page(limit=_VERSIONS)
     sources = [(source, budgets.model_dump()) for source, budgets in asked.by_source.items()]
     return page(
         "policies",
@@ -54,7 +60,7 @@ def _shown(services: FromApp, who: Visitor, asked: Terms, **values: Any) -> Resp
         versions=versions,
         asked=asked,
         sources=[*sources, *[("", {})] * _MORE_SOURCES],
-        known_sources=services.stores.figures.sources(200),
+        known_sources=figures.sources(200),
         origins=list(DeclaredOrigin),
         **{"would": None, **values},
     )

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from starlette.responses import JSONResponse
 
+from api import parts
 from api.console.pages import HEADERS, ConsoleRoute, link, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor, check_scope
 from api.console.wording import headline, known_as, percent, size, standing
 from api.errors.problems import ProblemError
-from api.services import FromApp, Services
 from worker.database.api_keys import Scope
 from worker.database.review import ReviewOrder
 from worker.database.served import Served
@@ -42,7 +42,8 @@ class Choice:
 
 @router.get("")
 def show_desk(
-    services: FromApp,
+    review_queue: parts.ReviewQueue,
+    review_reasons: parts.ReviewReasons,
     who: FromVisitor,
     order: ReviewOrder = ReviewOrder.UNCERTAIN,
     source: Annotated[str, Query(max_length=1024)] = "",
@@ -55,40 +56,44 @@ def show_desk(
         order=order,
         orders=list(ReviewOrder),
         source=source,
-        sources=services.stores.review.sources(_MOST_SOURCES),
-        reasons=services.review_reasons,
-        figures=services.stores.review.figures(who.actor.name),
+        sources=review_queue.sources(_MOST_SOURCES),
+        reasons=review_reasons,
+        figures=review_queue.figures(who.actor.name),
     )
 
 
 @router.post("/next")
-def claim_next(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
+def claim_next(
+    review_queue: parts.ReviewQueue,
+    queries: parts.Queries,
+    duplicates: parts.Duplicates,
+    form: Annotated[Form, Depends(Sends(Scope.REVIEW))],
+) -> Response:
     """Claim images and return what the desk shows of them, and how the queue stands."""
     who = form.visitor
     order = ReviewOrder(form.text("order") or ReviewOrder.UNCERTAIN)
-    shown = _claimed(services, who, order, form.text("source", most=1024) or None)
-    return _answer(services, who, shown)
+    shown = _claimed(review_queue, queries, duplicates, who, order=order, source=form.text("source", most=1024) or None)
+    return _answer(review_queue, who, shown)
 
 
 @router.post("/decide")
-def decide(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
+def decide(
+    review_queue: parts.ReviewQueue, labels: parts.Labels, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]
+) -> Response:
     """Do what a reviewer chose: label the image and those they ticked beside it, pass on it, or take a pass back."""
     who, choice = form.visitor, _choice(form)
-    review = services.stores.review
     if choice.act == "undo":
-        review.take_back_pass(who.principal.key_id, choice.image_pk)
-    elif not review.holds(who.principal.key_id, choice.image_pk):
+        review_queue.take_back_pass(who.principal.key_id, choice.image_pk)
+    elif not review_queue.holds(who.principal.key_id, choice.image_pk):
         raise ProblemError(
             HTTPStatus.CONFLICT, "Somebody decided this image meanwhile, or your claim ran out. Nothing was saved."
         )
     elif choice.act in _LABELS:
         for image_id in (choice.image_id, *form.several("also")[:_MOST_AT_ONCE]):
-            services.stores.labels.add(
-                who.actor, image_id, LabelValue(choice.act), reviewer=who.actor.name, reason=choice.reason
-            )
+            labels.add(who.actor, image_id, LabelValue(choice.act), reviewer=who.actor.name, reason=choice.reason)
     else:
-        review.put_back(who.principal.key_id, choice.image_pk, cannot_tell=choice.act == "cannot_tell")
-    return _answer(services, who, [])
+        review_queue.put_back(who.principal.key_id, choice.image_pk, cannot_tell=choice.act == "cannot_tell")
+    return _answer(review_queue, who, [])
 
 
 def _choice(form: Form) -> Choice:
@@ -103,15 +108,23 @@ def _choice(form: Form) -> Choice:
     return choice
 
 
-def _claimed(services: Services, who: Visitor, order: ReviewOrder, source: str | None) -> list[dict[str, Any]]:
+def _claimed(
+    review_queue: parts.ReviewQueue,
+    queries: parts.Queries,
+    duplicates: parts.Duplicates,
+    who: Visitor,
+    *,
+    order: ReviewOrder,
+    source: str | None,
+) -> list[dict[str, Any]]:
     """Return claimed images whose served verdict still needs a person; others leave the queue."""
-    review, shown = services.stores.review, []
-    for claim in review.claim(who.principal.key_id, most=_HELD, order=order, source=source):
-        served = services.queries.served(claim.image_id)
+    shown: list[dict[str, Any]] = []
+    for claim in review_queue.claim(who.principal.key_id, most=_HELD, order=order, source=source):
+        served = queries.served(claim.image_id)
         if served is None or served.image.id != claim.image_pk or not _needs_person(served):
-            review.remove(claim.image_pk)
+            review_queue.remove(claim.image_pk)
         else:
-            shown.append(_shown(services, claim.image_id, served))
+            shown.append(_shown(duplicates, claim.image_id, served))
     return shown
 
 
@@ -120,11 +133,11 @@ def _needs_person(served: Served) -> bool:
     return verdict is not None and verdict.verdict == VerdictValue.UNCERTAIN and verdict.decided_by != DecidedBy.HUMAN
 
 
-def _shown(services: Services, image_id: str, served: Served) -> dict[str, Any]:
+def _shown(duplicates: parts.Duplicates, image_id: str, served: Served) -> dict[str, Any]:
     image, verdict = served.image, served.verdict
     assert verdict is not None  # noqa: S101 - an image without a verdict is not in the queue
     sides = f"{image.width} \N{MULTIPLICATION SIGN} {image.height}, " if image.width else ""
-    near = services.stores.duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
+    near = duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
     return {
         "image_pk": image.id,
         "image_id": image_id,
@@ -157,7 +170,7 @@ def _picture(image_id: str, image_pk: int) -> str:
     return link(f"{HOME}/picture", id=image_id, row=image_pk)
 
 
-def _answer(services: Services, who: Visitor, shown: list[dict[str, Any]]) -> Response:
-    figures = services.stores.review.figures(who.actor.name)
+def _answer(review_queue: parts.ReviewQueue, who: Visitor, shown: list[dict[str, Any]]) -> Response:
+    figures = review_queue.figures(who.actor.name)
     counts = {"waiting": figures.waiting, "own": figures.own, "team": figures.team}
     return JSONResponse({"items": shown, "figures": counts}, headers=HEADERS)

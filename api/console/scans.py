@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
 from api.requests.cursors import MAX_ID, decode_cursor, next_cursor
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.tables import ScanState
 
@@ -22,18 +22,20 @@ _DAY = timedelta(hours=24)
 
 @router.get("")
 def show_scans(
-    services: FromApp,
+    queries: parts.Queries,
+    stats: parts.Stats,
     who: FromVisitor,
+    *,
     state: ScanState = ScanState.DEAD,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     said: str | None = None,
 ) -> Response:
     """Show the queues and the scans of one state."""
-    found = services.queries.scans(state, limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    found = queries.scans(state, limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
     return page(
         "scans",
         who,
-        stats=services.figures(_DAY),
+        stats=stats(_DAY),
         state=state,
         states=list(ScanState),
         rows=found[:_ON_A_PAGE],
@@ -43,16 +45,16 @@ def show_scans(
 
 
 @router.get("/figures")
-def show_figures(services: FromApp, who: FromVisitor) -> Response:
+def show_figures(stats: parts.Stats, who: FromVisitor) -> Response:
     """Return the figures alone, for a page that keeps itself up to date."""
-    return page("scans_figures", who, stats=services.figures(_DAY))
+    return page("scans_figures", who, stats=stats(_DAY))
 
 
 @router.post("/replay")
-def replay(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def replay(rescans: parts.Rescans, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Queue dead scans again: those that were chosen."""
     chosen = [int(text) for text in form.several("scan") if text.isdecimal() and int(text) <= MAX_ID]
-    replayed = [scan_id for scan_id in chosen if services.stores.rescans.replay(form.visitor.actor, scan_id)]
+    replayed = [scan_id for scan_id in chosen if rescans.replay(form.visitor.actor, scan_id)]
     if not replayed:
         raise ProblemError(HTTPStatus.CONFLICT, "None of these scans is dead, so there is nothing to replay.")
     return go(f"{HOME}/scans", said="replayed")

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api import parts
 from api.auth import principal_of
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import (
@@ -15,7 +16,6 @@ from api.console.visitor import (
     form_of,
     safe_next,
 )
-from api.services import FromApp
 from worker.database.api_keys import Principal, Scope
 from worker.database.audit import Actor
 from worker.database.console_sessions import LIFE
@@ -30,7 +30,7 @@ def show_sign_in(next: str | None = None, said: str | None = None) -> Response: 
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, services: FromApp) -> Response:
+async def sign_in(request: Request, console_sessions: parts.ConsoleSessions, audit: parts.Audit) -> Response:
     """Open a session for a good key; a wrong one is told so, and nothing else."""
     check_origin(request)
     form = await form_of(request)
@@ -39,21 +39,23 @@ async def sign_in(request: Request, services: FromApp) -> Response:
     principal = await principal_of(request, key) if key else None
     if principal is None or not principal.may(Scope.READ):
         return page("sign_in", None, 401, wanted=wanted, said=None, wrong=True)
-    token = await run_in_threadpool(services.stores.console_sessions.open, principal.key_id)
+    token = await run_in_threadpool(console_sessions.open, principal.key_id)
     actor = Actor(principal.name, principal.key_id, request.state.request_id)
-    await run_in_threadpool(services.stores.audit.note, actor, "console.sign_in", _target(principal))
+    await run_in_threadpool(audit.note, actor, "console.sign_in", _target(principal))
     response = go(wanted)
     response.set_cookie(cookie_name(request), token, max_age=int(LIFE.total_seconds()), **cookie_terms(request))
     return response
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, services: FromApp, who: FromVisitor) -> Response:
+async def sign_out(
+    request: Request, console_sessions: parts.ConsoleSessions, audit: parts.Audit, who: FromVisitor
+) -> Response:
     """End the session."""
     check_origin(request)
     check_token(who, str((await form_of(request)).get("csrf") or ""))
-    await run_in_threadpool(services.stores.console_sessions.close, who.token)
-    note = services.stores.audit.note
+    await run_in_threadpool(console_sessions.close, who.token)
+    note = audit.note
     await run_in_threadpool(note, who.actor, "console.sign_out", _target(who.principal))
     response = go(f"{HOME}/sign-in", said="signed_out")
     response.delete_cookie(cookie_name(request), **cookie_terms(request))

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import ValidationError
-from starlette.responses import RedirectResponse
 
+from api import parts
+from api.answers.artifacts import Artifacts
 from api.answers.run_stream import event_stream, last_seen
 from api.console.evidence import compared_in, confusion_in, curves_in, losses_in
 from api.console.pages import ConsoleRoute, go, page
@@ -14,7 +15,6 @@ from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
 from api.requests.cursors import MAX_ID, decode_cursor, next_cursor
 from api.routes.training_runs import REPORT_PAGE, NewRun
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.tables import TrainingRun
 from worker.database.training_runs import ACTIVE, ActiveRunError
@@ -33,32 +33,32 @@ _RECIPES = {
 
 @router.get("")
 def show_runs(
-    services: FromApp,
+    runs: parts.TrainingRuns,
+    bundles: parts.Bundles,
     who: FromVisitor,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     said: str | None = None,
 ) -> Response:
     """List training runs, newest first."""
-    found = services.stores.training_runs.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    found = runs.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
     return page(
         "training",
         who,
         rows=found[:_ON_A_PAGE],
         next_cursor=next_cursor([run.id for run in found], _ON_A_PAGE),
         recipes=_RECIPES,
-        bundles=services.stores.bundles.all(),
+        bundles=bundles.all(),
         said=said,
     )
 
 
 @router.post("")
-def start_run(services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def start_run(runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Ask for a run, as the API does."""
     wanted = _wanted(form)
     parameters = wanted.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
-    runs, parallel = services.stores.training_runs, wanted.allow_parallel
     try:
-        run = runs.queue(form.visitor.actor, wanted.recipe, parameters, allow_parallel=parallel)
+        run = runs.queue(form.visitor.actor, wanted.recipe, parameters, allow_parallel=wanted.allow_parallel)
     except ActiveRunError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return go(f"{HOME}/training/{run.id}", said="run_queued")
@@ -84,11 +84,13 @@ def _wanted(form: Form) -> NewRun:
 
 
 @router.get("/{run_id}")
-def show_run(run_id: RunId, services: FromApp, who: FromVisitor, said: str | None = None) -> Response:
+def show_run(
+    run_id: RunId, runs: parts.TrainingRuns, bundles: parts.Bundles, who: FromVisitor, said: str | None = None
+) -> Response:
     """Show one run."""
-    run = _known(services, run_id)
-    told = services.stores.training_runs.events(run_id)
-    bundle = services.stores.bundles.get(run.bundle_version) if run.bundle_version else None
+    run = _known(runs, run_id)
+    told = runs.events(run_id)
+    bundle = bundles.get(run.bundle_version) if run.bundle_version else None
     measures = (run.report or {}).get("measures", {}).get("all", {})
     return page(
         "run",
@@ -106,9 +108,9 @@ def show_run(run_id: RunId, services: FromApp, who: FromVisitor, said: str | Non
 
 
 @router.get("/{run_id}/state")
-def show_state(run_id: RunId, services: FromApp, who: FromVisitor) -> Response:
+def show_state(run_id: RunId, runs: parts.TrainingRuns, who: FromVisitor) -> Response:
     """Return how far a run is, for a page that keeps itself up to date."""
-    run = _known(services, run_id)
+    run = _known(runs, run_id)
     return page("run_state", who, run=run, active=run.state in ACTIVE)
 
 
@@ -116,40 +118,43 @@ def show_state(run_id: RunId, services: FromApp, who: FromVisitor) -> Response:
 def stream_events(
     run_id: RunId,
     request: Request,
-    services: FromApp,
+    runs: parts.TrainingRuns,
     who: FromVisitor,
     after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> Response:
     """Send what a run tells as it comes."""
     assert who  # noqa: S101 - named to be signed in
-    _known(services, run_id)
+    _known(runs, run_id)
     last = last_seen(request.headers.get("last-event-id"), after)
-    return event_stream(services.stores.training_runs, run_id, last)
+    return event_stream(runs, run_id, last)
 
 
 @router.get("/{run_id}/report")
-def open_report(run_id: RunId, services: FromApp, who: FromVisitor) -> Response:
+def open_report(
+    run_id: RunId,
+    runs: parts.TrainingRuns,
+    artifacts: Artifacts,
+    who: FromVisitor,
+) -> Response:
     """Lead to the gate's report as a page of its own, which lies in the artifact bucket."""
     assert who  # noqa: S101 - named to be signed in
-    run = _known(services, run_id)
+    run = _known(runs, run_id)
     if run.report is None or not run.artifacts:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
-    key, seconds = f"{run.artifacts}{REPORT_PAGE}", services.presign_seconds
-    address = services.objects.presigned_url(services.artifact_bucket, key, seconds)
-    return RedirectResponse(address, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+    return artifacts.lead_to(f"{run.artifacts}{REPORT_PAGE}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/{run_id}/cancel")
-def cancel_run(run_id: RunId, services: FromApp, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def cancel_run(run_id: RunId, runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Cancel a run."""
-    run = _known(services, run_id)
-    if not services.stores.training_runs.cancel(form.visitor.actor, run_id):
+    run = _known(runs, run_id)
+    if not runs.cancel(form.visitor.actor, run_id):
         raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
     return go(f"{HOME}/training/{run_id}", said="run_cancelled")
 
 
-def _known(services: FromApp, run_id: int) -> TrainingRun:
-    run: TrainingRun | None = services.stores.training_runs.get(run_id)
+def _known(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
+    run: TrainingRun | None = runs.get(run_id)
     if run is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no training run of this id.")
     return run

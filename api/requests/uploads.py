@@ -1,20 +1,23 @@
 """An upload's way: read under limits, looked at, stored in the upload bucket, registered as any other image."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
+from typing import Annotated
 from uuid import uuid4
 
+from fastapi import Depends
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
+from api import parts
 from api.errors.problems import InvalidError, ProblemError
 from api.requests.bodies import Held, read_body, read_form, too_large
 from api.requests.image_ids import checked_image_id, checked_source, from_header
 from api.requests.image_types import HEAD_BYTES, TYPES, ImageType, image_type
 from api.schemas import Accepted, AcceptedScan
-from api.services import Services
 from worker.database.audit import Actor
 from worker.database.tables import ScanState
 from worker.ingest.events import ObjectCreated
@@ -79,50 +82,70 @@ def fingerprint_of(upload: Upload) -> bytes:
     return sha256(upload.body).digest() + f"{image_id}\x00{upload.source}".encode()
 
 
-def accept_upload(services: Services, upload: Upload, actor: Actor, once: str | None = None) -> Accepted:
-    """Store an upload and register it; the event that the store sends of it changes nothing more.
+@dataclass(frozen=True)
+class Intake:
+    """Where an upload goes: through memory into the upload bucket, then into the register."""
 
-    Args:
-        services: the API's collaborators.
-        upload: what came.
-        actor: who sent it.
-        once: its idempotency key. An upload that was cut off after it was stored is then not stored again.
+    budget: parts.Budget
+    max_bytes: parts.MaxImageBytes
 
-    Raises:
-        TransientError: a part is out of reach. The object may be stored all
-            the same; the sweep then finds it.
-    """
-    bucket = services.upload_bucket
-    name = f"{services.now():%Y-%m-%d}/{uuid4().hex}"
-    metadata = {"image-id": upload.image_id} | ({"source": upload.source} if upload.source else {})
-    if once is not None:
-        name = "once/" + sha256(f"{actor.api_key_id}:{once}".encode()).hexdigest()[:32]
-        metadata[_CONTENT] = sha256(upload.body).hexdigest()
-    key = f"api/{name}{upload.type.suffix}"
-    stored = _stored_before(services, bucket, key, metadata) if once is not None else None
-    if stored is None:
-        stored = services.objects.put(bucket, key, upload.body, upload.type.media_type, metadata)
-    registered = services.register(ObjectCreated(bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
-    if registered is None:
-        raise RuntimeError(f"ingest refuses the upload bucket {bucket!r}")
-    services.stores.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
-    known = None
-    if not registered.created:  # the store's own event was faster, and the scan may have moved on already
-        log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
-        known = services.queries.scan(registered.scan_id)
-    return Accepted(
-        image_id=registered.image_id,
-        bucket=bucket,
-        key=registered.key,
-        version=registered.version,
-        scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
-    )
+    objects: parts.Objects
+    register: parts.Register
+    queries: parts.Queries
+    audit: parts.Audit
+    bucket: parts.UploadBucket
+    now: parts.Now
+
+    @asynccontextmanager
+    async def receive(self, request: Request) -> AsyncIterator[Upload]:
+        """Read an upload and keep its memory for as long as it is needed; raises as :func:`read_upload`."""
+        with self.budget.hold() as held:
+            yield await read_upload(request, self.max_bytes, held)
+
+    def accept(self, upload: Upload, actor: Actor, once: str | None = None) -> Accepted:
+        """Store an upload and register it; the event that the store sends of it changes nothing more.
+
+        Args:
+            upload: what came.
+            actor: who sent it.
+            once: its idempotency key. An upload that was cut off after it was stored is then not stored again.
+
+        Raises:
+            TransientError: a part is out of reach. The object may be stored all
+                the same; the sweep then finds it.
+        """
+        name = f"{self.now():%Y-%m-%d}/{uuid4().hex}"
+        metadata = {"image-id": upload.image_id} | ({"source": upload.source} if upload.source else {})
+        if once is not None:
+            name = "once/" + sha256(f"{actor.api_key_id}:{once}".encode()).hexdigest()[:32]
+            metadata[_CONTENT] = sha256(upload.body).hexdigest()
+        key = f"api/{name}{upload.type.suffix}"
+        stored = self._stored_before(key, metadata) if once is not None else None
+        if stored is None:
+            stored = self.objects.put(self.bucket, key, upload.body, upload.type.media_type, metadata)
+        registered = self.register(ObjectCreated(self.bucket, (key,), stored.version_id, stored.etag, len(upload.body)))
+        if registered is None:
+            raise RuntimeError(f"ingest refuses the upload bucket {self.bucket!r}")
+        self.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
+        known = None
+        if not registered.created:  # the store's own event was faster, and the scan may have moved on already
+            log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
+            known = self.queries.scan(registered.scan_id)
+        return Accepted(
+            image_id=registered.image_id,
+            bucket=self.bucket,
+            key=registered.key,
+            version=registered.version,
+            scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
+        )
+
+    def _stored_before(self, key: str, metadata: Mapping[str, str]) -> ObjectVersion | None:
+        """Return the version of an upload that a request of the same key stored before it died."""
+        head = self.objects.head(self.bucket, key, None)
+        return head.version if head and head.metadata.get(_CONTENT) == metadata[_CONTENT] else None
 
 
-def _stored_before(services: Services, bucket: str, key: str, metadata: Mapping[str, str]) -> ObjectVersion | None:
-    """Return the version of an upload that was stored by a request of the same key that died before its answer."""
-    head = services.objects.head(bucket, key, None)
-    return head.version if head and head.metadata.get(_CONTENT) == metadata[_CONTENT] else None
+Uploads = Annotated[Intake, Depends()]
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=problems())
@@ -40,11 +40,11 @@ class Trail(BaseModel):
 
 @router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
 def read_audit_trail(
-    services: FromApp, action: Exactly = None, target: Exactly = None, limit: Limit = 50, cursor: Cursor = None
+    audit: parts.Audit, action: Exactly = None, target: Exactly = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Trail:
     """Read the trail, newest first; `action` such as `label.add`, `target` such as `image:7`."""
     before = decode_cursor(cursor)
-    found = services.stores.audit.page(limit=limit + 1, before=before, action=action, target=target)
+    found = audit.page(limit=limit + 1, before=before, action=action, target=target)
     return Trail(
         items=[EntryOut.model_validate(entry) for entry in found[:limit]],
         next_cursor=next_cursor([entry.id for entry in found], limit),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
@@ -14,7 +15,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Words
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.promotion import (
@@ -106,15 +106,15 @@ class Promotions(BaseModel):
 
 
 @router.get("", dependencies=[_may_read])
-def list_bundles(services: FromApp) -> BundlesOut:
+def list_bundles(bundles: parts.Bundles) -> BundlesOut:
     """List every bundle."""
-    return BundlesOut(items=[BundleOut.model_validate(bundle) for bundle in services.stores.bundles.all()])
+    return BundlesOut(items=[BundleOut.model_validate(bundle) for bundle in bundles.all()])
 
 
 @router.get("/promotions", dependencies=[_may_read])
-def list_promotions(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Promotions:
+def list_promotions(bundles: parts.Bundles, limit: Limit = 50, cursor: Cursor = None) -> Promotions:
     """List promotions and rollbacks, newest first."""
-    found = services.stores.bundles.promotions(limit=limit + 1, before=decode_cursor(cursor))
+    found = bundles.promotions(limit=limit + 1, before=decode_cursor(cursor))
     return Promotions(
         items=[PromotionOut.model_validate(promotion) for promotion in found[:limit]],
         next_cursor=next_cursor([promotion.id for promotion in found], limit),
@@ -123,14 +123,13 @@ def list_promotions(services: FromApp, limit: Limit = 50, cursor: Cursor = None)
 
 @router.post("/rollback", responses=problems(409, *WITH_BODY))
 def roll_back(
-    wanted: RollbackWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    wanted: RollbackWanted, bundles: parts.Bundles, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> PromotionOut:
     """Make champion again what the champion replaced, and serve again what was served before.
 
     Verdicts of the bundle that leaves are withdrawn until it is promoted again. Images that have no other verdict are
     queued for the restored bundle; until then they answer `pending` with the reason `withdrawn`.
     """
-    bundles = services.stores.bundles
     try:
         return PromotionOut.model_validate(bundles.roll_back(actor, wanted.reason, champion=wanted.champion))
     except (NothingToRollBackError, OtherChampionError) as error:
@@ -138,9 +137,9 @@ def roll_back(
 
 
 @router.get("/{version}", responses=problems(404), dependencies=[_may_read])
-def get_bundle(version: Version, services: FromApp) -> BundleWithCard:
+def get_bundle(version: Version, bundles: parts.Bundles) -> BundleWithCard:
     """Return one bundle with its card."""
-    bundle = services.stores.bundles.get(version)
+    bundle = bundles.get(version)
     if bundle is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no bundle of this version.")
     return BundleWithCard.model_validate(bundle)
@@ -148,12 +147,15 @@ def get_bundle(version: Version, services: FromApp) -> BundleWithCard:
 
 @router.post("/{version}/promote", responses=problems(404, 409, *WITH_BODY))
 def promote(
-    version: Version, wanted: PromotionWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    version: Version,
+    wanted: PromotionWanted,
+    least: parts.ShadowMinImages,
+    bundles: parts.Bundles,
+    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
 ) -> PromotionOut:
     """Make a bundle champion that gate and shadow have passed; workers judge by it what they take from now on."""
-    least = services.shadow_min_images
     try:
-        promotion = services.stores.bundles.promote(actor, version, wanted.reason, least=least, force=wanted.force)
+        promotion = bundles.promote(actor, version, wanted.reason, least=least, force=wanted.force)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (AlreadyChampionError, BarredError) as error:

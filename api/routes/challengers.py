@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
 from api.routes.bundles import BundleOut, Version, Why
 from api.schemas import ListedVerdict
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.challengers import Flip, NotChallengerError, OtherChallengerError
@@ -79,10 +79,10 @@ class Flips(BaseModel):
 
 
 @router.post("/challenge", responses=problems(409, *WITH_BODY))
-def challenge(version: Version, wanted: Challenge, services: FromApp, actor: _ByAdmin) -> BundleOut:
+def challenge(version: Version, wanted: Challenge, challengers: parts.Challengers, actor: _ByAdmin) -> BundleOut:
     """Let a bundle scan a share of the live images in shadow; its verdicts are kept and never served."""
     try:
-        bundle = services.stores.challengers.challenge(actor, version, wanted.share, wanted.reason)
+        bundle = challengers.challenge(actor, version, wanted.share, wanted.reason)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (AlreadyChampionError, OtherChallengerError) as error:
@@ -91,10 +91,10 @@ def challenge(version: Version, wanted: Challenge, services: FromApp, actor: _By
 
 
 @router.post("/withdraw", responses=problems(409, *WITH_BODY))
-def withdraw(version: Version, why: Why, services: FromApp, actor: _ByAdmin) -> BundleOut:
+def withdraw(version: Version, why: Why, challengers: parts.Challengers, actor: _ByAdmin) -> BundleOut:
     """End a challenger's shadow; what it has judged is kept."""
     try:
-        return BundleOut.model_validate(services.stores.challengers.withdraw(actor, version, why.reason))
+        return BundleOut.model_validate(challengers.withdraw(actor, version, why.reason))
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except NotChallengerError as error:
@@ -102,21 +102,23 @@ def withdraw(version: Version, why: Why, services: FromApp, actor: _ByAdmin) -> 
 
 
 @router.get("/shadow", dependencies=[_may_read])
-def shadow_report(version: Version, services: FromApp) -> ShadowReport:
+def shadow_report(version: Version, challengers: parts.Challengers) -> ShadowReport:
     """Tell what a challenger's verdicts would change."""
     try:
-        report: dict[str, Any] = services.stores.challengers.report(version)
+        report: dict[str, Any] = challengers.report(version)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     return ShadowReport.model_validate(report)
 
 
 @router.get("/flips", dependencies=[_may_read])
-def list_flips(version: Version, services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Flips:
+def list_flips(
+    version: Version, bundles: parts.Bundles, challengers: parts.Challengers, limit: Limit = 50, cursor: Cursor = None
+) -> Flips:
     """List the images whose verdict a challenger would change, newest first."""
-    if services.stores.bundles.get(version) is None:
+    if bundles.get(version) is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, UnknownBundleError().detail)
-    flips = services.stores.challengers.flips(version, limit=limit + 1, before=decode_cursor(cursor))
+    flips = challengers.flips(version, limit=limit + 1, before=decode_cursor(cursor))
     return Flips(
         items=[FlipOut.of(flip) for flip in flips[:limit]],
         next_cursor=next_cursor([flip.challenger.id for flip in flips], limit),

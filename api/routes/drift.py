@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/drift", tags=["stats"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))])
@@ -47,10 +47,10 @@ class DriftsOut(BaseModel):
 
 @router.get("")
 def list_drift(
-    services: FromApp,
+    drift_measures: parts.DriftMeasures,
     days: Annotated[int, Query(ge=1, le=_MOST_DAYS)] = 30,
     source: Annotated[str | None, Query(max_length=1024, description="Exactly this source.")] = None,
 ) -> DriftsOut:
     """List how verdicts have drifted, by day and source."""
-    rows = services.stores.drift.page(days=days, source=source)
+    rows = drift_measures.page(days=days, source=source)
     return DriftsOut(items=[DriftOut.model_validate(row) for row in rows])

@@ -11,11 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api import parts
 from api.auth import Ingester
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.bodies import read_body
 from api.schemas import EventsTaken
-from api.services import FromApp, Services
 from worker.database.audit import Actor
 from worker.ingest.events import UnknownEventError, parse_events
 from worker.log import get_logger
@@ -38,15 +38,17 @@ _BODY: dict[str, Any] = {
     responses={204: {"description": "A test event, or one of no created object"}},
     openapi_extra=_BODY,
 )
-async def post_s3_event(request: Request, services: FromApp, actor: Ingester) -> EventsTaken | Response:
+async def post_s3_event(
+    request: Request, budget: parts.Budget, register: parts.Register, audit: parts.Audit, actor: Ingester
+) -> EventsTaken | Response:
     """Take an event of created objects; answered once their images and scans are committed."""
-    with services.budget.hold() as held:
+    with budget.hold() as held:
         body = await read_body(request, MAX_EVENT_BYTES, held)
-        taken = await run_in_threadpool(_take, body, services, actor)
+        taken = await run_in_threadpool(_take, body, register, audit, actor)
     return taken or Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _take(body: bytes, services: Services, actor: Actor) -> EventsTaken | None:
+def _take(body: bytes, register: parts.Register, audit: parts.Audit, actor: Actor) -> EventsTaken | None:
     try:
         json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -63,10 +65,10 @@ def _take(body: bytes, services: Services, actor: Actor) -> EventsTaken | None:
         )
     if not arrived:
         return None
-    registered = [services.register(created) for created in arrived]
+    registered = [register(created) for created in arrived]
     refused = registered.count(None)
     known = len(registered) - refused
-    services.stores.audit.note(actor, "event.take", "images", registered=known, refused=refused)
+    audit.note(actor, "event.take", "images", registered=known, refused=refused)
     if refused:
         log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=refused)
     missing = sum(one is not None and one.missing for one in registered)

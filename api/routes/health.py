@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
+from api import parts
 from api.errors.problems import ProblemError, problem_response
-from api.services import FromApp
 
 router = APIRouter(tags=["health"])
 
@@ -43,24 +43,24 @@ async def live() -> Live:
     response_model=Ready,
     responses={503: {"description": "A part does not answer; `parts` says which"}},
 )
-def ready(request: Request, services: FromApp) -> Ready | Response:
+def ready(request: Request, readiness: parts.Readiness) -> Ready | Response:
     """Tell whether database, migrations and object store are there."""
-    parts = {name: PartOut(ok=part.ok, hint=part.hint) for name, part in services.readiness().items()}
-    if all(part.ok for part in parts.values()):
-        return Ready(parts=parts)
-    missing = ", ".join(name for name, part in parts.items() if not part.ok)
+    checked = {name: PartOut(ok=part.ok, hint=part.hint) for name, part in readiness().items()}
+    if all(part.ok for part in checked.values()):
+        return Ready(parts=checked)
+    missing = ", ".join(name for name, part in checked.items() if not part.ok)
     return problem_response(
         request.state.request_id,
         HTTPStatus.SERVICE_UNAVAILABLE,
         f"Not ready: {missing}.",
         {"Retry-After": "5"},
-        parts={name: part.model_dump() for name, part in parts.items()},
+        parts={name: part.model_dump() for name, part in checked.items()},
     )
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(services: FromApp) -> Response:
+def metrics(serves_metrics: parts.ServesMetrics, registry: parts.Registry) -> Response:
     """Return the metrics in Prometheus' text format, where the settings serve them."""
-    if not services.serves_metrics:
+    if not serves_metrics:
         raise ProblemError(HTTPStatus.NOT_FOUND, "Metrics are not served here.")
-    return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

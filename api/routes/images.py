@@ -13,15 +13,16 @@ from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
+from api import parts
+from api.answers.artifacts import Artifacts
 from api.auth import Admin, Ingester, Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.etags import NOT_MODIFIED, tagged
 from api.requests.idempotency import Key, Once, OnceRoute, claim
 from api.requests.image_ids import image_path, unknown_image
-from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, accept_upload, fingerprint_of, read_upload
+from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, Uploads, fingerprint_of
 from api.schemas import Accepted, AskedHeatmaps, History, ImageOut, NearImage, NearImages, PastVerdict
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.heatmap_requests import NotJudgedError
@@ -61,14 +62,17 @@ _UPLOAD: dict[str, Any] = {
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=_UPLOAD, responses=problems(404, 409, 415, *WITH_BODY))
 async def upload_image(
-    request: Request, response: Response, services: FromApp, actor: Ingester, key: Key = None
+    request: Request,
+    response: Response,
+    uploads: Uploads,
+    actor: Ingester,
+    key: Key = None,
 ) -> Accepted:
     """Upload an image, as a form with `file` or as the raw body; its verdict comes by itself."""
-    with services.budget.hold() as held:
-        upload = await read_upload(request, services.max_image_bytes, held)
+    async with uploads.receive(request) as upload:
         if key is not None:
             await claim(request, actor, key, fingerprint_of(upload))
-        accepted = await run_in_threadpool(accept_upload, services, upload, actor, key)
+        accepted = await run_in_threadpool(uploads.accept, upload, actor, key)
     response.headers["Location"] = image_path(accepted.image_id)
     return accepted
 
@@ -76,7 +80,7 @@ async def upload_image(
 @router.get("/{image_id:encoded}/verdicts", dependencies=[_may_read])
 def list_image_verdicts(
     image_id: ImageId,
-    services: FromApp,
+    queries: parts.Queries,
     *,
     as_of: AsOf = None,
     bundle: Annotated[str | None, Query(description="Only verdicts of this bundle version.")] = None,
@@ -85,12 +89,12 @@ def list_image_verdicts(
     shadow: Annotated[bool, Query(description="Also a challenger's verdicts, which are never served.")] = False,
 ) -> History:
     """List every verdict there was for an image, newest first, over all its versions."""
-    rows = services.queries.history(
+    rows = queries.history(
         image_id, limit=limit + 1, before=decode_cursor(cursor), as_of=as_of, shadow=shadow, bundle=bundle
     )
     if rows is None:
         raise unknown_image()
-    withdrawn = services.queries.withdrawn(as_of)
+    withdrawn = queries.withdrawn(as_of)
     return History(
         items=[PastVerdict.in_history(verdict, image, withdrawn) for verdict, image in rows[:limit]],
         next_cursor=next_cursor([verdict.id for verdict, _ in rows], limit),
@@ -106,27 +110,27 @@ def list_image_verdicts(
 def get_heatmap(
     image_id: ImageId,
     detector: DetectorName,
-    services: FromApp,
+    queries: parts.Queries,
+    artifacts: Artifacts,
     form: Annotated[Literal["overlay", "raw"], Query(description="A PNG, or the map itself as `.npy`.")] = "overlay",
 ) -> RedirectResponse:
     """Redirect to one detector's newest heatmap; the address works without a key, for a short time."""
-    heatmap = services.queries.heatmap(image_id, detector)
+    heatmap = queries.heatmap(image_id, detector)
     key = heatmap and (heatmap.key if form == "overlay" else heatmap.raw_key)
     if not key:
         raise ProblemError(
             HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image; a POST here asks for one."
         )
-    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
-    return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
+    return artifacts.lead_to(key)
 
 
 @router.post("/{image_id:encoded}/heatmap", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def ask_heatmaps(
-    image_id: ImageId, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
+    image_id: ImageId, heatmap_requests: parts.HeatmapRequests, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
 ) -> AskedHeatmaps:
     """Ask for the heatmaps of an image that was not flagged; they are made once, however often it is asked."""
     try:
-        asked = services.stores.heatmap_requests.ask(actor, image_id)
+        asked = heatmap_requests.ask(actor, image_id)
     except NotJudgedError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     if asked is None:
@@ -137,23 +141,23 @@ def ask_heatmaps(
 @router.get("/{image_id:encoded}/duplicates", dependencies=[_may_read])
 def list_duplicates(
     image_id: ImageId,
-    services: FromApp,
+    duplicates: parts.Duplicates,
     most_distance: Annotated[
         int, Query(ge=0, le=MOST_DISTANCE, description="Bits of 256 that may differ; 0 to 31.")
     ] = MOST_DISTANCE,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> NearImages:
     """List images of the same bytes and images that look alike, the nearest first."""
-    near = services.stores.duplicates.near(image_id, most_distance=most_distance, limit=limit)
+    near = duplicates.near(image_id, most_distance=most_distance, limit=limit)
     if near is None:
         raise unknown_image()
     return NearImages(items=[NearImage.of(one) for one in near])
 
 
 @router.get("/{image_id:encoded}", response_model=ImageOut, responses=NOT_MODIFIED, dependencies=[_may_read])
-def get_image(request: Request, image_id: ImageId, services: FromApp, as_of: AsOf = None) -> Response:
+def get_image(request: Request, image_id: ImageId, queries: parts.Queries, as_of: AsOf = None) -> Response:
     """Return an image's newest version, where its scan stands, and the verdict that is served."""
-    served = services.queries.served(image_id, as_of)
+    served = queries.served(image_id, as_of)
     if served is None:
         raise unknown_image()
     return tagged(request, ImageOut.of(served))
@@ -164,11 +168,11 @@ def get_image(request: Request, image_id: ImageId, services: FromApp, as_of: AsO
     status_code=HTTPStatus.NO_CONTENT,
     responses={204: {"description": "Erased; what lies in the object store goes within a minute"}},
 )
-def erase_image(image_id: ImageId, services: FromApp, actor: Admin) -> None:
+def erase_image(image_id: ImageId, erasure: parts.Erasure, actor: Admin) -> None:
     """Erase an image for good: its ids, labels, heatmaps, reasons and provenance; a tombstone stays.
 
     An object that the platform put into its bucket by itself stays there and
     is not taken in again; one that was uploaded through the API is deleted.
     """
-    if not services.stores.erasure.erase(actor, image_id):
+    if not erasure.erase(actor, image_id):
         raise unknown_image()

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.label_agreement import LabelState, Standing
 from worker.database.tables import Image, LabelValue
@@ -115,14 +115,13 @@ class Worklist(BaseModel):
 
 @router.get("", dependencies=[_may_read])
 def list_labelled_contents(
-    services: FromApp,
+    labelled: parts.LabelledContents,
     state: LabelState | None = None,
     audit: Annotated[bool | None, Query(description="In the audit slice, or not.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> LabelledContents:
     """List what people have labelled: agreed, in quarantine until enough reviewers agree, or disputed."""
-    labelled = services.stores.labelled
     found = labelled.page(limit=limit + 1, before=decode_cursor(cursor), state=state, audit=audit)
     return LabelledContents(
         items=[LabelledContent.of(standing) for standing in found[:limit]],
@@ -131,16 +130,16 @@ def list_labelled_contents(
 
 
 @router.get("/audit", dependencies=[_may_read])
-def get_audit_rates(services: FromApp) -> AuditRates:
+def get_audit_rates(labelled: parts.LabelledContents) -> AuditRates:
     """Tell how often machine verdicts are wrong, measured on the audit slice alone."""
-    return AuditRates.model_validate(services.stores.labelled.rates())
+    return AuditRates.model_validate(labelled.rates())
 
 
 @router.get("/audit/unlabelled", dependencies=[_may_read])
-def list_audit_worklist(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Worklist:
+def list_audit_worklist(labelled: parts.LabelledContents, limit: Limit = 50, cursor: Cursor = None) -> Worklist:
     """List what of the audit slice nobody has labelled yet; label from the front on for unbiased rates."""
     after = decode_cursor(cursor)
-    found = services.stores.labelled.unlabelled(limit=limit + 1, after=-1 if after is None else after)
+    found = labelled.unlabelled(limit=limit + 1, after=-1 if after is None else after)
     return Worklist(
         items=[ToLabel.of(image) for _, image in found[:limit]],
         next_cursor=next_cursor([place for place, _ in found], limit),

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
@@ -16,7 +17,6 @@ from api.requests.strict import StrictBody
 from api.requests.texts import Line, Words
 from api.routes.images import ImageId
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import LabelValue
@@ -75,12 +75,12 @@ def add_label(
     image_id: ImageId,
     label: NewLabel,
     response: Response,
-    services: FromApp,
+    labels: parts.Labels,
     actor: Annotated[Actor, Depends(Once(Scope.REVIEW))],
 ) -> GivenLabel:
     """Label an image; a human verdict is served from now on, for images of the same bytes too."""
     reviewer = label.reviewer or actor.name
-    given = services.stores.labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
+    given = labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
     if given is None:
         raise unknown_image()
     if label.reviewer and (given.label.voice or "").startswith("key:"):
@@ -90,9 +90,9 @@ def add_label(
 
 
 @router.get("/{image_id:encoded}/labels", dependencies=[Depends(Needs(Scope.READ))])
-def list_labels(image_id: ImageId, services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Labels:
+def list_labels(image_id: ImageId, labels: parts.Labels, limit: Limit = 50, cursor: Cursor = None) -> Labels:
     """List the labels of an image, newest first, over all its versions."""
-    found = services.stores.labels.of(image_id, limit=limit + 1, before=decode_cursor(cursor))
+    found = labels.of(image_id, limit=limit + 1, before=decode_cursor(cursor))
     if found is None:
         raise unknown_image()
     return Labels(

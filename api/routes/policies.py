@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.answers.policy_preview import Preview, preview
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
@@ -15,7 +16,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Name
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import Policy
@@ -83,9 +83,9 @@ class PoliciesOut(BaseModel):
 
 
 @router.get("", dependencies=[Depends(Needs(Scope.READ))])
-def list_policies(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> PoliciesOut:
+def list_policies(policies: parts.Policies, limit: Limit = 50, cursor: Cursor = None) -> PoliciesOut:
     """List the versions of the policy, newest first; the newest counts."""
-    found = services.stores.policies.page(limit=limit + 1, before=decode_cursor(cursor))
+    found = policies.page(limit=limit + 1, before=decode_cursor(cursor))
     return PoliciesOut(
         items=[PolicyOut.model_validate(policy) for policy in found[:limit]],
         next_cursor=next_cursor([policy.version for policy in found], limit),
@@ -93,23 +93,23 @@ def list_policies(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -
 
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
-def add_policy(terms: Terms, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> PolicyOut:
+def add_policy(
+    terms: Terms, policies: parts.Policies, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> PolicyOut:
     """Make a new version; scans that workers take from now on are judged by it."""
-    policies = services.stores.policies
     return PolicyOut.model_validate(policies.add(actor, terms.terms(policies.newest())))
 
 
 @router.post("/preview", responses=problems(409, *WITH_BODY), dependencies=[Depends(Needs(Scope.READ))])
-def preview_policy(terms: Terms, services: FromApp) -> Preview:
+def preview_policy(terms: Terms, bundles: parts.Bundles, policies: parts.Policies) -> Preview:
     """Tell what these terms would change among the champion's newest verdicts; changes nothing."""
-    champion = services.stores.bundles.champion()
+    champion = bundles.champion()
     if champion is None:
         raise ProblemError(HTTPStatus.CONFLICT, "There is no champion bundle yet, so there is nothing to preview with.")
-    figures = services.stores.bundles.figures(champion.version)
+    figures = bundles.figures(champion.version)
     if figures is None:
         raise ProblemError(
             HTTPStatus.CONFLICT,
             "The champion's calibration figures are not known yet: a worker writes them at its start.",
         )
-    policies = services.stores.policies
     return preview(terms.terms(policies.newest()), figures, policies.judged(champion.version))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Depends, Path
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
+from api import parts
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
@@ -14,7 +15,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name, Words
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.history_rescans import HistoryFilter
@@ -85,11 +85,11 @@ class Rescans(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_rescan(
-    wanted: RescanWanted, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    wanted: RescanWanted, history_rescans: parts.HistoryRescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> RescanOut:
     """Scan again what is known now, behind all live images; what the bundle has judged already is passed over."""
     try:
-        rescan = services.stores.history_rescans.add(
+        rescan = history_rescans.add(
             actor,
             HistoryFilter(**dict(wanted.filter)),
             rate=wanted.rate,
@@ -104,9 +104,9 @@ def request_rescan(
 
 
 @router.get("", dependencies=[_may_read])
-def list_rescans(services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Rescans:
+def list_rescans(history_rescans: parts.HistoryRescans, limit: Limit = 50, cursor: Cursor = None) -> Rescans:
     """List rescans, newest first."""
-    found = services.stores.history_rescans.page(limit=limit + 1, before=decode_cursor(cursor))
+    found = history_rescans.page(limit=limit + 1, before=decode_cursor(cursor))
     return Rescans(
         items=[RescanOut.model_validate(rescan) for rescan in found[:limit]],
         next_cursor=next_cursor([rescan.id for rescan in found], limit),
@@ -114,23 +114,23 @@ def list_rescans(services: FromApp, limit: Limit = 50, cursor: Cursor = None) ->
 
 
 @router.get("/{rescan_id}", responses=problems(404), dependencies=[_may_read])
-def get_rescan(rescan_id: RescanId, services: FromApp) -> RescanOut:
+def get_rescan(rescan_id: RescanId, history_rescans: parts.HistoryRescans) -> RescanOut:
     """Return one rescan."""
-    return RescanOut.model_validate(_known(services, rescan_id))
+    return RescanOut.model_validate(_known(history_rescans, rescan_id))
 
 
 @router.post("/{rescan_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def cancel_rescan(rescan_id: RescanId, services: FromApp, actor: Admin) -> RescanOut:
+def cancel_rescan(rescan_id: RescanId, history_rescans: parts.HistoryRescans, actor: Admin) -> RescanOut:
     """Make no more scans; those that are queued are still done."""
-    cancelled = services.stores.history_rescans.cancel(actor, rescan_id)
-    rescan = _known(services, rescan_id)
+    cancelled = history_rescans.cancel(actor, rescan_id)
+    rescan = _known(history_rescans, rescan_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This rescan has ended: it is {rescan.state}.")
     return RescanOut.model_validate(rescan)
 
 
-def _known(services: FromApp, rescan_id: int) -> Rescan:
-    rescan = services.stores.history_rescans.get(rescan_id)
+def _known(history_rescans: parts.HistoryRescans, rescan_id: int) -> Rescan:
+    rescan = history_rescans.get(rescan_id)
     if rescan is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no rescan of this id.")
     return rescan

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import WITH_BODY, problems
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.retention import RetentionTerms
@@ -42,13 +42,15 @@ class RetentionOut(FromRow):
 
 
 @router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
-def get_retention(services: FromApp) -> RetentionOut:
+def get_retention(retentions: parts.Retentions) -> RetentionOut:
     """Return the rules that count."""
-    return RetentionOut.model_validate(services.stores.retentions.newest())
+    return RetentionOut.model_validate(retentions.newest())
 
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
-def set_retention(terms: Terms, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> RetentionOut:
+def set_retention(
+    terms: Terms, retentions: parts.Retentions, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> RetentionOut:
     """Make new rules; the dispatcher keeps them from its next round on, within the hour."""
     wanted = RetentionTerms(terms.image_days, terms.heatmap_days, terms.delivery_days)
-    return RetentionOut.model_validate(services.stores.retentions.add(actor, wanted))
+    return RetentionOut.model_validate(retentions.add(actor, wanted))

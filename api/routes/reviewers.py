@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
+from api import parts
 from api.auth import Admin
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 
@@ -42,21 +42,21 @@ class Reviewers(BaseModel):
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(*WITH_BODY))
 def register_reviewer(
-    new: NewReviewer, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    new: NewReviewer, reviewers: parts.Reviewers, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> ReviewerOut:
     """Register a reviewer, whose labels count as that person's where a key of scope `review:delegate` names them."""
-    return ReviewerOut.model_validate(services.stores.reviewers.add(actor, new.name))
+    return ReviewerOut.model_validate(reviewers.add(actor, new.name))
 
 
 @router.get("")
-def list_reviewers(services: FromApp, actor: Admin) -> Reviewers:
+def list_reviewers(reviewers: parts.Reviewers, actor: Admin) -> Reviewers:
     """List the registered reviewers."""
     del actor
-    return Reviewers(items=[ReviewerOut.model_validate(one) for one in services.stores.reviewers.all()])
+    return Reviewers(items=[ReviewerOut.model_validate(one) for one in reviewers.all()])
 
 
 @router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
-def remove_reviewer(name: str, services: FromApp, actor: Admin) -> None:
+def remove_reviewer(name: str, reviewers: parts.Reviewers, actor: Admin) -> None:
     """Let a name count no more from now on; labels keep what they counted."""
-    if not services.stores.reviewers.remove(actor, name):
+    if not reviewers.remove(actor, name):
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no reviewer of this name.")

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, model_validator
 
+from api import parts
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
@@ -13,7 +14,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name
 from api.schemas import ListedScan, Scans
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.promotion import UnknownBundleError
@@ -63,9 +63,9 @@ class ScansRequested(BaseModel):
 
 
 @router.get("", dependencies=[Depends(Needs(Scope.READ))])
-def list_scans(state: ScanState, services: FromApp, limit: Limit = 50, cursor: Cursor = None) -> Scans:
+def list_scans(state: ScanState, queries: parts.Queries, limit: Limit = 50, cursor: Cursor = None) -> Scans:
     """List scans of one state, newest first."""
-    rows = services.queries.scans(state, limit=limit + 1, before=decode_cursor(cursor))
+    rows = queries.scans(state, limit=limit + 1, before=decode_cursor(cursor))
     return Scans(
         items=[ListedScan.of(scan, image) for scan, image in rows[:limit]],
         next_cursor=next_cursor([scan.id for scan, _ in rows], limit),
@@ -74,11 +74,11 @@ def list_scans(state: ScanState, services: FromApp, limit: Limit = 50, cursor: C
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_scans(
-    wanted: ScanRequest, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    wanted: ScanRequest, rescans: parts.Rescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> ScansRequested:
     """Scan images again on the bulk queue, behind all new ones."""
     try:
-        requested = _requested(wanted, services, actor)
+        requested = _requested(wanted, rescans, actor)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (NeverPromotedError, NoChampionError, WithdrawnBundleError) as error:
@@ -92,8 +92,7 @@ def request_scans(
     )
 
 
-def _requested(wanted: ScanRequest, services: FromApp, actor: Actor) -> Requested:
-    rescans = services.stores.rescans
+def _requested(wanted: ScanRequest, rescans: parts.Rescans, actor: Actor) -> Requested:
     if wanted.under is None:
         if wanted.cursor is not None:
             raise InvalidError("body", "cursor", "goes with under only")
@@ -103,19 +102,19 @@ def _requested(wanted: ScanRequest, services: FromApp, actor: Actor) -> Requeste
 
 
 @router.get("/{scan_id}", responses=problems(404), dependencies=[Depends(Needs(Scope.READ))])
-def get_scan(scan_id: ScanId, services: FromApp) -> ListedScan:
+def get_scan(scan_id: ScanId, queries: parts.Queries) -> ListedScan:
     """Return one scan."""
-    found = services.queries.scan(scan_id)
+    found = queries.scan(scan_id)
     if found is None:
         raise _unknown()
     return ListedScan.of(*found)
 
 
 @router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def replay_scan(scan_id: ScanId, services: FromApp, actor: Admin) -> ListedScan:
+def replay_scan(scan_id: ScanId, rescans: parts.Rescans, queries: parts.Queries, actor: Admin) -> ListedScan:
     """Queue a dead scan again, with all its attempts."""
-    replayed = services.stores.rescans.replay(actor, scan_id)
-    found = services.queries.scan(scan_id)
+    replayed = rescans.replay(actor, scan_id)
+    found = queries.scan(scan_id)
     if found is None:
         raise _unknown()
     if not replayed:

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.tables import ScanState
 from worker.decisions.vocabulary import VerdictValue
@@ -43,13 +43,13 @@ class Sources(BaseModel):
 
 @router.get("/stats")
 def get_stats(
-    services: FromApp, hours: Annotated[int, Query(ge=1, le=_MOST_HOURS, description="Of verdicts.")] = 24
+    stats: parts.Stats, hours: Annotated[int, Query(ge=1, le=_MOST_HOURS, description="Of verdicts.")] = 24
 ) -> StatsOut:
     """Count scans by state, verdicts of the last hours by value, and what waits; at most 5 s old."""
-    return StatsOut.model_validate(services.figures(timedelta(hours=hours)))
+    return StatsOut.model_validate(stats(timedelta(hours=hours)))
 
 
 @router.get("/sources")
-def list_sources(services: FromApp) -> Sources:
+def list_sources(figures: parts.Figures) -> Sources:
     """List the sources that verdicts can be searched by."""
-    return Sources(items=list(services.stores.figures.sources(_MOST_SOURCES)))
+    return Sources(items=list(figures.sources(_MOST_SOURCES)))

@@ -5,9 +5,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from api import parts
+from api.answers.artifacts import Artifacts
 from api.answers.run_stream import event_stream, last_seen
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, ProblemError, problems
@@ -16,7 +18,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import RunState, TrainingRun
@@ -114,10 +115,11 @@ class RunEvents(BaseModel):
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(409, *WITH_BODY))
-def request_training(run: NewRun, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]) -> RunOut:
+def request_training(
+    run: NewRun, runs: parts.TrainingRuns, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+) -> RunOut:
     """Ask for a training run; of one recipe one is active at a time."""
     parameters = run.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
-    runs = services.stores.training_runs
     try:
         return RunOut.of(runs.queue(actor, run.recipe, parameters, allow_parallel=run.allow_parallel))
     except ActiveRunError as error:
@@ -126,10 +128,10 @@ def request_training(run: NewRun, services: FromApp, actor: Annotated[Actor, Dep
 
 @router.get("", dependencies=[_may_read])
 def list_training_runs(
-    services: FromApp, state: RunState | None = None, limit: Limit = 50, cursor: Cursor = None
+    runs: parts.TrainingRuns, state: RunState | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Runs:
     """List training runs, newest first."""
-    found = services.stores.training_runs.page(limit=limit + 1, before=decode_cursor(cursor), state=state)
+    found = runs.page(limit=limit + 1, before=decode_cursor(cursor), state=state)
     return Runs(
         items=[RunOut.of(run) for run in found[:limit]],
         next_cursor=next_cursor([run.id for run in found], limit),
@@ -137,25 +139,25 @@ def list_training_runs(
 
 
 @router.get("/{run_id}", responses=problems(404), dependencies=[_may_read])
-def get_training_run(run_id: RunId, services: FromApp) -> RunOut:
+def get_training_run(run_id: RunId, runs: parts.TrainingRuns) -> RunOut:
     """Return one training run."""
-    return RunOut.of(_known(services, run_id))
+    return RunOut.of(_known(runs, run_id))
 
 
 @router.get("/{run_id}/events", responses=problems(404), response_model=RunEvents, dependencies=[_may_read])
 def list_training_events(
     run_id: RunId,
     request: Request,
-    services: FromApp,
+    runs: parts.TrainingRuns,
     after: Annotated[int, Query(ge=0, le=MAX_ID, description="Only events beyond this id.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
     """Return what a run told; with `Accept: text/event-stream`, send it as it comes (`Last-Event-ID` goes on)."""
-    run = _known(services, run_id)
+    run = _known(runs, run_id)
     if _STREAM in request.headers.get("accept", ""):
         last = last_seen(request.headers.get("last-event-id"), after)
-        return event_stream(services.stores.training_runs, run_id, last)
-    events = services.stores.training_runs.events(run_id, after=after, limit=limit)
+        return event_stream(runs, run_id, last)
+    events = runs.events(run_id, after=after, limit=limit)
     told = RunEvents(
         items=[RunEvent.model_validate(event) for event in events],
         next_after=events[-1].id if events else after,
@@ -170,30 +172,33 @@ def list_training_events(
     responses={**problems(404), 307: {"description": "The page lies there, without a key, for a short time"}},
     dependencies=[_may_read],
 )
-def get_training_report(run_id: RunId, services: FromApp, form: Literal["json", "html"] = "json") -> Response:
+def get_training_report(
+    run_id: RunId,
+    runs: parts.TrainingRuns,
+    artifacts: Artifacts,
+    form: Literal["json", "html"] = "json",
+) -> Response:
     """Return what the gate found, champion and challenger side by side; as a page with `form=html`."""
-    run = _known(services, run_id)
+    run = _known(runs, run_id)
     if run.report is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
     if form == "json":
         return JSONResponse(run.report)
-    key = f"{run.artifacts}{REPORT_PAGE}"
-    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
-    return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
+    return artifacts.lead_to(f"{run.artifacts}{REPORT_PAGE}")
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def cancel_training_run(run_id: RunId, services: FromApp, actor: Admin) -> RunOut:
+def cancel_training_run(run_id: RunId, runs: parts.TrainingRuns, actor: Admin) -> RunOut:
     """Cancel a queued run at once; a running one ends within seconds."""
-    cancelled = services.stores.training_runs.cancel(actor, run_id)
-    run = _known(services, run_id)
+    cancelled = runs.cancel(actor, run_id)
+    run = _known(runs, run_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
     return RunOut.of(run)
 
 
-def _known(services: FromApp, run_id: int) -> TrainingRun:
-    run = services.stores.training_runs.get(run_id)
+def _known(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
+    run = runs.get(run_id)
     if run is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no training run of this id.")
     return run

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
+from api import parts
 from api.auth import Needs
 from api.errors.problems import InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_position, encode_position
 from api.requests.etags import NOT_MODIFIED, tagged
 from api.schemas import FoundVerdict, FoundVerdicts
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.search import Filters
 from worker.decisions.vocabulary import VerdictValue
@@ -25,7 +25,7 @@ Probability = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]
 
 @router.get("", response_model=FoundVerdicts)
 def search_verdicts(
-    services: FromApp,
+    search: parts.Search,
     *,
     verdict: VerdictValue | None = None,
     source: Annotated[str | None, Query(max_length=1024, description="Exactly this source.")] = None,
@@ -40,7 +40,7 @@ def search_verdicts(
     if min_probability is not None and max_probability is not None and min_probability > max_probability:
         raise InvalidError("query", "min_probability", "must not exceed max_probability")
     filters = Filters(verdict, source, since, until, min_probability, max_probability)
-    page = services.stores.search(filters, limit=limit, after=decode_position(cursor))
+    page = search(filters, limit=limit, after=decode_position(cursor))
     found = FoundVerdicts(
         items=[FoundVerdict.of(decided, image) for decided, image in page.rows],
         next_cursor=encode_position(page.next) if page.next else None,
@@ -50,9 +50,9 @@ def search_verdicts(
 
 
 @router.get("/{verdict_id}", response_model=FoundVerdict, responses={**problems(404), **NOT_MODIFIED})
-def get_verdict(request: Request, verdict_id: Annotated[int, Path(ge=1, le=MAX_ID)], services: FromApp) -> Response:
+def get_verdict(request: Request, verdict_id: Annotated[int, Path(ge=1, le=MAX_ID)], search: parts.Search) -> Response:
     """Return one verdict; it never changes, unless its image is erased."""
-    found = services.stores.search.verdict(verdict_id)
+    found = search.verdict(verdict_id)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no verdict of this id.")
     return tagged(request, FoundVerdict.of(*found))

@@ -1,5 +1,6 @@
 """Webhook endpoints: where a platform wants to be told, with which secret, and what was sent there."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
+from api import parts
 from api.auth import Admin, Needs
 from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
@@ -14,7 +16,6 @@ from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Words
 from api.schemas import FromRow
-from api.services import FromApp
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import WebhookDelivery
@@ -103,25 +104,46 @@ class Deliveries(BaseModel):
     next_cursor: str | None
 
 
+@dataclass(frozen=True)
+class TargetTerms:
+    """Where webhooks may go: which ports, and whether to addresses that only we can reach."""
+
+    ports: parts.WebhookPorts
+    private: parts.WebhookPrivateAddresses
+
+    def checked(self, url: str) -> str:
+        """Return the address; raises an InvalidError for one that we do not send to."""
+        try:
+            return checked_url(url, private=self.private, ports=self.ports)
+        except TargetRefusedError as error:
+            raise InvalidError("body", "url", error.detail) from error
+
+
+Targets = Annotated[TargetTerms, Depends()]
+
+
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
 def add_webhook_endpoint(
-    new: NewEndpoint, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    new: NewEndpoint,
+    endpoints: parts.WebhookEndpoints,
+    targets: Targets,
+    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
 ) -> EndpointWithSecret:
     """Make an endpoint; the answer holds its secret, which is shown this once."""
-    url = _checked(services, new.url)
-    return EndpointWithSecret.of(services.stores.webhook_endpoints.add(actor, url, new.events, new.description or ""))
+    url = targets.checked(new.url)
+    return EndpointWithSecret.of(endpoints.add(actor, url, new.events, new.description or ""))
 
 
 @router.get("", dependencies=[_may_read])
-def list_webhook_endpoints(services: FromApp) -> Endpoints:
+def list_webhook_endpoints(endpoints: parts.WebhookEndpoints) -> Endpoints:
     """List every endpoint."""
-    return Endpoints(items=[EndpointOut.model_validate(found) for found in services.stores.webhook_endpoints.all()])
+    return Endpoints(items=[EndpointOut.model_validate(found) for found in endpoints.all()])
 
 
 @router.get("/{endpoint_id}", responses=problems(404), dependencies=[_may_read])
-def get_webhook_endpoint(endpoint_id: EndpointId, services: FromApp) -> EndpointOut:
+def get_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints) -> EndpointOut:
     """Return one endpoint."""
-    found = services.stores.webhook_endpoints.get(endpoint_id)
+    found = endpoints.get(endpoint_id)
     if found is None:
         raise _unknown()
     return EndpointOut.model_validate(found)
@@ -129,11 +151,15 @@ def get_webhook_endpoint(endpoint_id: EndpointId, services: FromApp) -> Endpoint
 
 @router.patch("/{endpoint_id}", responses=problems(404, *WITH_BODY))
 def change_webhook_endpoint(
-    endpoint_id: EndpointId, changed: ChangedEndpoint, services: FromApp, actor: Admin
+    endpoint_id: EndpointId,
+    changed: ChangedEndpoint,
+    endpoints: parts.WebhookEndpoints,
+    targets: Targets,
+    actor: Admin,
 ) -> EndpointOut:
     """Change an endpoint, disable it or enable it again."""
-    url = None if changed.url is None else _checked(services, changed.url)
-    found = services.stores.webhook_endpoints.change(
+    url = None if changed.url is None else targets.checked(changed.url)
+    found = endpoints.change(
         actor,
         endpoint_id,
         url=url,
@@ -147,18 +173,18 @@ def change_webhook_endpoint(
 
 
 @router.delete("/{endpoint_id}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
-def remove_webhook_endpoint(endpoint_id: EndpointId, services: FromApp, actor: Admin) -> None:
+def remove_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Admin) -> None:
     """Remove an endpoint with all that waits for it."""
-    if not services.stores.webhook_endpoints.remove(actor, endpoint_id):
+    if not endpoints.remove(actor, endpoint_id):
         raise _unknown()
 
 
 @router.post("/{endpoint_id}/rotate", responses=problems(404, 409, *WITH_BODY))
 def rotate_webhook_secret(
-    endpoint_id: EndpointId, services: FromApp, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> EndpointWithSecret:
     """Give an endpoint a new secret; for 24 hours both sign. A second rotation ends the first secret at once."""
-    made = services.stores.webhook_endpoints.rotate(actor, endpoint_id)
+    made = endpoints.rotate(actor, endpoint_id)
     if made is None:
         raise _unknown()
     return EndpointWithSecret.of(made)
@@ -166,10 +192,9 @@ def rotate_webhook_secret(
 
 @router.get("/{endpoint_id}/deliveries", responses=problems(404), dependencies=[_may_read])
 def list_webhook_deliveries(
-    endpoint_id: EndpointId, services: FromApp, limit: Limit = 50, cursor: Cursor = None
+    endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, limit: Limit = 50, cursor: Cursor = None
 ) -> Deliveries:
     """List what was sent to an endpoint or waits for it, newest first."""
-    endpoints = services.stores.webhook_endpoints
     found = endpoints.deliveries(endpoint_id, limit=limit + 1, before=decode_cursor(cursor))
     if not found and endpoints.get(endpoint_id) is None:
         raise _unknown()
@@ -184,19 +209,14 @@ def list_webhook_deliveries(
     status_code=HTTPStatus.ACCEPTED,
     responses=problems(404),
 )
-def redeliver(endpoint_id: EndpointId, delivery_id: EndpointId, services: FromApp, actor: Admin) -> DeliveryOut:
+def redeliver(
+    endpoint_id: EndpointId, delivery_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Admin
+) -> DeliveryOut:
     """Send a message once more, under the same `webhook-id`."""
-    found: WebhookDelivery | None = services.stores.webhook_endpoints.redeliver(actor, endpoint_id, delivery_id)
+    found: WebhookDelivery | None = endpoints.redeliver(actor, endpoint_id, delivery_id)
     if found is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no delivery of this id for this endpoint.")
     return DeliveryOut.model_validate(found)
-
-
-def _checked(services: FromApp, url: str) -> str:
-    try:
-        return checked_url(url, private=services.webhook_private_addresses, ports=services.webhook_ports)
-    except TargetRefusedError as error:
-        raise InvalidError("body", "url", error.detail) from error
 
 
 def _unknown() -> ProblemError:
