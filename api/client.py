@@ -215,7 +215,7 @@ class Assay:
         return self._json("POST", "/v1/scans", json=_given(image_ids=list(image_ids), bundle_version=bundle_version))
 
     def rescan_under(self, bucket: str, prefix: str = "", bundle_version: str | None = None) -> int:
-        """Scan all images under a prefix again; return how many scans are queued."""
+        """Scan all images under a prefix again at once and return how many; deprecated for `rescan_history`."""
         queued, cursor = 0, None
         while True:
             under = {"bucket": bucket, "prefix": prefix}
@@ -230,7 +230,7 @@ class Assay:
         return self._json("POST", f"/v1/scans/{scan_id}/replay")
 
     def rescan_history(self, reason: str, rate: float = 10.0, **filters: Any) -> Json:
-        """Scan again what a filter names, behind all live images."""
+        """Scan again what a filter names (`bucket`, `prefix`, `verdict`, …), behind all live images."""
         return self._json("POST", "/v1/rescans", json={"filter": filters, "rate": rate, "reason": reason})
 
     def history_rescan(self, rescan_id: int) -> Json:

@@ -16,11 +16,11 @@ from worker.database import (
     audit,
     challengers,
     console_sessions,
+    dead_scans,
     drift,
     duplicates,
     erasure,
     heatmap_requests,
-    history_rescans,
     label_agreement,
     labels,
     policies,
@@ -54,12 +54,12 @@ Audit = Annotated[audit.Audit, Depends(Part("stores.audit"))]
 Bundles = Annotated[promotion.Bundles, Depends(Part("stores.bundles"))]
 Challengers = Annotated[challengers.Challengers, Depends(Part("stores.challengers"))]
 ConsoleSessions = Annotated[console_sessions.ConsoleSessions, Depends(Part("stores.console_sessions"))]
+DeadScans = Annotated[dead_scans.DeadScans, Depends(Part("stores.dead_scans"))]
 DriftMeasures = Annotated[drift.DriftMeasures, Depends(Part("stores.drift"))]
 Duplicates = Annotated[duplicates.Duplicates, Depends(Part("stores.duplicates"))]
 Erasure = Annotated[erasure.Erasure, Depends(Part("stores.erasure"))]
 Figures = Annotated[stats.Figures, Depends(Part("stores.figures"))]
 HeatmapRequests = Annotated[heatmap_requests.HeatmapRequests, Depends(Part("stores.heatmap_requests"))]
-HistoryRescans = Annotated[history_rescans.HistoryRescans, Depends(Part("stores.history_rescans"))]
 LabelledContents = Annotated[label_agreement.LabelledContents, Depends(Part("stores.labelled"))]
 Labels = Annotated[labels.Labels, Depends(Part("stores.labels"))]
 Policies = Annotated[policies.Policies, Depends(Part("stores.policies"))]

@@ -16,11 +16,11 @@ from worker.database.api_keys import ApiKeys
 from worker.database.audit import Audit
 from worker.database.challengers import Challengers
 from worker.database.console_sessions import ConsoleSessions
+from worker.database.dead_scans import DeadScans
 from worker.database.drift import DriftMeasures
 from worker.database.duplicates import Duplicates
 from worker.database.erasure import Erasure
 from worker.database.heatmap_requests import HeatmapRequests
-from worker.database.history_rescans import HistoryRescans
 from worker.database.idempotency import Idempotency
 from worker.database.label_agreement import LabelledContents, LabelTerms
 from worker.database.labels import Labels
@@ -106,7 +106,7 @@ class Stores:
     duplicates: Duplicates
     erasure: Erasure
     figures: Figures
-    history_rescans: HistoryRescans
+    dead_scans: DeadScans
     heatmap_requests: HeatmapRequests
     idempotency: Idempotency
     labelled: LabelledContents
@@ -137,7 +137,7 @@ def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerm
         duplicates=Duplicates(database),
         erasure=Erasure(database, artifact_bucket),
         figures=Figures(database),
-        history_rescans=HistoryRescans(database),
+        dead_scans=DeadScans(database),
         heatmap_requests=HeatmapRequests(database),
         idempotency=Idempotency(database),
         labelled=LabelledContents(database, label_terms or LabelTerms()),

@@ -11,7 +11,7 @@ from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
 from worker.database.api_keys import Scope
-from worker.database.history_rescans import HistoryFilter
+from worker.database.rescan_filter import RescanFilter
 from worker.database.rescans import NoChampionError
 from worker.database.tables import Drift
 from worker.decisions.vocabulary import VerdictValue
@@ -27,7 +27,7 @@ _ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
 @router.get("")
 def show_drift(
     drift_measures: parts.DriftMeasures,
-    history_rescans: parts.HistoryRescans,
+    rescans: parts.Rescans,
     figures: parts.Figures,
     who: FromVisitor,
     said: str | None = None,
@@ -39,7 +39,7 @@ def show_drift(
         who,
         newest=newest_of(rows),
         notable=_NOTABLE,
-        rescans=history_rescans.page(limit=_RESCANS),
+        rescans=rescans.page(limit=_RESCANS),
         sources=figures.sources(_MOST_SOURCES),
         values=list(VerdictValue),
         said=said,
@@ -47,23 +47,23 @@ def show_drift(
 
 
 @router.post("/rescan")
-def rescan(history_rescans: parts.HistoryRescans, form: _ByAdmin) -> Response:
+def rescan(rescans: parts.Rescans, form: _ByAdmin) -> Response:
     """Have history scanned again by the champion."""
     value, source = form.text("verdict"), form.text("source")
     if value and value not in set(VerdictValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"verdict: there is no verdict {value!r}")
-    wanted = HistoryFilter(source=source or None, verdict=VerdictValue(value) if value else None)
+    wanted = RescanFilter(source=source or None, verdict=VerdictValue(value) if value else None)
     try:
-        history_rescans.add(form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason"))
+        rescans.add(form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason"))
     except NoChampionError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
     return go(f"{HOME}/drift", said="rescan_queued")
 
 
 @router.post("/rescans/{rescan_id}/cancel")
-def cancel(rescan_id: int, history_rescans: parts.HistoryRescans, form: _ByAdmin) -> Response:
+def cancel(rescan_id: int, rescans: parts.Rescans, form: _ByAdmin) -> Response:
     """Make no more scans of a rescan."""
-    if not history_rescans.cancel(form.visitor.actor, rescan_id):
+    if not rescans.cancel(form.visitor.actor, rescan_id):
         raise ProblemError(HTTPStatus.CONFLICT, "This rescan has ended already.")
     return go(f"{HOME}/drift", said="rescan_cancelled")
 

@@ -51,10 +51,10 @@ def show_figures(stats: parts.Stats, who: FromVisitor) -> Response:
 
 
 @router.post("/replay")
-def replay(rescans: parts.Rescans, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def replay(dead_scans: parts.DeadScans, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
     """Queue dead scans again: those that were chosen."""
     chosen = [int(text) for text in form.several("scan") if text.isdecimal() and int(text) <= MAX_ID]
-    replayed = [scan_id for scan_id in chosen if rescans.replay(form.visitor.actor, scan_id)]
+    replayed = [scan_id for scan_id in chosen if dead_scans.replay(form.visitor.actor, scan_id)]
     if not replayed:
         raise ProblemError(HTTPStatus.CONFLICT, "None of these scans is dead, so there is nothing to replay.")
     return go(f"{HOME}/scans", said="replayed")

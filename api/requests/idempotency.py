@@ -28,7 +28,7 @@ from worker.database.idempotency import Answer, Claim, Claimed, Idempotency
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _VALID = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("content-type", "location", "etag", "warning")
+_KEPT_HEADERS = ("content-type", "location", "etag", "warning", "deprecation", "link")
 
 Key = Annotated[
     str | None,

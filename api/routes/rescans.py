@@ -17,8 +17,8 @@ from api.requests.texts import Line, Name, Words
 from api.schemas import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
-from worker.database.history_rescans import HistoryFilter
 from worker.database.promotion import UnknownBundleError
+from worker.database.rescan_filter import RescanFilter
 from worker.database.rescans import NeverPromotedError, NoChampionError, WithdrawnBundleError
 from worker.database.tables import Rescan, RescanState
 from worker.decisions.vocabulary import VerdictValue
@@ -34,6 +34,8 @@ class Filter(StrictBody):
     """Which images; what is left out restricts nothing. Verdicts are the newest that a machine gave."""
 
     source: Name | None = None
+    bucket: Name | None = None
+    prefix: Annotated[str | None, Field(max_length=1024, description="Their keys begin so; goes with `bucket`.")] = None
     verdict: VerdictValue | None = None
     judged_by: Annotated[Line | None, Field(description="By this bundle version.")] = None
     since: Annotated[AwareDatetime | None, Field(description="Known at or after this time.")] = None
@@ -42,10 +44,12 @@ class Filter(StrictBody):
     max_probability: Share = None
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _fits(self) -> Self:
         least, most = self.min_probability, self.max_probability
         if least is not None and most is not None and least > most:
             raise ValueError("min_probability must not exceed max_probability")
+        if self.prefix is not None and self.bucket is None:
+            raise ValueError("prefix goes with bucket")
         return self
 
 
@@ -85,13 +89,13 @@ class Rescans(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_rescan(
-    wanted: RescanWanted, history_rescans: parts.HistoryRescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    wanted: RescanWanted, rescans: parts.Rescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
 ) -> RescanOut:
     """Scan again what is known now, behind all live images; what the bundle has judged already is passed over."""
     try:
-        rescan = history_rescans.add(
+        rescan = rescans.add(
             actor,
-            HistoryFilter(**dict(wanted.filter)),
+            RescanFilter(**dict(wanted.filter)),
             rate=wanted.rate,
             reason=wanted.reason,
             bundle_version=wanted.bundle_version,
@@ -104,9 +108,9 @@ def request_rescan(
 
 
 @router.get("", dependencies=[_may_read])
-def list_rescans(history_rescans: parts.HistoryRescans, limit: Limit = 50, cursor: Cursor = None) -> Rescans:
+def list_rescans(rescans: parts.Rescans, limit: Limit = 50, cursor: Cursor = None) -> Rescans:
     """List rescans, newest first."""
-    found = history_rescans.page(limit=limit + 1, before=decode_cursor(cursor))
+    found = rescans.page(limit=limit + 1, before=decode_cursor(cursor))
     return Rescans(
         items=[RescanOut.model_validate(rescan) for rescan in found[:limit]],
         next_cursor=next_cursor([rescan.id for rescan in found], limit),
@@ -114,23 +118,23 @@ def list_rescans(history_rescans: parts.HistoryRescans, limit: Limit = 50, curso
 
 
 @router.get("/{rescan_id}", responses=problems(404), dependencies=[_may_read])
-def get_rescan(rescan_id: RescanId, history_rescans: parts.HistoryRescans) -> RescanOut:
+def get_rescan(rescan_id: RescanId, rescans: parts.Rescans) -> RescanOut:
     """Return one rescan."""
-    return RescanOut.model_validate(_known(history_rescans, rescan_id))
+    return RescanOut.model_validate(_known(rescans, rescan_id))
 
 
 @router.post("/{rescan_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def cancel_rescan(rescan_id: RescanId, history_rescans: parts.HistoryRescans, actor: Admin) -> RescanOut:
+def cancel_rescan(rescan_id: RescanId, rescans: parts.Rescans, actor: Admin) -> RescanOut:
     """Make no more scans; those that are queued are still done."""
-    cancelled = history_rescans.cancel(actor, rescan_id)
-    rescan = _known(history_rescans, rescan_id)
+    cancelled = rescans.cancel(actor, rescan_id)
+    rescan = _known(rescans, rescan_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This rescan has ended: it is {rescan.state}.")
     return RescanOut.model_validate(rescan)
 
 
-def _known(history_rescans: parts.HistoryRescans, rescan_id: int) -> Rescan:
-    rescan = history_rescans.get(rescan_id)
+def _known(rescans: parts.Rescans, rescan_id: int) -> Rescan:
+    rescan = rescans.get(rescan_id)
     if rescan is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no rescan of this id.")
     return rescan

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field, model_validator
 
 from api import parts
@@ -24,6 +24,8 @@ router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), rou
 
 ScanId = Annotated[int, Path(ge=1, le=MAX_ID)]
 _MOST_IMAGES = 1000
+# RFC 9745: since 2026-11-29 a prefix is a filter of `/v1/rescans`.
+_DEPRECATED = {"Deprecation": "@1795910400", "Link": '</v1/rescans>; rel="successor-version"'}
 
 
 class Under(StrictBody):
@@ -34,10 +36,16 @@ class Under(StrictBody):
 
 
 class ScanRequest(StrictBody):
-    """Which images to scan again: `image_ids`, or all `under` a prefix."""
+    """Which images to scan again: `image_ids`, or all `under` a prefix (deprecated)."""
 
     image_ids: Annotated[list[Name] | None, Field(min_length=1, max_length=_MOST_IMAGES)] = None
-    under: Under | None = None
+    under: Annotated[
+        Under | None,
+        Field(
+            description="`POST /v1/rescans` with `bucket` and `prefix` does more.",
+            json_schema_extra={"deprecated": True},  # pydantic's own would warn us at each look
+        ),
+    ] = None
     bundle_version: Annotated[Line | None, Field(description="The champion when left out.")] = None
     cursor: Annotated[
         str | None, Field(max_length=64, description="With `under`: `next_cursor` of the answer before.")
@@ -74,9 +82,14 @@ def list_scans(state: ScanState, queries: parts.Queries, limit: Limit = 50, curs
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_scans(
-    wanted: ScanRequest, rescans: parts.Rescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    wanted: ScanRequest,
+    response: Response,
+    rescans: parts.Rescans,
+    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
 ) -> ScansRequested:
-    """Scan images again on the bulk queue, behind all new ones."""
+    """Scan images again on the bulk queue, behind all new ones; `/v1/rescans` does it for all under a prefix."""
+    if wanted.under is not None:
+        response.headers.update(_DEPRECATED)
     try:
         requested = _requested(wanted, rescans, actor)
     except UnknownBundleError as error:
@@ -111,9 +124,9 @@ def get_scan(scan_id: ScanId, queries: parts.Queries) -> ListedScan:
 
 
 @router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def replay_scan(scan_id: ScanId, rescans: parts.Rescans, queries: parts.Queries, actor: Admin) -> ListedScan:
+def replay_scan(scan_id: ScanId, dead_scans: parts.DeadScans, queries: parts.Queries, actor: Admin) -> ListedScan:
     """Queue a dead scan again, with all its attempts."""
-    replayed = rescans.replay(actor, scan_id)
+    replayed = dead_scans.replay(actor, scan_id)
     found = queries.scan(scan_id)
     if found is None:
         raise _unknown()

@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session, aliased
 from worker.database.audit import Actor, record
 from worker.database.promotion import UnknownBundleError, champion_and, locked_champion
 from worker.database.session import Database
-from worker.database.tables import Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import OPEN_STATES, Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.shadow import Pair, flip_report
 from worker.decisions.vocabulary import BY_PIXELS
 from worker.errors import AssayError
-
-_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 
 
 class OtherChallengerError(AssayError):
@@ -96,7 +94,7 @@ class Challengers:
             report = flip_report(Pair(*row) for row in session.execute(grouped))
             states: dict[str, int] = dict(session.execute(counts).all())
         ends = {state.value: states.get(state, 0) for state in (ScanState.REJECTED, ScanState.DEAD)}
-        return {**report, "open": sum(states.get(state, 0) for state in _OPEN), **ends}
+        return {**report, "open": sum(states.get(state, 0) for state in OPEN_STATES), **ends}
 
     def flips(self, version: str, *, limit: int, before: int | None = None) -> Sequence[Flip]:
         """Return the images whose verdict would change, newest first, by ids of the challenger's verdict."""

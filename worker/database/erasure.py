@@ -14,12 +14,21 @@ from worker.database.audit import Actor, record
 from worker.database.features import forget as forget_features
 from worker.database.images import ERASED, tombstone_key
 from worker.database.session import Database
-from worker.database.tables import AuditEntry, DoomedObject, Heatmap, Image, Label, Scan, ScanState, Verdict
+from worker.database.tables import (
+    OPEN_STATES,
+    AuditEntry,
+    DoomedObject,
+    Heatmap,
+    Image,
+    Label,
+    Scan,
+    ScanState,
+    Verdict,
+)
 from worker.errors import Reason
 
 # What Assay uploaded for a platform lies under this prefix, and goes with its image.
 UPLOADED = "api/"
-_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 # A worker that was about to store a heatmap has done so by then, and its scan has been taken from it.
 _STRAGGLERS = "15 minutes"
 
@@ -61,7 +70,9 @@ class Erasure:
         session.execute(update(Verdict).where(Verdict.image_pk.in_(erased)).values(**forgotten))
         ended = {"state": ScanState.REJECTED, "reason": Reason.GONE, "due_at": None, "lease_token": None}
         session.execute(
-            update(Scan).where(Scan.image_pk.in_(erased), Scan.state.in_(_OPEN)).values(**ended, finished_at=func.now())
+            update(Scan)
+            .where(Scan.image_pk.in_(erased), Scan.state.in_(OPEN_STATES))
+            .values(**ended, finished_at=func.now())
         )
         session.execute(update(Scan).where(Scan.image_pk.in_(erased)).values(detail=None))
         targets = [f"image:{pk}" for pk in erased]

@@ -10,10 +10,8 @@ from worker.database.images import LIVE_QUEUE
 from worker.database.served import newest_image
 from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
-from worker.database.tables import Heatmap, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import OPEN_STATES, Heatmap, Scan, ScanKind, Verdict
 from worker.errors import AssayError
-
-_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 
 
 class NotJudgedError(AssayError):
@@ -60,7 +58,7 @@ class HeatmapRequests:
             if scan_id is not None:
                 record(session, actor, "heatmap.ask", f"image:{image.id}", scan_id=scan_id)
                 return Asked(ready=False, scan_id=scan_id)
-            under_way = select(Scan.id).filter_by(**named).where(Scan.state.in_(_OPEN))
+            under_way = select(Scan.id).filter_by(**named).where(Scan.state.in_(OPEN_STATES))
             # It may have ended since it stood in the way; then the heatmaps are there.
             scan_id = session.scalar(under_way)
         return Asked(ready=scan_id is None, scan_id=scan_id)

@@ -18,7 +18,18 @@ from worker.database import features
 from worker.database.features import Seen
 from worker.database.images import BULK_QUEUE
 from worker.database.session import Database
-from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import (
+    OPEN_STATES,
+    Bundle,
+    BundleRole,
+    Heatmap,
+    Image,
+    Policy,
+    Scan,
+    ScanKind,
+    ScanState,
+    Verdict,
+)
 from worker.database.withdrawal import is_withdrawn, queue_if_withdrawn
 from worker.decisions.near_hashes import bands_of
 from worker.decisions.shadow import Challenger
@@ -28,7 +39,6 @@ from worker.errors import LeaseLostError, Reason, TransientError
 # it takes two to suspect an image, and more to give it up.
 SUSPECT_AFTER_EXPIRIES = 2
 DEAD_AFTER_EXPIRIES = 6
-_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 
 
 @dataclass(frozen=True)
@@ -243,7 +253,7 @@ def take_due(session: Session, queue: str, *, max_in_flight: int, dispatch_secon
         return []
     due = (
         select(Scan.id)
-        .where(Scan.queue == queue, Scan.state.in_(_OPEN), Scan.due_at <= func.now())
+        .where(Scan.queue == queue, Scan.state.in_(OPEN_STATES), Scan.due_at <= func.now())
         .order_by(Scan.due_at)
         .limit(room)
         .with_for_update(skip_locked=True)
@@ -293,7 +303,7 @@ def backlog(session: Session, queue: str) -> tuple[int, float]:
     """Return how many scans of a queue are open and the age in seconds of the oldest."""
     age = func.coalesce(func.extract("epoch", func.now() - func.min(Scan.created_at)), 0)
     count, oldest = session.execute(
-        select(func.count(), age).where(Scan.queue == queue, Scan.state.in_(_OPEN), Scan.due_at.is_not(None))
+        select(func.count(), age).where(Scan.queue == queue, Scan.state.in_(OPEN_STATES), Scan.due_at.is_not(None))
     ).one()
     return count, float(oldest)
 

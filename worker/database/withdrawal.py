@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 from worker.database.bundles import champion
 from worker.database.images import BULK_QUEUE
 from worker.database.serving_rule import served_verdict, withdrawn_bundles
-from worker.database.tables import Bundle, Image, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import OPEN_STATES, Bundle, Image, Scan, ScanKind, ScanState, Verdict
 
-_OPEN = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 _EVER = "-infinity"
 # Longer than any transaction that writes a verdict takes.
 _LATELY = text("now() - interval '10 minutes'")
@@ -124,7 +123,7 @@ def queue_unserved(session: Session, restored: str, since: object = _EVER, image
     )
     coming = exists().where(
         Scan.image_pk == Image.id,
-        Scan.state.in_(_OPEN),
+        Scan.state.in_(OPEN_STATES),
         (Scan.kind == ScanKind.LIVE) | ((Scan.kind == ScanKind.RESCAN) & (Scan.bundle_version == restored)),
     )
     served = served_verdict(Image.id)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from worker.database.drift import DriftMeasures
 from worker.database.erasure import Erasure
-from worker.database.history_rescans import HistoryRescans
 from worker.database.idempotency import Idempotency
 from worker.database.outbox import Outbox
 from worker.database.pending_deletions import Doomed
+from worker.database.rescans import Rescans
 from worker.database.retention import Retentions
 from worker.database.session import Database
 from worker.database.training_leases import TrainingLeases
@@ -57,7 +57,7 @@ def scheduled_duties(
         disable_after_days=terms.webhook_disable_days,
         wall=lambda: datetime.now(UTC).timestamp(),
     )
-    rescans, bucket = HistoryRescans(database), terms.artifact_bucket
+    rescans, bucket = Rescans(database), terms.artifact_bucket
     drift = MeasureDrift(DriftMeasures(database, terms.canary_source), rescans, terms.canary_source)
     retention = Retain(Retentions(database, bucket), Erasure(database, bucket), Idempotency(database))
     return {

@@ -5,8 +5,8 @@ What is written down is told as metrics by :mod:`worker.processes.store_metrics`
 
 from worker.database.audit import Actor
 from worker.database.drift import DriftMeasures
-from worker.database.history_rescans import HistoryFilter, HistoryRescans
-from worker.database.rescans import NoChampionError
+from worker.database.rescan_filter import RescanFilter
+from worker.database.rescans import NoChampionError, Rescans
 
 _ITSELF = Actor("assay")
 _CANARIES_PER_SECOND = 5.0
@@ -15,7 +15,7 @@ _CANARIES_PER_SECOND = 5.0
 class MeasureDrift:
     """A duty of the dispatcher."""
 
-    def __init__(self, drift: DriftMeasures, rescans: HistoryRescans, canary_source: str | None) -> None:
+    def __init__(self, drift: DriftMeasures, rescans: Rescans, canary_source: str | None) -> None:
         """Keep the collaborators; `canary_source` is the source that holds photographs alone, if there is one."""
         self._drift = drift
         self._rescans = rescans
@@ -34,7 +34,7 @@ class MeasureDrift:
         last = self._rescans.get(self._asked) if self._asked is not None else None
         if last is not None and last.finished_at is None:
             return
-        wanted = HistoryFilter(source=self._canary)
+        wanted = RescanFilter(source=self._canary)
         try:
             asked = self._rescans.add(_ITSELF, wanted, rate=_CANARIES_PER_SECOND, reason="canary photographs")
         except NoChampionError:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.api.conftest import BUNDLE
 from worker.database.audit import Actor
-from worker.database.rescans import Rescans
+from worker.database.dead_scans import DeadScans
 from worker.database.served import SERVED, SERVED_AS_OF, Queries, history_statement, scans_statement
 from worker.database.session import Database
 from worker.database.tables import ScanKind, ScanState
@@ -28,8 +28,8 @@ class Rows(Protocol):
 
 
 @pytest.fixture
-def rescans(database: Database) -> Rescans:
-    return Rescans(database)
+def dead_scans(database: Database) -> DeadScans:
+    return DeadScans(database)
 
 
 @pytest.fixture
@@ -172,13 +172,15 @@ def test_history_pages_go_on_where_the_last_one_ended(queries: Queries, rows: Ro
     assert queries.history(image_id, limit=2, before=made[-1], shadow=False) == []
 
 
-def test_a_dead_scan_is_listed_and_replayed_once(queries: Queries, rescans: Rescans, rows: Rows, image_id: str) -> None:
+def test_a_dead_scan_is_listed_and_replayed_once(
+    queries: Queries, dead_scans: DeadScans, rows: Rows, image_id: str
+) -> None:
     scan = rows.scan(
         rows.image(image_id), ScanState.DEAD, attempts=5, lease_expiries=2, reason="attempts_exhausted", detail="x"
     )
     (listed,) = queries.scans(ScanState.DEAD, limit=1)
     assert (scan, image_id) == (listed[0].id, listed[1].image_id)
-    assert rescans.replay(ACTOR, scan)
+    assert dead_scans.replay(ACTOR, scan)
     replayed = queries.scan(scan)
     assert replayed is not None
     found = replayed[0]
@@ -190,15 +192,15 @@ def test_a_dead_scan_is_listed_and_replayed_once(queries: Queries, rescans: Resc
         found.finished_at,
     ) == (ScanState.QUEUED, 0, 2, None, None)
     assert found.due_at is not None
-    assert not rescans.replay(ACTOR, scan)
+    assert not dead_scans.replay(ACTOR, scan)
 
 
 def test_scans_that_are_not_dead_or_of_erased_images_are_not_replayed(
-    queries: Queries, rescans: Rescans, rows: Rows, image_id: str
+    queries: Queries, dead_scans: DeadScans, rows: Rows, image_id: str
 ) -> None:
     completed = rows.scan(rows.image(image_id))
     erased = rows.scan(rows.image(image_id, erased_at=EARLY), ScanState.DEAD)
-    assert [rescans.replay(ACTOR, scan) for scan in (completed, erased)] == [False, False]
+    assert [dead_scans.replay(ACTOR, scan) for scan in (completed, erased)] == [False, False]
     assert queries.scan(erased) is None
     assert erased not in [scan.id for scan, _ in queries.scans(ScanState.DEAD, limit=200)]
 

@@ -24,7 +24,7 @@ from api.main import create_app
 from api.requests.pace import RateLimitError, ValkeyPace
 from api.services import Services
 from infra.embedded.addresses import StackAddresses
-from tests.integration.api.conftest import Rows
+from tests.integration.api.conftest import BUNDLE, Rows
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.audit import Audit
 from worker.database.idempotency import Answer, Claimed
@@ -51,6 +51,26 @@ def served(services: Services, key: str) -> Iterator[TestClient]:
 
 def once(key: str) -> dict[str, str]:
     return {"Idempotency-Key": key}
+
+
+# --- Old forms ----------------------------------------------------------------
+def test_the_old_form_of_a_rescan_under_a_prefix_is_answered_as_before_and_says_what_replaces_it(
+    client: TestClient, rows: Rows
+) -> None:
+    rows.image("cat", key="a/1.jpg")
+    rows.image("dog", key="b/1.jpg")
+    client.post(f"/v1/bundles/{BUNDLE}/promote", json={"reason": "first", "force": True})
+    of_images = client.post("/v1/scans", json={"image_ids": ["dog"]})
+    under = {"under": {"bucket": "uploads", "prefix": "a/"}}
+    old, again = (client.post("/v1/scans", json=under, headers=once("k1")) for _ in range(2))
+    assert (old.status_code, old.json()["queued"], old.json()["next_cursor"]) == (202, 1, None)
+    replaced = {"Deprecation": "@1795910400", "Link": '</v1/rescans>; rel="successor-version"'}
+    assert [{name: answer.headers.get(name) for name in replaced} for answer in (old, again)] == [replaced, replaced]
+    assert "Deprecation" not in of_images.headers
+    new = client.post("/v1/rescans", json={"filter": {"bucket": "uploads", "prefix": "a/"}, "reason": "again"})
+    assert (new.status_code, new.json()["filter"]) == (202, {"bucket": "uploads", "prefix": "a/"})
+    refused = client.post("/v1/rescans", json={"filter": {"prefix": "a/"}, "reason": "again"})
+    assert (refused.status_code, "prefix goes with bucket" in refused.text) == (422, True)
 
 
 # --- Done once ----------------------------------------------------------------

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from tests.integration.api.conftest import BUNDLE, Rows
 from worker.database.audit import Actor
 from worker.database.drift import DriftMeasures
-from worker.database.history_rescans import HistoryRescans
 from worker.database.promotion import Bundles
+from worker.database.rescans import Rescans
 from worker.database.session import Database
 from worker.duties.drift import MeasureDrift
 
@@ -97,7 +97,7 @@ def test_canaries_are_judged_by_the_champion_and_the_flagged_are_counted(rows: R
     judged(rows, 3, days_ago=60, probability=0.2, source="canaries")
     judged(rows, 1, days_ago=61, probability=0.95, verdict="ai_generated", source="canaries")
     fresh = rows.image("fresh", source="canaries", created_at=text("now() - interval '1 hour'"))
-    rescans = HistoryRescans(database)
+    rescans = Rescans(database)
     duty = MeasureDrift(DriftMeasures(database, "canaries"), rescans, "canaries")
     duty()
     (row,) = DriftMeasures(database).page(days=1)
@@ -114,4 +114,4 @@ def test_canaries_are_judged_by_the_champion_and_the_flagged_are_counted(rows: R
 
 def test_without_a_champion_there_is_nothing_to_measure(database: Database) -> None:
     assert DriftMeasures(database).measure() == {}
-    MeasureDrift(DriftMeasures(database, "canaries"), HistoryRescans(database), "canaries")()
+    MeasureDrift(DriftMeasures(database, "canaries"), Rescans(database), "canaries")()

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from tests.conftest import Scanned
 from tests.integration.database.test_duplicates import scanned_once
 from worker.database.audit import Actor
+from worker.database.dead_scans import DeadScans
 from worker.database.heatmap_requests import Asked, HeatmapRequests, NotJudgedError
-from worker.database.rescans import Rescans
 from worker.database.scans import Scans
 from worker.database.served import Queries
 from worker.database.tables import Heatmap, Scan, ScanKind, ScanState, WebhookDelivery
@@ -118,4 +118,4 @@ def test_a_request_that_died_can_be_asked_for_again(judged: Scanned) -> None:
     second = requests.ask(ME, "a.png")
     assert second is not None
     assert second.scan_id not in {None, first.scan_id}
-    assert not Rescans(judged.database).replay(ME, first.scan_id or 0)
+    assert not DeadScans(judged.database).replay(ME, first.scan_id or 0)

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from tests.conftest import Scanned
 from worker.database.audit import Actor, Audit
 from worker.database.bundles import register_bundle
-from worker.database.history_rescans import HistoryFilter, HistoryRescans
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.policies import Policies
 from worker.database.promotion import Bundles, UnknownBundleError
-from worker.database.rescans import NeverPromotedError, NoChampionError
+from worker.database.rescan_filter import RescanFilter
+from worker.database.rescans import NeverPromotedError, NoChampionError, Rescans
 from worker.database.scans import ImageFacts, Scans
 from worker.database.session import Database
 from worker.database.tables import Rescan, RescanState, Scan
@@ -27,7 +27,7 @@ IMAGES = 6
 
 
 @pytest.fixture
-def rescans(scanned: Scanned) -> HistoryRescans:
+def rescans(scanned: Scanned) -> Rescans:
     """Six judged images, the last two flagged; and a second bundle that served once."""
     scanned.crown("b1")
     with scanned.database.transaction() as session:
@@ -36,7 +36,7 @@ def rescans(scanned: Scanned) -> HistoryRescans:
     for number in range(IMAGES):
         scanned.arrive(f"{number}.png")
     judge(scanned, LIVE_QUEUE, lambda image: 0.9 if image > IMAGES - 2 else 0.3)
-    return HistoryRescans(scanned.database)
+    return Rescans(scanned.database)
 
 
 def judge(scanned: Scanned, queue: str, probability: Callable[[int], float]) -> list[int]:
@@ -59,11 +59,11 @@ def later(scanned: Scanned, seconds: int = 5) -> None:
         session.execute(back, {"seconds": seconds})
 
 
-def ask(rescans: HistoryRescans, wanted: HistoryFilter | None = None, rate: float = 100.0) -> Rescan:
-    return rescans.add(ME, wanted or HistoryFilter(), rate=rate, reason="tests", bundle_version="b2")
+def ask(rescans: Rescans, wanted: RescanFilter | None = None, rate: float = 100.0) -> Rescan:
+    return rescans.add(ME, wanted or RescanFilter(), rate=rate, reason="tests", bundle_version="b2")
 
 
-def test_all_of_history_is_scanned_once_by_the_named_bundle(scanned: Scanned, rescans: HistoryRescans) -> None:
+def test_all_of_history_is_scanned_once_by_the_named_bundle(scanned: Scanned, rescans: Rescans) -> None:
     asked = ask(rescans)
     later(scanned)
     assert rescans.step() == IMAGES
@@ -77,7 +77,7 @@ def test_all_of_history_is_scanned_once_by_the_named_bundle(scanned: Scanned, re
     assert rescans.step() == 0
 
 
-def test_scans_are_made_no_faster_than_the_rate_says(scanned: Scanned, rescans: HistoryRescans) -> None:
+def test_scans_are_made_no_faster_than_the_rate_says(scanned: Scanned, rescans: Rescans) -> None:
     asked = ask(rescans, rate=1.0)
     assert rescans.step() == 0
     later(scanned, 2)
@@ -92,7 +92,7 @@ def test_scans_are_made_no_faster_than_the_rate_says(scanned: Scanned, rescans: 
     assert (rescan.state, rescan.queued) == (RescanState.COMPLETED, IMAGES)
 
 
-def test_a_rate_of_one_in_a_minute_makes_one_in_a_minute(scanned: Scanned, rescans: HistoryRescans) -> None:
+def test_a_rate_of_one_in_a_minute_makes_one_in_a_minute(scanned: Scanned, rescans: Rescans) -> None:
     ask(rescans, rate=1 / 60)
     for _ in range(2):
         later(scanned, 59)
@@ -105,23 +105,26 @@ def test_a_rate_of_one_in_a_minute_makes_one_in_a_minute(scanned: Scanned, resca
 @pytest.mark.parametrize(
     ("wanted", "images"),
     [
-        (HistoryFilter(verdict=VerdictValue.AI_GENERATED), 2),
-        (HistoryFilter(max_probability=0.5), 4),
-        (HistoryFilter(min_probability=0.5, source="uploads"), 2),
-        (HistoryFilter(source="elsewhere"), 0),
-        (HistoryFilter(judged_by="b1"), IMAGES),
-        (HistoryFilter(judged_by="b2"), 0),
+        (RescanFilter(verdict=VerdictValue.AI_GENERATED), 2),
+        (RescanFilter(max_probability=0.5), 4),
+        (RescanFilter(min_probability=0.5, source="uploads"), 2),
+        (RescanFilter(source="elsewhere"), 0),
+        (RescanFilter(bucket="uploads", prefix="3"), 1),
+        (RescanFilter(bucket="other", prefix="3"), 0),
+        (RescanFilter(bucket="uploads", verdict=VerdictValue.AI_GENERATED), 2),
+        (RescanFilter(judged_by="b1"), IMAGES),
+        (RescanFilter(judged_by="b2"), 0),
     ],
 )
 def test_only_what_the_filter_names_is_scanned(
-    scanned: Scanned, rescans: HistoryRescans, wanted: HistoryFilter, images: int
+    scanned: Scanned, rescans: Rescans, wanted: RescanFilter, images: int
 ) -> None:
     ask(rescans, wanted)
     later(scanned)
     assert rescans.step() == images
 
 
-def test_history_waits_while_live_images_do(scanned: Scanned, rescans: HistoryRescans) -> None:
+def test_history_waits_while_live_images_do(scanned: Scanned, rescans: Rescans) -> None:
     ask(rescans)
     later(scanned)
     live = scanned.arrive("new.png")
@@ -134,16 +137,16 @@ def test_history_waits_while_live_images_do(scanned: Scanned, rescans: HistoryRe
 
 
 def test_two_dispatchers_make_no_scan_twice(
-    scanned: Scanned, rescans: HistoryRescans, together: Callable[..., list[Any]]
+    scanned: Scanned, rescans: Rescans, together: Callable[..., list[Any]]
 ) -> None:
     ask(rescans)
     later(scanned)
-    assert sum(together(*[lambda: HistoryRescans(Database(scanned.database.engine)).step()] * 4)) == IMAGES
+    assert sum(together(*[lambda: Rescans(Database(scanned.database.engine)).step()] * 4)) == IMAGES
     with scanned.database.transaction() as session:
         assert session.query(Scan).filter(Scan.kind == "rescan").count() == IMAGES
 
 
-def test_a_cancelled_rescan_makes_no_more_scans(scanned: Scanned, rescans: HistoryRescans) -> None:
+def test_a_cancelled_rescan_makes_no_more_scans(scanned: Scanned, rescans: Rescans) -> None:
     asked = ask(rescans)
     assert rescans.cancel(ME, asked.id)
     later(scanned)
@@ -152,23 +155,21 @@ def test_a_cancelled_rescan_makes_no_more_scans(scanned: Scanned, rescans: Histo
     assert [one.state for one in rescans.page(limit=9)] == [RescanState.CANCELLED]
 
 
-def test_a_bundle_that_nobody_knows_or_ever_promoted_rescans_nothing(
-    rescans: HistoryRescans, database: Database
-) -> None:
+def test_a_bundle_that_nobody_knows_or_ever_promoted_rescans_nothing(rescans: Rescans, database: Database) -> None:
     with pytest.raises(UnknownBundleError):
-        rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="nobody")
+        rescans.add(ME, RescanFilter(), rate=1, reason="tests", bundle_version="nobody")
     with database.transaction() as session:
         register_bundle(session, version="b3", name="wild", location="bundles/b3", card={})
     with pytest.raises(NeverPromotedError):
-        rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="b3")
+        rescans.add(ME, RescanFilter(), rate=1, reason="tests", bundle_version="b3")
     with database.transaction() as session:
         session.execute(text("UPDATE bundle SET role = 'registered'"))
     with pytest.raises(NoChampionError):
-        rescans.add(ME, HistoryFilter(), rate=1, reason="tests")
+        rescans.add(ME, RescanFilter(), rate=1, reason="tests")
 
 
 def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_policy_set_anew(
-    scanned: Scanned, rescans: HistoryRescans
+    scanned: Scanned, rescans: Rescans
 ) -> None:
     ask(rescans)
     later(scanned)
@@ -177,7 +178,7 @@ def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_poli
 
     def go_back() -> int:
         """As docs/operations.md says: what `b2` judged, once more by the one that served before."""
-        rescans.add(ME, HistoryFilter(judged_by="b2"), rate=100.0, reason="tests", bundle_version="b1")
+        rescans.add(ME, RescanFilter(judged_by="b2"), rate=100.0, reason="tests", bundle_version="b1")
         later(scanned)
         return rescans.step()
 
@@ -193,12 +194,10 @@ def test_what_a_bad_bundle_said_of_images_judged_before_is_unsaid_under_the_poli
     assert {verdict.bundle_version for verdict in newest.values()} == {"b1"}
 
 
-def test_a_rollback_ends_the_rescans_by_the_bundle_that_it_takes_back(
-    scanned: Scanned, rescans: HistoryRescans
-) -> None:
+def test_a_rollback_ends_the_rescans_by_the_bundle_that_it_takes_back(scanned: Scanned, rescans: Rescans) -> None:
     bundles = Bundles(scanned.database)
     bundles.promote(ME, "b2", "better", force=True)
-    bad, other = ask(rescans), rescans.add(ME, HistoryFilter(), rate=1, reason="tests", bundle_version="b1")
+    bad, other = ask(rescans), rescans.add(ME, RescanFilter(), rate=1, reason="tests", bundle_version="b1")
     bundles.roll_back(ME, "flags jumped")
     states = {one.id: one.state for one in rescans.page(limit=9)}
     assert states == {bad.id: RescanState.CANCELLED, other.id: RescanState.RUNNING}

@@ -12,10 +12,10 @@ from tests.conftest import Scanned
 from worker.database.audit import Actor
 from worker.database.bundles import register_bundle
 from worker.database.heatmap_requests import HeatmapRequests
-from worker.database.history_rescans import HistoryFilter, HistoryRescans
 from worker.database.images import BULK_QUEUE
 from worker.database.labels import Labels
 from worker.database.promotion import Bundles
+from worker.database.rescan_filter import RescanFilter
 from worker.database.rescans import Rescans, WithdrawnBundleError
 from worker.database.scans import ImageFacts, Lease, Scans
 from worker.database.served import Queries, Served
@@ -234,7 +234,7 @@ def test_rescans_by_the_bundle_that_leaves_end_and_open_ones_are_done_by_the_res
     world.image("both", (GOOD, NOT_AI), (BAD, AI))
     asked = Rescans(database).of_images(ME, ["both"])
     assert asked.bundle_version == BAD
-    history = HistoryRescans(database).add(ME, HistoryFilter(), rate=1, reason="new bundle")
+    history = Rescans(database).add(ME, RescanFilter(), rate=1, reason="new bundle")
 
     world.bundles.roll_back(ME, "flags jumped")
 
@@ -244,17 +244,17 @@ def test_rescans_by_the_bundle_that_leaves_end_and_open_ones_are_done_by_the_res
     with pytest.raises(WithdrawnBundleError):
         Rescans(database).of_images(ME, ["both"], BAD)
     with pytest.raises(WithdrawnBundleError):
-        HistoryRescans(database).add(ME, HistoryFilter(), rate=1, reason="again", bundle_version=BAD)
+        Rescans(database).add(ME, RescanFilter(), rate=1, reason="again", bundle_version=BAD)
 
 
 def test_a_filter_of_history_sees_what_is_served_now(world: World) -> None:
     world.image("both", (GOOD, NOT_AI), (BAD, AI))
     world.bundles.roll_back(ME, "flags jumped")
-    rescans = HistoryRescans(world.scanned.database)
+    rescans = Rescans(world.scanned.database)
     world.promote(WORSE)
 
     def images_of(verdict: VerdictValue) -> list[str]:
-        wanted = rescans.add(ME, HistoryFilter(verdict=verdict), rate=1000, reason="look again")
+        wanted = rescans.add(ME, RescanFilter(verdict=verdict), rate=1000, reason="look again")
         with world.scanned.database.transaction() as session:
             session.get_one(Rescan, wanted.id).stepped_at -= timedelta(seconds=5)
         rescans.step()

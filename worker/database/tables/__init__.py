@@ -18,13 +18,14 @@ from worker.database.tables.policies import Policy
 from worker.database.tables.rescans import Rescan, RescanState
 from worker.database.tables.retention import DoomedObject, Retention
 from worker.database.tables.review import ReviewItem, ReviewPass
-from worker.database.tables.scans import Scan, ScanKind, ScanState
+from worker.database.tables.scans import OPEN_STATES, Scan, ScanKind, ScanState
 from worker.database.tables.schedule import Duty
 from worker.database.tables.training_runs import RunState, TrainingEvent, TrainingRun
 from worker.database.tables.verdicts import Heatmap, Verdict
 from worker.database.tables.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
+    "OPEN_STATES",
     "ApiKey",
     "AuditEntry",
     "Base",

@@ -21,6 +21,10 @@ class ScanState(StrEnum):
     DEAD = "dead"
 
 
+# Still to be done, by somebody or by nobody yet.
+OPEN_STATES = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
+
+
 class ScanKind(StrEnum):
     """Why a scan exists: an upload, a challenger in shadow, a rescan of history, heatmaps that somebody asked for."""
 
