@@ -55,6 +55,7 @@ class Image(TypedDict):
     scan: Json | None
     verdict: Verdict | None
     pending: Json | None
+    recommended_action: Literal["allow", "label", "hold", "review"] | None
 
 
 class FoundVerdict(Verdict):

@@ -8,8 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.database.duplicates import Near
-from worker.database.served import Served
+from worker.database.served import ENDED, Served
 from worker.database.tables import Image, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.action import Action
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 
@@ -223,6 +224,9 @@ class ImageOut(FromRow):
     pending: Pending | None = Field(
         default=None, description="Why there is no verdict yet; null with a verdict, and where the scan ended without."
     )
+    recommended_action: Action | None = Field(
+        default=None, description="What the policy that counts recommends; null while a verdict is on its way."
+    )
 
     @classmethod
     def of(cls, served: Served) -> Self:
@@ -233,11 +237,12 @@ class ImageOut(FromRow):
             heatmaps=[HeatmapOut.model_validate(heatmap) for heatmap in served.heatmaps],
         )
         scan = served.scan and ScanOut.model_validate(served.scan)
-        return image.model_copy(update={"scan": scan, "verdict": verdict, "pending": _pending(served)})
+        joined = {"scan": scan, "verdict": verdict, "pending": _pending(served), "recommended_action": served.action}
+        return image.model_copy(update=joined)
 
 
-_IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in {"scan", "verdict", "pending"})
-_ENDED = {ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD}
+_JOINED = {"scan", "verdict", "pending", "recommended_action"}
+_IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in _JOINED)
 
 
 def _pending(served: Served) -> Pending | None:
@@ -245,7 +250,7 @@ def _pending(served: Served) -> Pending | None:
         return None
     if served.withdrawn:
         return Pending(reason=PendingReason.WITHDRAWN)
-    return None if served.scan is None or served.scan.state in _ENDED else Pending(reason=PendingReason.NEW)
+    return None if served.scan is None or served.scan.state in ENDED else Pending(reason=PendingReason.NEW)
 
 
 class AcceptedScan(BaseModel):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from worker.database.policies import Judged
+from worker.decisions.action import Action, recommend
 from worker.decisions.calibration import CalibrationFigures, Thresholds, shift
-from worker.decisions.policy import PolicyTerms, Rules, rules_for
+from worker.decisions.policy import PolicyTerms, Rules, actions_for, rules_for
 from worker.decisions.verdict import weigh
 from worker.decisions.vocabulary import VerdictValue
 
@@ -30,12 +31,20 @@ class Cuts(BaseModel):
     upper: float
 
 
+class ActionCount(BaseModel):
+    """How many of the images would be recommended one action."""
+
+    action: Action
+    images: int
+
+
 class Preview(BaseModel):
     """What would change among the verdicts that were looked at."""
 
     examined: int
     changed: int
     changes: list[Change]
+    actions: list[ActionCount]
     thresholds: list[Cuts]
     examples: list[str]
 
@@ -51,13 +60,15 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
     rules: dict[str, Rules] = {}
     cuts: dict[str, Thresholds] = {}
     changes: Counter[tuple[VerdictValue, VerdictValue]] = Counter()
+    actions: Counter[Action] = Counter()
     examples: list[str] = []
     for one in judged:
         if one.source not in cuts:
             rules[one.source] = rules_for(terms, one.source)
             cuts[one.source] = rules[one.source].thresholds(figures)
         again = shift(one.probability, terms.prior_shift - one.prior_shift)
-        after, _ = weigh(again, cuts[one.source], one.provenance, rules[one.source].declared_origin)
+        after, decided_by = weigh(again, cuts[one.source], one.provenance, rules[one.source].declared_origin)
+        actions[recommend(actions_for(terms, one.source), after, decided_by)] += 1
         if after is not one.verdict:
             changes[one.verdict, after] += 1
             if len(examples) < _MOST_EXAMPLES:
@@ -66,6 +77,7 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
         examined=len(judged),
         changed=changes.total(),
         changes=[Change(before=old, after=new, images=count) for (old, new), count in changes.most_common()],
+        actions=[ActionCount(action=action, images=count) for action, count in actions.most_common()],
         thresholds=[Cuts(source=source, lower=cut.lower, upper=cut.upper) for source, cut in sorted(cuts.items())],
         examples=examples,
     )

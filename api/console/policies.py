@@ -1,5 +1,6 @@
 """Policies: what the newest says, what another would change, and all versions."""
 
+import json
 from http import HTTPStatus
 from itertools import zip_longest
 from typing import Annotated, Any
@@ -10,9 +11,11 @@ from pydantic import ValidationError
 from api import parts
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor
+from api.console.wording import case_in_words
 from api.errors.problems import ProblemError
 from api.routes.policies import Terms, preview_policy
 from worker.database.api_keys import Scope
+from worker.decisions.action import DEFAULT_ACTIONS, Action, ActionCase
 from worker.decisions.vocabulary import DeclaredOrigin
 
 router = APIRouter(prefix=f"{HOME}/policies", include_in_schema=False, route_class=ConsoleRoute)
@@ -52,7 +55,8 @@ def add_policy(policies: parts.Policies, form: Annotated[Form, Depends(Sends(Sco
 
 def _shown(policies: parts.Policies, figures: parts.Figures, who: Visitor, asked: Terms, **values: Any) -> Response:
     versions = policies.page(limit=_VERSIONS)
-    sources = [(source, budgets.model_dump()) for source, budgets in asked.by_source.items()]
+    asked_actions = asked.actions or {}
+    sources = [(source, budgets.model_dump(mode="json")) for source, budgets in asked.by_source.items()]
     return page(
         "policies",
         who,
@@ -62,21 +66,24 @@ def _shown(policies: parts.Policies, figures: parts.Figures, who: Visitor, asked
         sources=[*sources, *[("", {})] * _MORE_SOURCES],
         known_sources=figures.sources(200),
         origins=list(DeclaredOrigin),
+        actions=list(Action),
+        cases=[(case, case_in_words(case), asked_actions.get(case), DEFAULT_ACTIONS.get(case)) for case in ActionCase],
         **{"would": None, **values},
     )
 
 
 def _terms(form: Form) -> Terms:
     """Read percents of a form; raises a ProblemError, 422."""
-    columns = ("source", "source_false_positive", "source_miss", "source_declared_origin")
+    columns = ("source", "source_false_positive", "source_miss", "source_declared_origin", "source_actions")
     try:
         by_source = {
             source: {
                 "false_positive_budget": _share(accused),
                 "miss_budget": _share(missed),
                 "declared_origin": declared or None,
+                "actions": json.loads(actions) if actions else None,
             }
-            for source, accused, missed, declared in zip_longest(*map(form.several, columns), fillvalue="")
+            for source, accused, missed, declared, actions in zip_longest(*map(form.several, columns), fillvalue="")
             if source
         }
         return Terms.model_validate(
@@ -85,6 +92,7 @@ def _terms(form: Form) -> Terms:
                 "false_positive_budget": _share(form.needed("false_positive")),
                 "miss_budget": _share(form.needed("miss")),
                 "declared_origin": form.text("declared_origin") or None,
+                "actions": {case: form.text(f"action_{case}") for case in ActionCase if form.text(f"action_{case}")},
                 "by_source": by_source,
             }
         )

@@ -19,6 +19,7 @@ from api.schemas import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import Policy
+from worker.decisions.action import Action, ActionCase
 from worker.decisions.policy import PolicyTerms
 from worker.decisions.vocabulary import DeclaredOrigin
 
@@ -34,6 +35,7 @@ class Budgets(StrictBody):
     false_positive_budget: Budget | None = None
     miss_budget: Budget | None = None
     declared_origin: DeclaredOrigin | None = None
+    actions: dict[ActionCase, Action] | None = None
 
 
 class Terms(StrictBody):
@@ -52,14 +54,24 @@ class Terms(StrictBody):
             "pixels. Left out, it stays as it is."
         ),
     ] = None
+    actions: Annotated[
+        dict[ActionCase, Action] | None,
+        Field(
+            description="What is recommended in which case. Cases that are not named take `label` for `ai_generated` "
+            "and `declared`, `review` for `uncertain`, `allow` for `not_ai_generated`, `hold` for `no_verdict`; "
+            "`provenance` takes what `ai_generated` has. Left out, they stay as they are."
+        ),
+    ] = None
     by_source: Annotated[dict[Name, Budgets], Field(max_length=_MOST_SOURCES)] = Field(default_factory=dict)
 
     def terms(self, now: Policy) -> PolicyTerms:
         """Return them as the store takes them; what is left out is as in the policy that counts now."""
         by_source = {source: own.model_dump(exclude_none=True, mode="json") for source, own in self.by_source.items()}
         declared_origin = self.declared_origin or DeclaredOrigin(now.declared_origin)
+        named = self.actions if self.actions is not None else now.actions
+        actions = {str(case): str(action) for case, action in named.items()}
         budgets = (self.false_positive_budget, self.miss_budget)
-        return PolicyTerms(self.prior_shift, *budgets, by_source, declared_origin)
+        return PolicyTerms(self.prior_shift, *budgets, by_source, declared_origin, actions)
 
 
 class PolicyOut(FromRow):
@@ -70,6 +82,7 @@ class PolicyOut(FromRow):
     false_positive_budget: float
     miss_budget: float
     declared_origin: DeclaredOrigin
+    actions: dict[ActionCase, Action]
     by_source: dict[str, Budgets]
     created_by: str
     created_at: datetime

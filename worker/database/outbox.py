@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import Interval, case, cast, exists, func, literal, select, true, update
 
 from worker.database.session import Database
-from worker.database.tables import Image, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
+from worker.database.tables import Image, Policy, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
+from worker.decisions.action import Action, recommend
+from worker.decisions.policy import actions_for
 
 _LEASE = "2 minutes"
 _AT_ONCE = 20
@@ -148,6 +150,13 @@ class Outbox:
         with self._database.transaction() as session:
             found = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
         return (found[0], found[1]) if found else None
+
+    def action(self, source: str, verdict: Verdict | None = None) -> Action:
+        """Return what the policy that counts recommends for a verdict, or for a scan that ended without one."""
+        newest = select(Policy).order_by(Policy.version.desc()).limit(1)
+        with self._database.transaction() as session:
+            actions = actions_for(session.scalars(newest).one(), source)
+        return recommend(actions, *((verdict.verdict, verdict.decided_by) if verdict else (None, None)))
 
     def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
         """Return a scan and its image; None when the image is erased."""

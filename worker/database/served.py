@@ -15,7 +15,9 @@ from sqlalchemy.orm import aliased
 
 from worker.database.serving_rule import served_verdict, withdrawn_bundles
 from worker.database.session import Database, compiled
-from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.decisions.action import Action, recommend
+from worker.decisions.policy import actions_for
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Served:
         scan: the newest; None for times past.
         heatmaps: columns of the newest of each detector.
         withdrawn: there is no verdict because a rollback withdrew all that was said of it by bundles.
+        action: what the policy that counts recommends; None while a verdict is on its way.
     """
 
     image: Image
@@ -35,6 +38,7 @@ class Served:
     scan: Scan | None
     heatmaps: Sequence[Mapping[str, str]]
     withdrawn: bool = False
+    action: Action | None = None
 
 
 class Queries:
@@ -57,9 +61,14 @@ class Queries:
             found = session.execute(SERVED_AS_OF if as_of else SERVED, then).one_or_none()
         if found is None:
             return None
-        image, verdict, scan, by_detector, withdrawn = found
+        image, verdict, scan, by_detector, withdrawn, policy = found
         heatmaps = [by_detector[detector] for detector in sorted(by_detector or ())]
-        return Served(image, verdict, None if as_of else scan, heatmaps, withdrawn)
+        scan = None if as_of else scan
+        action = None
+        if verdict is not None or (scan is not None and scan.state in ENDED and not withdrawn):
+            said = (verdict.verdict, verdict.decided_by) if verdict else (None, None)
+            action = recommend(actions_for(policy, image.source) if policy else {}, *said)
+        return Served(image, verdict, scan, heatmaps, withdrawn, action)
 
     def history(
         self,
@@ -117,6 +126,7 @@ class Queries:
         return (found[0], found[1]) if found else None
 
 
+ENDED = frozenset({ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD})
 _not_erased = Image.erased_at.is_(None)
 _SHOWN_OF_A_HEATMAP = ("detector", "method", "layer", "bundle_version", "key", "raw_key")
 
@@ -217,13 +227,16 @@ def _served(as_of: Any = None) -> Select[Any]:
     verdict, scan = aliased(Verdict), aliased(Scan, scans.lateral())
     was_judged = exists().where(Verdict.image_pk == image.id, Verdict.shadow.is_(False), _by(Verdict.created_at, as_of))
     withdrawn = and_(served.c.id.is_(None), was_judged)
+    newest = select(Policy).where(_by(Policy.created_at, as_of)).order_by(Policy.version.desc()).limit(1)
+    policy = aliased(Policy, newest.subquery())
     return (
-        select(image, verdict, scan, heatmaps.c.by_detector, withdrawn.label("withdrawn"))
+        select(image, verdict, scan, heatmaps.c.by_detector, withdrawn.label("withdrawn"), policy)
         .select_from(image)
         .outerjoin(served, true())
         .outerjoin(verdict, verdict.id == served.c.id)
         .outerjoin(scan, true())
         .outerjoin(heatmaps, true())
+        .outerjoin(policy, true())
     )
 
 

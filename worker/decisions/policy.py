@@ -49,6 +49,8 @@ class Policy(Protocol):
     @property
     def declared_origin(self) -> str: ...  # noqa: D102
     @property
+    def actions(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
     def by_source(self) -> Mapping[str, Mapping[str, Any]]: ...  # noqa: D102
 
 
@@ -61,10 +63,12 @@ class PolicyTerms:
     miss_budget: float
     by_source: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     declared_origin: DeclaredOrigin = DeclaredOrigin.UNCERTAIN
+    actions: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
         """Return the terms as columns of a row."""
-        return {**vars(self), "by_source": {source: dict(own) for source, own in self.by_source.items()}}
+        by_source = {source: dict(own) for source, own in self.by_source.items()}
+        return {**vars(self), "by_source": by_source, "actions": dict(self.actions)}
 
 
 def rules_for(policy: Policy, source: str) -> Rules:
@@ -74,14 +78,22 @@ def rules_for(policy: Policy, source: str) -> Rules:
         policy: a source of its ``by_source`` also answers for the folders below it.
         source: where the image comes from, such as ``uploads/avatars``.
     """
-    by_source = policy.by_source
-    own = by_source.get(source) or by_source.get(source.split("/", 1)[0]) or {}
+    own = _own(policy.by_source, source)
     return Rules(
         own.get("false_positive_budget", policy.false_positive_budget),
         own.get("miss_budget", policy.miss_budget),
         policy.prior_shift,
         DeclaredOrigin(own.get("declared_origin", policy.declared_origin)),
     )
+
+
+def actions_for(policy: Policy, source: str) -> dict[str, str]:
+    """Return the actions that a policy names for a source, by case; the defaults are not among them."""
+    return {**policy.actions, **_own(policy.by_source, source).get("actions", {})}
+
+
+def _own(by_source: Mapping[str, Mapping[str, Any]], source: str) -> Mapping[str, Any]:
+    return by_source.get(source) or by_source.get(source.split("/", 1)[0]) or {}
 
 
 # A new database starts with this: at most 1 % of photographs accused, at most 5 % of AI-generated images cleared, and

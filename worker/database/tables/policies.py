@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, func
+from sqlalchemy import BigInteger, CheckConstraint, Identity, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.database.tables.declaration import Base, Json, one_of
@@ -25,6 +25,7 @@ class Policy(Base):
     miss_budget: Mapped[float]  # share of AI-generated images that may be cleared
     # What becomes of a file that declares itself AI-generated.
     declared_origin: Mapped[str] = mapped_column(server_default=DeclaredOrigin.UNCERTAIN)
-    by_source: Mapped[Json]  # source -> {false_positive_budget, miss_budget, declared_origin}
+    actions: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # case -> recommended action
+    by_source: Mapped[Json]  # source -> {false_positive_budget, miss_budget, declared_origin, actions}
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -23,6 +23,12 @@ def test_verdicts_are_judged_anew_and_changes_are_counted() -> None:
     assert shown.changes == [Change(before=AI, after=NOT_AI, images=1)]
 
 
+def test_it_counts_what_would_be_recommended() -> None:
+    terms = PolicyTerms(0.0, 0.01, 0.05, {"b": {"actions": {"ai_generated": "hold"}}})
+    shown = preview(terms, FIGURES, [judged(AI, 0.6), judged(AI, 0.6, "b"), judged(AI, 0.7, "b")])
+    assert {one.action: one.images for one in shown.actions} == {"hold": 2, "label": 1}
+
+
 def test_terms_of_a_source_count_for_that_source_alone() -> None:
     lenient = PolicyTerms(0.0, 0.01, 0.05, {"b": {"false_positive_budget": 0.5}})
     shown = preview(lenient, FIGURES, [judged(UNCERTAIN, 0.45), judged(UNCERTAIN, 0.45, "b")])
