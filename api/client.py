@@ -34,6 +34,7 @@ class Verdict(TypedDict):
     thresholds: Json
     detectors: Json
     provenance: Json
+    frames: Json | None
     bundle_version: str | None
     policy_version: int | None
     decided_by: Literal["machine", "human", "provenance", "declared", "duplicate"]
@@ -52,6 +53,7 @@ class Image(TypedDict):
     key: str
     version: str
     sha256: str | None
+    truncated: bool
     scan: Json | None
     verdict: Verdict | None
     pending: Json | None
@@ -137,6 +139,10 @@ class Assay:
     def heatmap(self, image_id: str, detector: Literal["clip", "convnext", "lite2", "lite2x2", "srm"]) -> str:
         """Return the address of a heatmap; it needs no key, for a short time."""
         return self._send("GET", f"{_image(image_id)}/heatmap", params={"detector": detector}).headers["Location"]
+
+    def frame(self, image_id: str) -> str:
+        """Return the address of a picture of an animation's gravest frame; it needs no key, for a short time."""
+        return self._send("GET", f"{_image(image_id)}/frame").headers["Location"]
 
     def ask_heatmaps(self, image_id: str) -> Json:
         """Ask for the heatmaps of an image that was not flagged; they come by themselves."""

@@ -73,6 +73,27 @@ class HeatmapOut(FromRow):
     raw_key: str | None = Field(default=None, description="The map itself as `.npy`, float32, likewise.")
 
 
+class FrameOut(BaseModel):
+    """One frame of an animation."""
+
+    number: int = Field(description="Its place in the file, from 0.")
+    at_ms: float = Field(description="When it is first shown, in milliseconds from the start.")
+    probability: float = Field(description="Calibrated P(AI-generated) of this frame, prior shift included.")
+
+
+class FramesOut(BaseModel):
+    """What was judged of an animation."""
+
+    count: int = Field(description="Frames in the file.")
+    judged: list[int] = Field(description="Numbers of the frames that were judged.")
+    deciding: FrameOut = Field(description="The frame that stands for the animation: the verdict's probability.")
+    gravest: FrameOut = Field(
+        description="The judged frame of the highest probability. It keeps the animation from being cleared where it "
+        "would not be cleared as a picture of its own; alone it accuses nothing."
+    )
+    first_alone: bool = Field(description="The decoder gives the first picture alone; the others were not judged.")
+
+
 class VerdictOut(BaseModel):
     """What was decided of an image, by what, with which bundle and policy."""
 
@@ -86,6 +107,7 @@ class VerdictOut(BaseModel):
         "`c2pa` with `state` (`trusted`, `untrusted`, `tampered`), `says`, `signer`, `generator` and "
         "`problems`; `camera`; `software`."
     )
+    frames: FramesOut | None = Field(description="What was judged of an animation; null for still pictures.")
     bundle_version: str | None
     policy_version: int | None
     decided_by: DecidedBy = Field(
@@ -106,6 +128,7 @@ class VerdictOut(BaseModel):
             "thresholds": Thresholds(lower=verdict.lower_threshold, upper=verdict.upper_threshold),
             "detectors": verdict.detectors,
             "provenance": verdict.provenance,
+            "frames": verdict.frames,
             "bundle_version": verdict.bundle_version,
             "policy_version": verdict.policy_version,
             "decided_by": verdict.decided_by,
@@ -218,6 +241,7 @@ class ImageOut(FromRow):
     size_bytes: int | None
     width: int | None
     height: int | None
+    truncated: bool = Field(description="The file breaks off; what is missing was judged as white.")
     created_at: datetime
     scan: ScanOut | None = Field(default=None, description="Newest scan; not told with `as_of`.")
     verdict: ServedVerdict | None = Field(default=None, description="Null until there is one.")

@@ -86,6 +86,9 @@ class Reads(Protocol):
     def heatmap(self, image_id: str, detector: str) -> Heatmap | None:
         """Return the newest heatmap of one detector."""
 
+    def frame(self, image_id: str) -> str | None:
+        """Return where a picture of an animation's gravest frame lies in the artifact bucket."""
+
     def scans(self, state: ScanState, *, limit: int, before: int | None = None) -> Sequence[tuple[Scan, Image]]:
         """Return scans of a state, newest first."""
 

@@ -16,6 +16,7 @@ from tests import made_files as made
 from tests.made_files import exif_of, file_of, insert_chunk, png_chunk, png_text, xmp_of
 from worker.errors import Reason
 from worker.images.cicp import matrix_profile
+from worker.provenance.containers.isobmff import boxes
 
 SIDE = 96
 SHOWN, HALF_SHOWN, NOT_SHOWN = "shown", "but for its last rows", "not shown"
@@ -79,6 +80,23 @@ def zipped_text(name: str, text: str) -> bytes:
 
 def animation(form: str, first: Image.Image, then: Image.Image, milliseconds: list[int], **options: object) -> bytes:
     return file_of(form, first, save_all=True, append_images=[then], duration=milliseconds, loop=1, **options)
+
+
+def heic_sequence() -> bytes:
+    """Return a HEIC with a track of two pictures beside its own, as an AVIF animation has it."""
+    moving = animation("AVIF", photo(), photo().rotate(180), [500, 500])
+    track = next(moving[start - 8 : end] for kind, start, end in boxes(moving, 0, len(moving)) if kind == b"moov")
+    return made.heic(photo()) + track
+
+
+def minimized() -> bytes:
+    """Return the head of an AVIF whose `meta` box is the short `mini` box of brand `mif3`."""
+    return struct.pack(">I4s4s4s", 16, b"ftyp", b"mif3", b"avif") + struct.pack(">I4s", 40, b"mini") + b"\x05" * 32
+
+
+def branded(data: bytes, brand: bytes) -> bytes:
+    """Return an ISO base media file that names another brand first."""
+    return data[:8] + brand + data[12:]
 
 
 def bmp(bits: int, pixels: bytes, *, masks: tuple[int, ...] = (), header: int = 40) -> bytes:
@@ -176,6 +194,9 @@ FILES: dict[str, Sent] = {
     "sound.webp": Sent(lambda: file_of("WEBP", photo(), quality=90)),
     "sound.gif": Sent(lambda: file_of("GIF", photo())),
     "sound.avif": Sent(lambda: file_of("AVIF", photo(), quality=90)),
+    "brand mif3.avif": Sent(lambda: branded(file_of("AVIF", photo(), quality=90), b"mif3")),
+    "brand mp42.avif": Sent(lambda: branded(file_of("AVIF", photo(), quality=90), b"mp42")),
+    "minimized.avif": Sent(minimized, Reason.UNSUPPORTED_TYPE, browser=NOT_SHOWN),
     "sound.bmp": Sent(lambda: file_of("BMP", photo())),
     "sound.ico": Sent(lambda: file_of("ICO", photo(), sizes=[(16, 16), (96, 96)])),
     "bitmap.ico": Sent(lambda: file_of("ICO", photo(), sizes=[(16, 16), (96, 96)], bitmap_format="bmp")),
@@ -229,7 +250,8 @@ FILES: dict[str, Sent] = {
     "grey for 20 ms.gif": Sent(lambda: animation("GIF", grey(), photo(), [20, 60_000]), frames=1),
     "grey for 20 ms.webp": Sent(lambda: animation("WEBP", grey(), photo(), [20, 60_000], quality=90), frames=1),
     "grey for 20 ms.png": Sent(lambda: animation("PNG", grey(), photo(), [20, 60_000]), frames=1),
-    "grey for 20 ms.avif": Sent(lambda: animation("AVIF", grey(), photo(), [20, 60_000]), frames=2, browser=NOT_SHOWN),
+    "grey for 20 ms.avif": Sent(lambda: animation("AVIF", grey(), photo(), [20, 60_000]), frames=1),
+    "a sequence.heic": Sent(heic_sequence, browser=NOT_SHOWN),
     "a broken animation.png": Sent(lambda: insert_chunk(png(), b"acTL", struct.pack(">II", 3, 0)), browser=NOT_SHOWN),
     "a frame smaller than the canvas.gif": Sent(small_gif_frame),
     # Bitmaps.

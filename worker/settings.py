@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         default=32 * 1024 * 1024, ge=1, description="Largest object fetched or uploaded, in bytes."
     )
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels decoded, width times height.")
+    animation_frames: int = Field(
+        default=8,
+        ge=1,
+        le=8,
+        description="Frames of an animation that detectors judge; each costs as much as an image. 1 to 8.",
+    )
 
     # --- Detection -----------------------------------------------------------
     bundle: str = Field(default="wild", description="Shipped bundle that becomes champion of an empty database.")

@@ -67,7 +67,9 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
             rules[one.source] = rules_for(terms, one.source)
             cuts[one.source] = rules[one.source].thresholds(figures)
         again = shift(one.probability, terms.prior_shift - one.prior_shift)
-        after, decided_by = weigh(again, cuts[one.source], one.provenance, rules[one.source].declared_origin)
+        gravest = None if one.gravest_frame is None else shift(one.gravest_frame, terms.prior_shift - one.prior_shift)
+        declared_origin = rules[one.source].declared_origin
+        after, decided_by = weigh(again, cuts[one.source], one.provenance, declared_origin, gravest)
         actions[recommend(actions_for(terms, one.source), after, decided_by)] += 1
         if after is not one.verdict:
             changes[one.verdict, after] += 1

@@ -149,6 +149,17 @@ def get_heatmap(
     return Response(artifacts.read(heatmap.key), headers=_PICTURE_HEADERS, media_type="image/png")
 
 
+@router.get("/frame")
+def get_frame(image_id: ImageId, services: FromApp, who: FromVisitor) -> Response:
+    """Return a picture of the gravest frame of an animation."""
+    assert who  # noqa: S101 - named to be signed in
+    key = services.queries.frame(image_id)
+    if key is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no picture of a frame of this image.")
+    body = services.objects.read(services.artifact_bucket, key, max_bytes=services.max_image_bytes)
+    return Response(body, headers=_PICTURE_HEADERS, media_type="image/png")
+
+
 @router.post("/image/label")
 def add_label(image_id: ImageId, labels: parts.Labels, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]) -> Response:
     """Say what an image is; a human verdict is served from now on."""

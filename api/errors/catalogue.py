@@ -97,7 +97,7 @@ CATALOGUE: dict[ErrorCode, Kind] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Not an image",
         "The `Content-Type` or the bytes are not those of an image that Assay knows.",
-        "Send JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC or AVIF, as `image/*` or as the `file` of a form.",
+        "Send JPEG, PNG, WebP, GIF, TIFF, BMP, HEIC, AVIF or ICO, as `image/*` or as the `file` of a form.",
     ),
     ErrorCode.INVALID: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,

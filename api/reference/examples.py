@@ -65,6 +65,7 @@ EXAMPLES = (
     Example("GET /v1/images/{image_id}", "/v1/images/post-4711"),
     Example("GET /v1/images/{image_id}/verdicts", "/v1/images/post-4711/verdicts?as_of=2030-01-01T00:00:00Z"),
     Example("GET /v1/images/{image_id}/heatmap", "/v1/images/post-4711/heatmap?detector=convnext", 307),
+    Example("GET /v1/images/{image_id}/frame", "/v1/images/post-4711/frame", 307),
     Example("POST /v1/images/{image_id}/heatmap", "/v1/images/post-4711/heatmap", 202),
     Example("GET /v1/images/{image_id}/duplicates", "/v1/images/post-4711/duplicates?most_distance=16"),
     Example(

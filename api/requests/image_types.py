@@ -25,6 +25,7 @@ _BY_PREFIX = {
     b"GIF89a": ImageType("image/gif", ".gif"),
     b"II*\x00": ImageType("image/tiff", ".tiff"),
     b"MM\x00*": ImageType("image/tiff", ".tiff"),
+    b"\x00\x00\x01\x00": ImageType("image/vnd.microsoft.icon", ".ico"),
 }
 _WEBP = ImageType("image/webp", ".webp")
 _BMP = ImageType("image/bmp", ".bmp")

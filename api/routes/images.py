@@ -124,6 +124,21 @@ def get_heatmap(
     return artifacts.lead_to(key)
 
 
+@router.get(
+    "/{image_id:encoded}/frame",
+    status_code=HTTPStatus.TEMPORARY_REDIRECT,
+    response_class=RedirectResponse,
+    dependencies=[_may_read],
+)
+def get_frame(image_id: ImageId, services: FromApp) -> RedirectResponse:
+    """Redirect to a picture of the gravest frame of an animation; the address works without a key, for a short time."""
+    key = services.queries.frame(image_id)
+    if key is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no picture of a frame: the image is still, or unknown.")
+    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
+    return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
+
+
 @router.post("/{image_id:encoded}/heatmap", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def ask_heatmaps(
     image_id: ImageId, heatmap_requests: parts.HeatmapRequests, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]

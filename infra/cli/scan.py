@@ -102,14 +102,29 @@ def _no_file(path: Path) -> str | None:
 
 def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
-    table = Table(Column("image", overflow="fold"), "verdict", "probability", "reason", "what the file says")
+    table = Table(Column("image", overflow="fold"), "verdict", "probability", "remarks", "what the file says")
     for row in rows:
         probability = row["probability"]
         shown = f"{probability:.3f}" if isinstance(probability, float) else ""
         said = escape(printable(origin_in_words(row.get("provenance") or {})))
-        verdict, reason = str(row["verdict"] or row["state"]), str(row["reason"] or "")
-        table.add_row(escape(printable(str(row["path"]))), verdict, shown, reason, said)
+        verdict = str(row["verdict"] or row["state"])
+        table.add_row(escape(printable(str(row["path"]))), verdict, shown, remarks_on(row), said)
     return table
+
+
+def remarks_on(row: Mapping[str, Any]) -> str:
+    """Return why a file was rejected, whether it breaks off, and which frame of an animation is the gravest."""
+    remarks = [str(row["reason"])] if row["reason"] else []
+    remarks += ["breaks off"] if row.get("truncated") else []
+    frames = row.get("frames")
+    if frames and frames["first_alone"]:
+        remarks.append(f"first of {frames['count']} frames alone")
+    elif frames:
+        gravest = frames["gravest"]
+        seconds = f"{gravest['at_ms'] / 1000:.1f} s"
+        judged = f"{len(frames['judged'])} of {frames['count']} frames judged"
+        remarks.append(f"{judged}, gravest {gravest['number']} at {seconds}: {gravest['probability']:.3f}")
+    return "; ".join(remarks)
 
 
 def origin_in_words(provenance: Mapping[str, Any]) -> str:

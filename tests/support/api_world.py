@@ -184,6 +184,11 @@ class FakeQueries(Failing):
         """Return the newest heatmap of one detector."""
         return self.heatmaps.get((image_id, detector))
 
+    def frame(self, image_id: str) -> str | None:
+        """Return where a picture of an animation's gravest frame lies."""
+        served = self.images.get(image_id)
+        return served.verdict.frame_key if served and served.verdict else None
+
     def scans(self, state: ScanState, *, limit: int, before: int | None = None) -> Sequence[tuple[Scan, Image]]:
         """Return scans of a state, newest first."""
         found = [row for row in self.known_scans.values() if row[0].state == state]
@@ -249,7 +254,7 @@ def fake_world() -> World:
 def image_row(**columns: Any) -> Image:
     """Return an image's row that was never in a database."""
     known = {"id": 7, "image_id": "cat", "source": "uploads", "bucket": "uploads", "key": "cat.jpg"}
-    return Image(**{**known, "version": "v1", "versioned": False, "created_at": NOW, **columns})
+    return Image(**{**known, "version": "v1", "versioned": False, "truncated": False, "created_at": NOW, **columns})
 
 
 def scan_row(**columns: Any) -> Scan:

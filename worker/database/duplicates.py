@@ -25,6 +25,8 @@ class Original:
         detectors: as recorded.
         facts: of that image, and of every image of these bytes.
         heatmaps: columns of that verdict's heatmaps.
+        frames: of an animation what was judged of it, as recorded; None for still pictures.
+        frame_key: where a picture of its gravest frame lies in the artifact bucket.
     """
 
     verdict_id: int
@@ -32,6 +34,8 @@ class Original:
     detectors: dict[str, Any]
     facts: ImageFacts
     heatmaps: Sequence[dict[str, Any]]
+    frames: dict[str, Any] | None = None
+    frame_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,10 @@ class Duplicates:
             verdict.id,
             verdict.probability,
             verdict.detectors,
-            ImageFacts(sha256, image.size_bytes, image.width, image.height, image.pdq),
+            ImageFacts(sha256, image.size_bytes, image.width, image.height, image.pdq, truncated=image.truncated),
             [{name: getattr(heatmap, name) for name in _HEATMAP_COLUMNS} for heatmap in heatmaps],
+            verdict.frames,
+            verdict.frame_key,
         )
 
     def near(self, image_id: str, *, most_distance: int, limit: int) -> Sequence[Near] | None:

@@ -66,7 +66,13 @@ class Erasure:
         session.execute(delete(Heatmap).where(Heatmap.verdict_id.in_(of_these)))
         session.execute(delete(Label).where(Label.image_pk.in_(erased)))
         forget_features(session, erased)
-        forgotten: dict[str, Any] = {"reviewer": None, "reason": None, "provenance": {}, "content": None}
+        forgotten: dict[str, Any] = {
+            "reviewer": None,
+            "reason": None,
+            "provenance": {},
+            "content": None,
+            "frame_key": None,
+        }
         session.execute(update(Verdict).where(Verdict.image_pk.in_(erased)).values(**forgotten))
         ended = {"state": ScanState.REJECTED, "reason": Reason.GONE, "due_at": None, "lease_token": None}
         session.execute(

@@ -59,11 +59,13 @@ class Remembered:
         bundle_version: of that bundle.
         seen: what its probability was made of.
         provenance: as recorded with the image's newest verdict that is no person's.
+        frames: of an animation what was judged of it then, likewise; None for still pictures.
     """
 
     bundle_version: str
     seen: Seen
     provenance: Mapping[str, Any]
+    frames: Mapping[str, Any] | None = None
 
 
 class Memory:
@@ -75,16 +77,17 @@ class Memory:
     def recall(self, image_pk: int) -> Sequence[Remembered]:
         """Return what bundles saw in an image, the newest first; at most a few."""
         told = (
-            select(Verdict.provenance)
+            select(Verdict.provenance, Verdict.frames)
             .where(Verdict.image_pk == image_pk, Verdict.decided_by != DecidedBy.HUMAN)
             .order_by(Verdict.id.desc())
             .limit(1)
         )
         newest = select(Feature).where(Feature.image_pk == image_pk).order_by(Feature.created_at.desc()).limit(_FEW)
         with self._database.transaction() as session:
-            provenance = session.scalar(told)
-            rows = session.scalars(newest).all() if provenance is not None else ()
+            known = session.execute(told).one_or_none()
+            rows = session.scalars(newest).all() if known is not None else ()
         return [
-            Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), provenance or {})
+            Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), *known)
             for row in rows
+            if known is not None
         ]

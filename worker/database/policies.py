@@ -28,6 +28,7 @@ class Judged:
         probability: as recorded, with ``prior_shift`` in it.
         prior_shift: of the policy that it was judged by.
         provenance: what the file says of its origin, as it was recorded then.
+        gravest_frame: of an animation the highest probability among its frames, as recorded; None for still pictures.
     """
 
     image_id: str
@@ -36,6 +37,7 @@ class Judged:
     probability: float
     prior_shift: float
     provenance: Provenance
+    gravest_frame: float | None = None
 
 
 class Policies:
@@ -78,7 +80,7 @@ class Policies:
         )
         verdicts = (
             select(Image.image_id, Verdict.source, Verdict.verdict, Verdict.probability, Policy.prior_shift)
-            .add_columns(Verdict.provenance)
+            .add_columns(Verdict.provenance, Verdict.frames["gravest"]["probability"].as_float())
             .join(newest, newest.c.id == Verdict.id)
             .join(Image, Image.id == Verdict.image_pk)
             .join(Policy, Policy.version == Verdict.policy_version)
@@ -94,6 +96,6 @@ class Policies:
         with self._database.transaction() as session:
             rows = session.execute(verdicts).all()
         return [
-            Judged(image, source, VerdictValue(value), p or 0.0, prior, provenance_of(told))
-            for image, source, value, p, prior, told in rows
+            Judged(image, source, VerdictValue(value), p or 0.0, prior, provenance_of(told), gravest)
+            for image, source, value, p, prior, told, gravest in rows
         ]

@@ -67,6 +67,7 @@ class ImageFacts:
     width: int
     height: int
     pdq: str | None = None  # 256 characters 0 or 1; None where the picture is too plain
+    truncated: bool = False  # the file breaks off; what is missing was taken for white
 
 
 class Scans:

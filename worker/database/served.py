@@ -112,6 +112,17 @@ class Queries:
                 _heatmaps(newest).where(Heatmap.detector == detector).order_by(Heatmap.id.desc()).limit(1)
             )
 
+    def frame(self, image_id: str) -> str | None:
+        """Return where a picture of the gravest frame of an animation's newest version lies; None where there is none.
+
+        It is that of the verdict that is served, or would be had no person decided.
+        """
+        newest = newest_image(image_id).subquery("newest")
+        by_machine = served_verdict(newest.c.id, by_machine=True)
+        key = select(Verdict.frame_key).select_from(newest).join(by_machine, true())
+        with self._database.transaction() as session:
+            return session.scalar(key.join(Verdict, Verdict.id == by_machine.c.id))
+
     def scans(self, state: ScanState, *, limit: int, before: int | None = None) -> Sequence[tuple[Scan, Image]]:
         """Return scans of a state with their images, newest first, those with ids below ``before``."""
         statement = scans_statement(state, limit=limit, before=before)

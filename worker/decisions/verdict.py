@@ -26,7 +26,13 @@ class Decision:
     decided_by: DecidedBy = DecidedBy.MACHINE
 
 
-def decide(probability: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
+def decide(
+    probability: float,
+    rules: Rules,
+    figures: CalibrationFigures,
+    provenance: Provenance,
+    gravest_frame: float | None = None,
+) -> Decision:
     """Decide an image.
 
     Args:
@@ -34,23 +40,38 @@ def decide(probability: float, rules: Rules, figures: CalibrationFigures, proven
         rules: the policy for the image's source.
         figures: the bundle's held-out probabilities, from which thresholds follow.
         provenance: what the file declares of itself.
+        gravest_frame: of an animation the highest probability among the frames judged, likewise; None for still ones.
     """
-    return judge(shift(probability, rules.prior_shift), rules, figures, provenance)
+    gravest = None if gravest_frame is None else shift(gravest_frame, rules.prior_shift)
+    return judge(shift(probability, rules.prior_shift), rules, figures, provenance, gravest)
 
 
-def judge(shifted: float, rules: Rules, figures: CalibrationFigures, provenance: Provenance) -> Decision:
-    """Decide an image whose probability has the prior shift of these rules already; otherwise as :func:`decide`.
+def judge(
+    shifted: float,
+    rules: Rules,
+    figures: CalibrationFigures,
+    provenance: Provenance,
+    gravest_frame: float | None = None,
+) -> Decision:
+    """Decide an image whose probabilities have the prior shift of these rules already; otherwise as :func:`decide`.
 
     Provenance only ever makes a verdict graver. A trusted signature that says AI decides. Anybody can write a
     declaration, so the rules say what it is worth. A file whose signature is broken is not cleared.
+
+    Of an animation one frame, chosen before anything is judged, accuses or clears like a still picture. Any other can
+    only keep it from being cleared: the share of photographs that are accused stays what the thresholds promise.
     """
     thresholds = rules.thresholds(figures)
-    verdict, decided_by = weigh(shifted, thresholds, provenance, rules.declared_origin)
+    verdict, decided_by = weigh(shifted, thresholds, provenance, rules.declared_origin, gravest_frame)
     return Decision(verdict, shifted, thresholds, decided_by)
 
 
 def weigh(
-    shifted: float, thresholds: Thresholds, provenance: Provenance, declared_origin: DeclaredOrigin
+    shifted: float,
+    thresholds: Thresholds,
+    provenance: Provenance,
+    declared_origin: DeclaredOrigin,
+    gravest_frame: float | None = None,
 ) -> tuple[VerdictValue, DecidedBy]:
     """Return the verdict, and what decided it: a trusted signature, the file's own word, else the pixels.
 
@@ -61,6 +82,7 @@ def weigh(
         thresholds: the cuts.
         provenance: what the file says of its origin.
         declared_origin: what the policy makes of that where nobody trusted vouches for it.
+        gravest_frame: of an animation the highest probability among the frames judged; None for still pictures.
     """
     if provenance.decides:
         return VerdictValue.AI_GENERATED, DecidedBy.PROVENANCE
@@ -69,6 +91,7 @@ def weigh(
     verdict = compare(shifted, thresholds)
     ignored = declared_origin is DeclaredOrigin.IGNORE
     bars = provenance.bars_clearing_by_itself if ignored else provenance.bars_clearing
+    bars = bars or (gravest_frame is not None and not is_cleared(gravest_frame, thresholds.lower))
     if verdict is VerdictValue.NOT_AI_GENERATED and bars:
         verdict = VerdictValue.UNCERTAIN
     return verdict, DecidedBy.MACHINE

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.decoders import sandbox
-from worker.decoders.look import look_at, read_file
+from worker.decoders.look import Animation, FrameLook, Look, look_at, read_file
 from worker.decoders.messages import Buffer, ClosedError, Line
 from worker.errors import PermanentError
 from worker.images.decode import share_freed_memory
@@ -92,11 +92,29 @@ def _read(data: bytes, head: dict[str, Any], anchors: str) -> Answer:
 def _look(data: bytes, head: dict[str, Any], _anchors: str) -> Answer:
     stages = Stages()
     plans = {name: ViewPlan(**plan) for name, plan in head["plans"].items()}
-    look = look_at(data, plans, max_pixels=head["max_pixels"], end_stage=stages.end)
-    prepared = look.prepared
-    answer = {"size": prepared.size, "covariates": prepared.covariates, "pdq": look.pdq, "preview": look.preview.size}
-    views: list[Buffer] = [prepared.views[name].data.cast("B") for name in plans]
-    return {**answer, "ms": stages.ms}, [*views, look.preview.tobytes()]
+    limits = {name: head[name] for name in ("max_pixels", "most_frames")}
+    look = look_at(data, plans, **limits, end_stage=stages.end)
+    answer, parts = _cut(look)
+    animation, more = (None, []) if look.animation is None else _animation(look.animation)
+    answer |= {"size": look.prepared.size, "pdq": look.pdq, "truncated": look.truncated, "animation": animation}
+    return {**answer, "ms": stages.ms}, parts + more
+
+
+def _animation(animation: Animation) -> Answer:
+    parts: list[Buffer] = []
+    others = []
+    for frame in animation.others:
+        cut, more = _cut(frame)
+        others.append({**cut, "number": frame.number, "at_ms": frame.at_ms})
+        parts += more
+    return {**vars(animation), "others": others}, parts
+
+
+def _cut(look: Look | FrameLook) -> Answer:
+    """Return what is measured of a picture, then its views in the order of the plans, and its preview."""
+    prepared, preview = look.prepared, look.preview
+    views: list[Buffer] = [view.data.cast("B") for view in prepared.views.values()]
+    return {"covariates": prepared.covariates, "preview": preview.size}, [*views, preview.tobytes()]
 
 
 _WORK = {"read": _read, "look": _look}

@@ -15,18 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from PIL import Image
-from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter
-
+from worker.decoders.answers import receive_facts, receive_look
 from worker.decoders.child import OUT_OF_MEMORY
 from worker.decoders.look import FileFacts, Look
 from worker.decoders.messages import ClosedError, Line
 from worker.errors import AssayError, CrashesDecoderError, PermanentError, Reason, TooComplexError, TransientError
-from worker.images.decode import PREVIEW_SIDE
-from worker.images.views import COVARIATE_NAMES, Prepared, ViewPlan
+from worker.images.sampling import MOST_FRAMES
+from worker.images.views import ViewPlan
 from worker.log import get_logger
 
 log = get_logger()
@@ -37,8 +34,6 @@ _COMMAND = (sys.executable, "-P", "-m", "worker.decoders.child")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 _START_SECONDS = 60.0
 _LEAVE_SECONDS = 5.0
-_COVARIATES = len(COVARIATE_NAMES)
-_PreviewSide = Annotated[int, Field(ge=1, le=PREVIEW_SIDE)]
 
 Result = TypeVar("Result")
 Observe = Callable[[str, float], None]
@@ -86,12 +81,14 @@ class Limits:
         cpu_seconds: processor time; what needs more is too complex.
         wall_seconds: from the question to the answer; past it the process is killed.
         memory_bytes: address space of a process, its own some 250 MB included.
+        most_frames: of an animation that views are cut of, at least 1.
     """
 
     max_pixels: int
     cpu_seconds: float
     wall_seconds: float
     memory_bytes: int
+    most_frames: int = MOST_FRAMES
 
 
 class DecoderPool:
@@ -150,16 +147,17 @@ class DecoderPool:
             DecoderDefectError: they fail for reasons of their own.
         """
         try:
-            return self._ask({"work": "read", "manifest": True}, data, _receive_facts, observe)
+            return self._ask({"work": "read", "manifest": True}, data, receive_facts, observe)
         except (TooComplexError, CrashesDecoderError) as error:
             log.warning("manifest_not_read", size_bytes=len(data), detail=error.detail)
-            return self._ask({"work": "read", "manifest": False}, data, _receive_facts, observe)
+            return self._ask({"work": "read", "manifest": False}, data, receive_facts, observe)
 
     def look(self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe = _nothing) -> Look:
         """Decode an image and cut the views that are planned, by detector name; raises as :meth:`read`."""
         plain = {name: plan.to_json() for name, plan in plans.items()}
-        head = {"work": "look", "plans": plain, "max_pixels": self._limits.max_pixels}
-        return self._ask(head, data, partial(_receive_look, plans=plans), observe)
+        limits = {"max_pixels": self._limits.max_pixels, "most_frames": self._limits.most_frames}
+        head = {"work": "look", "plans": plain, **limits}
+        return self._ask(head, data, partial(receive_look, plans=plans), observe)
 
     def _ask(
         self, head: dict[str, Any], data: bytes, receive: Callable[[dict[str, Any], Line], Result], observe: Observe
@@ -324,29 +322,3 @@ def _meaning(code: int | None, limits: Limits) -> PermanentError:
 def _is_certain(code: int | None, *, fresh: bool) -> bool:
     """Tell whether the image is to blame, whatever the process did before and whatever befell the machine."""
     return code == -signal.SIGXCPU or (code == OUT_OF_MEMORY and fresh)
-
-
-@dataclass(frozen=True)
-class _LookAnswer:
-    size: tuple[PositiveInt, PositiveInt]
-    covariates: Annotated[tuple[FiniteFloat, ...], Field(min_length=_COVARIATES, max_length=_COVARIATES)]
-    pdq: Annotated[str, Field(pattern="^[01]{256}$")] | None
-    preview: tuple[_PreviewSide, _PreviewSide]
-
-
-_FACTS, _LOOK = TypeAdapter(FileFacts), TypeAdapter(_LookAnswer)
-
-
-def _receive_facts(answer: Mapping[str, Any], _line: Line) -> FileFacts:
-    return _FACTS.validate_python(answer["facts"])
-
-
-def _receive_look(answer: Mapping[str, Any], line: Line, plans: Mapping[str, ViewPlan]) -> Look:
-    """Receive views and preview into memory whose size follows from the plans, not from what the process says."""
-    told = _LOOK.validate_python(answer)
-    views = {name: np.empty(plan.shape, np.uint8) for name, plan in plans.items()}
-    for view in views.values():
-        line.receive_into(view.data.cast("B"))
-    width, height = told.preview
-    preview = Image.frombytes("RGB", told.preview, line.receive_bytes(width * height * 3))
-    return Look(Prepared(views, told.covariates, told.size), preview, told.pdq)

@@ -18,7 +18,7 @@ from worker.images.flatten import to_rgb
 from worker.images.icons import best_icon
 from worker.images.mend import Mended, mend
 from worker.images.partial import load_what_is_there, rows_there
-from worker.images.sampling import durations_of, sample
+from worker.images.sampling import as_shown, durations_of, sample, sequence_length
 
 pillow_heif.register_heif_opener()
 Image.init()  # registers the readers that FORMATS names; Pillow would load most of them only later
@@ -32,11 +32,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "ICO")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _BRANDS = tuple(
     b"ftyp" + brand
-    for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif3", b"msf1")
+    for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 )
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
-# Sequences of which the decoder gives the first picture alone.
-_SEQUENCES = {b"ftypmsf1", b"ftyphevc", b"ftyphevx"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MAPPED_FROM, _KEPT = 32 * 1024 * 1024, 256 * 1024 * 1024  # bytes; glibc takes no more for the first
 _LEAST_SHARE = 0.5
@@ -67,9 +65,9 @@ class Decoded:
         image: RGB, 8 bits a channel, upright; of an animation the first frame, of those looked at, that is not plain.
         format: Pillow's name of the container, such as ``JPEG``.
         truncated: the file breaks off; what is missing is white.
-        frames: of an animation up to eight frames spread over the time it is shown; empty for still pictures.
+        frames: of an animation up to eight frames spread over the time it is shown; empty for still pictures, and for
+            sequences of which the decoder gives the first picture alone.
         frame_count: how many frames the file has.
-        first_frame_alone: it is a sequence of which the decoder gives no more than its first picture.
     """
 
     image: Image.Image
@@ -77,7 +75,11 @@ class Decoded:
     truncated: bool = False
     frames: tuple[Frame, ...] = ()
     frame_count: int = 1
-    first_frame_alone: bool = False
+
+    @property
+    def deciding(self) -> Frame | None:
+        """Return the frame that `image` is; None where there are no frames."""
+        return next((frame for frame in self.frames if frame.image is self.image), None)
 
 
 def decode(data: bytes, *, max_pixels: int) -> Decoded:
@@ -135,7 +137,7 @@ def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> De
             if mended is not None:
                 load_what_is_there(opened)
             image = to_rgb(opened, data)
-            return Decoded(image, form, first_frame_alone=data[4:12] in _SEQUENCES)
+            return Decoded(image, form, frame_count=max(1, sequence_length(data)) if form == "HEIF" else 1)
     except UnidentifiedImageError as error:
         if _looks_like_image(data):
             raise UndecodableError("the image's header is damaged") from error
@@ -201,7 +203,7 @@ def _frames(
             raise
         except Exception:  # noqa: BLE001 - a damaged frame; what readers raise on it has no end.
             return
-        yield Frame(image, number, sum(durations[:number]))
+        yield Frame(image, number, sum(as_shown(durations)[:number]))
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -5,7 +5,7 @@ Only files that a decoder refused come here, so sound ones cost nothing. What br
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from worker.images.bitmaps import widen_bitfields
@@ -26,6 +26,7 @@ _LONGEST_COMPRESSED = 1024 * 1024
 _MISSING_SHARE = 0.1
 _END_OF_JPEG = b"\xff\xd9"
 _DHT, _SOS = 0xC4, 0xDA
+_LONGEST_BRANDS = 1024
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,31 @@ def mend(data: bytes, max_pixels: int) -> Mended | None:
         data: a file that the decoder refused.
         max_pixels: most pixels, width times height, that are made whole.
     """
+    mender = next((mender for begins, mender in _MENDERS if begins(data)), None)
     try:
-        if data.startswith(b"\xff\xd8\xff"):
-            return Mended(_sealed(data) + _END_OF_JPEG, truncated=True)
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _mend_png(data, max_pixels)
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _mend_webp(data)
-        if data.startswith(b"BM"):
-            widened = widen_bitfields(data, max_pixels)
-            return None if widened is None else Mended(widened)
-        if data.startswith(b"GIF8"):
-            return Mended(data + b"\x00;", truncated=True)
+        return mender and mender(data, max_pixels)
     except (struct.error, zlib.error, IndexError, ValueError):
-        pass
-    return None
+        return None
+
+
+def _mend_jpeg(data: bytes, _max_pixels: int) -> Mended:
+    return Mended(_sealed(data) + _END_OF_JPEG, truncated=True)
+
+
+def _mend_gif(data: bytes, _max_pixels: int) -> Mended:
+    return Mended(data + b"\x00;", truncated=True)
+
+
+def _mend_bmp(data: bytes, max_pixels: int) -> Mended | None:
+    widened = widen_bitfields(data, max_pixels)
+    return None if widened is None else Mended(widened)
+
+
+def _mend_brand(data: bytes, _max_pixels: int) -> Mended | None:
+    """Return an AVIF that names another brand first, such as `mif3`, under its own: the decoder looks no further."""
+    (size,) = struct.unpack_from(">I", data)
+    compatible = {data[at : at + 4] for at in range(16, min(size, _LONGEST_BRANDS), 4)}
+    return Mended(data[:8] + b"avif" + data[12:]) if b"avif" in compatible and data[8:12] != b"avif" else None
 
 
 def _sealed(data: bytes) -> bytes:
@@ -175,10 +186,20 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-def _mend_webp(data: bytes) -> Mended | None:
+def _mend_webp(data: bytes, _max_pixels: int) -> Mended | None:
     """Fill a still WebP up with zeros where little is missing; rows whose bytes are missing are not the picture's."""
     size = 8 + struct.unpack_from("<I", data, 4)[0]
     missing = size - len(data)
     if not 0 < missing <= _MISSING_SHARE * size or b"ANMF" in data[:64]:
         return None
     return Mended(data + b"\x00" * missing, truncated=True, share=len(data) / size)
+
+
+_MENDERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, int], Mended | None]], ...] = (
+    (lambda data: data.startswith(b"\xff\xd8\xff"), _mend_jpeg),
+    (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), _mend_png),
+    (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", _mend_webp),
+    (lambda data: data.startswith(b"BM"), _mend_bmp),
+    (lambda data: data.startswith(b"GIF8"), _mend_gif),
+    (lambda data: data[4:8] == b"ftyp", _mend_brand),
+)

@@ -3,7 +3,9 @@
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice, repeat
 
+from worker.provenance.containers.isobmff import boxes
 from worker.provenance.containers.png import chunks
 
 MOST_FRAMES = 8
@@ -22,8 +24,7 @@ def sample(durations: Sequence[float], pixels: int) -> list[int]:
         durations: how long each frame is shown, in milliseconds; frames without a duration count as 0.
         pixels: of one frame, width times height.
     """
-    shown = [length if length >= _SHORTEST_MS else _SHORTEST_SHOWN_MS for length in durations]
-    shown = shown[: max(1, MOST_COMPOSED_PIXELS // pixels)]
+    shown = as_shown(durations)[: max(1, MOST_COMPOSED_PIXELS // pixels)]
     most = max(1, min(MOST_FRAMES, MOST_KEPT_PIXELS // pixels))
     total, chosen, at, until = sum(shown), [], 0, shown[0]
     for step in range(most):
@@ -35,6 +36,11 @@ def sample(durations: Sequence[float], pixels: int) -> list[int]:
     return list(dict.fromkeys(chosen))
 
 
+def as_shown(durations: Sequence[float]) -> list[float]:
+    """Return how long browsers show frames, in milliseconds, by how long each asks to be shown."""
+    return [length if length >= _SHORTEST_MS else _SHORTEST_SHOWN_MS for length in durations]
+
+
 def durations_of(data: bytes, form: str, frames: int) -> list[float]:
     """Return how long each frame of an animation is shown, in milliseconds; equal where the file does not say.
 
@@ -43,11 +49,11 @@ def durations_of(data: bytes, form: str, frames: int) -> list[float]:
         form: Pillow's name of the container.
         frames: how many there are.
     """
-    walk = {"GIF": _gif, "WEBP": _webp, "PNG": _png}.get(form)
+    walk = {"GIF": _gif, "WEBP": _webp, "PNG": _png, "AVIF": _sequence}.get(form)
     found: list[float] = []
     if walk is not None:
-        with suppress(IndexError, struct.error):  # those before the damage count
-            found.extend(walk(data))
+        with suppress(LookupError, struct.error):  # those before the damage count
+            found.extend(islice(walk(data), frames))
     return (found + [0.0] * frames)[:frames]
 
 
@@ -87,3 +93,39 @@ def _png(data: bytes) -> Iterator[float]:
         if kind == b"fcTL":
             number, parts = struct.unpack_from(">HH", body, 20)
             yield 1000.0 * number / (parts or 100)
+
+
+def sequence_length(data: bytes) -> int:
+    """Return how many pictures the track of an AVIF or HEIC sequence holds, 0 where there is no track."""
+    pictures = 0
+    with suppress(LookupError, struct.error):
+        for count, _ in _runs(data):
+            pictures += count
+    return pictures
+
+
+def _sequence(data: bytes) -> Iterator[float]:
+    for count, milliseconds in _runs(data):
+        yield from repeat(milliseconds, count)
+
+
+def _runs(data: bytes) -> Iterator[tuple[int, float]]:
+    """Yield how many pictures of the track follow each other for how long each (ISO/IEC 14496-12, 8.6.1.2)."""
+    for start, stop in _inside(data, 0, len(data), b"moov", b"trak", b"mdia"):
+        parts = {kind: at for kind, at, _ in boxes(data, start, stop)}
+        if data[parts[b"hdlr"] + 8 :][:4] != b"pict":  # transparency has a track of its own
+            continue
+        head = parts[b"mdhd"]
+        (a_second,) = struct.unpack_from(">I", data, head + (20 if data[head] else 12))
+        for at, _ in _inside(data, start, stop, b"minf", b"stbl", b"stts"):
+            (runs,) = struct.unpack_from(">I", data, at + 4)
+            for run in range(runs):
+                count, ticks = struct.unpack_from(">II", data, at + 8 + 8 * run)
+                yield count, 1000.0 * ticks / (a_second or 1)
+
+
+def _inside(data: bytes, start: int, stop: int, kind: bytes, *path: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the body of each box that lies at a path."""
+    for found, at, end in boxes(data, start, stop):
+        if found == kind:
+            yield from _inside(data, at, end, *path) if path else [(at, end)]

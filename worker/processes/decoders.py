@@ -14,6 +14,7 @@ def decoder_pool(settings: Settings) -> DecoderPool:
     """
     limits = Limits(
         max_pixels=settings.max_image_pixels,
+        most_frames=settings.animation_frames,
         cpu_seconds=settings.decode_cpu_seconds,
         wall_seconds=settings.decode_timeout_seconds,
         memory_bytes=settings.decode_memory_bytes,

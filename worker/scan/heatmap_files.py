@@ -3,6 +3,7 @@
 Every image has its own objects, also where another image of the same bytes has equal ones: they go when it is erased.
 """
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -78,7 +79,26 @@ class Evidence:
             rows.append({**heatmap, **keys})
         return rows
 
+    def put_frame(self, lease: Lease, preview: Pixels.Image) -> str:
+        """Store a picture of an animation's gravest frame, and return its key."""
+        buffer = io.BytesIO()
+        preview.save(buffer, "PNG")
+        return self._put_frame(lease, buffer.getvalue())
+
+    def copy_frame(self, lease: Lease, key: str) -> str:
+        """Copy the picture of the gravest frame of another image of the same bytes, and return its key."""
+        return self._put_frame(lease, self._objects.read(self._bucket, key, max_bytes=_MOST_BYTES))
+
+    def _put_frame(self, lease: Lease, body: bytes) -> str:
+        key = f"{_folder(lease)}/frame.png"
+        self._objects.put(self._bucket, key, body, "image/png")
+        return key
+
+
+def _folder(lease: Lease) -> str:
+    return f"heatmaps/{lease.image.id}/{lease.scan_id}"
+
 
 def _keys(lease: Lease, detector: str) -> dict[str, str]:
-    stem = f"heatmaps/{lease.image.id}/{lease.scan_id}/{detector}"
+    stem = f"{_folder(lease)}/{detector}"
     return {"key": f"{stem}.png", "raw_key": f"{stem}.npy"}

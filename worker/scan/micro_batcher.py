@@ -99,12 +99,20 @@ class MicroBatcher:
                 its deadline; the process should end.
             Exception: whatever the call raised for this item alone.
         """
-        entry = _Waiting(call, item, alone, self._monotonic())
+        (result,) = self.run_all(call, [item], alone=alone)
+        return result
+
+    def run_all(self, call: Call[Item, Result], items: Sequence[Item], *, alone: bool = False) -> list[Result]:
+        """Run ``call`` over batches that hold the items and return their results in order; raises as a call for one."""
+        entries = [_Waiting(call, item, alone, self._monotonic()) for item in items]
         with self._changed:
             if self._stopping:
                 raise BatcherStoppedError
-            self._waiting.append(entry)
+            self._waiting.extend(entries)
             self._changed.notify_all()
+        return [self._result_of(entry) for entry in entries]
+
+    def _result_of(self, entry: _Waiting) -> Any:
         while not wait([entry.future], self._timeout).done:
             # A long queue is no fault of the device; one endless call is.
             busy_since = self._busy_since
@@ -112,8 +120,7 @@ class MicroBatcher:
                 raise WedgedError
             if not self._thread.is_alive() and not entry.future.done():
                 raise WedgedError("the device thread has ended")
-        result: Result = entry.future.result()
-        return result
+        return entry.future.result()
 
     def _run(self) -> None:
         while batch := self._gather():

@@ -1,18 +1,21 @@
 """Scans files on disk with a bundle alone: no queue, no database, no network, the same result every time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from worker.decisions.frames import Frames
 from worker.decisions.policy import Rules
 from worker.decisions.verdict import Decision, decide
 from worker.decoders.look import Look
 from worker.errors import PermanentError, Reason, TooLargeError
+from worker.images.views import Prepared
 from worker.provenance.findings import Provenance
 from worker.scan.collaborators import Decoders
+from worker.scan.score.animation import weigh_frames
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class FileScan:
     provenance: Provenance | None = None
     scores: Any = None
     decision: Decision | None = None
+    frames: Frames | None = None
 
     def as_json(self, bundle_version: str) -> dict[str, Any]:
         """Return the line that ``assay scan --json`` prints."""
@@ -49,6 +53,8 @@ class FileScan:
             "probability": round(decision.probability, 6) if decision else None,
             "decided_by": decision.decided_by if decision else None,
             "detectors": detectors,
+            "frames": self.frames.to_json() if self.frames else None,
+            "truncated": self.look.truncated if self.look else None,
             "provenance": self.provenance.as_json() if self.provenance else {},
             "bundle": bundle_version,
         }
@@ -78,9 +84,14 @@ def scan_files(
         while chunk := list(islice(remaining, max_batch)):
             opened = list(threads.map(lambda path: _open(path, bundle, decoders, max_bytes), chunk))
             looks = [file.look for file in opened if file.look is not None]
-            scored = iter(bundle.score([look.prepared for look in looks]) if looks else [])
+            scored = _score([prepared for look in looks for prepared in look.pictures], bundle, max_batch)
             for file in opened:
-                yield file if file.look is None else _decided(file, next(scored), bundle, rules)
+                yield file if file.look is None else _decided(file, file.look, scored, bundle, rules)
+
+
+def _score(pictures: Sequence[Prepared], bundle: Any, max_batch: int) -> Iterator[Any]:
+    for begin in range(0, len(pictures), max_batch):
+        yield from bundle.score(pictures[begin : begin + max_batch])
 
 
 def _open(path: Path, bundle: Any, decoders: Decoders, max_bytes: int) -> FileScan:
@@ -103,7 +114,11 @@ def _nothing(_stage: str, _ms: float) -> None:
     """Observe nothing."""
 
 
-def _decided(found: FileScan, scores: Any, bundle: Any, rules: Rules) -> FileScan:
+def _decided(found: FileScan, look: Look, scored: Iterator[Any], bundle: Any, rules: Rules) -> FileScan:
+    """Take the next scores for the pictures of a look, and decide."""
+    scores, *others = islice(scored, len(look.pictures))
+    frames = weigh_frames(look, [one.probability for one in (scores, *others)])
     provenance = found.provenance or Provenance()
-    decision = decide(scores.probability, rules, bundle.figures, provenance)
-    return FileScan(**{**vars(found), "scores": scores, "decision": decision})
+    gravest = None if frames is None else frames.gravest.probability
+    decision = decide(scores.probability, rules, bundle.figures, provenance, gravest)
+    return replace(found, scores=scores, frames=frames, decision=decision)

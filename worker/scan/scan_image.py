@@ -4,7 +4,9 @@ Read :meth:`ScanImage._scan` from top to bottom. What an error means for the sca
 :mod:`worker.scan.end_of_scan`, the three ways to a score in :mod:`worker.scan.score`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from worker.database.scans import Lease
 from worker.decisions.policy import rules_for
@@ -21,6 +23,8 @@ from worker.scan.score.by_memory import ByMemory
 from worker.scan.score.by_pixels import ByPixels
 from worker.scan.score.by_same_bytes import BySameBytes
 from worker.scan.verdict_row import Judgement
+
+Evidence = TypeVar("Evidence")
 
 
 class ScanImage:
@@ -86,26 +90,26 @@ class ScanImage:
 
     def _judge(self, lease: Lease, bundle: Any, score: Score) -> Judgement:
         rules = rules_for(lease.policy, lease.image.source)
-        return Judgement(score, judge(score.probability, rules, bundle.figures, score.provenance))
+        return Judgement(score, judge(score.probability, rules, bundle.figures, score.provenance, score.gravest_frame))
 
     def _complete(self, lease: Lease, judgement: Judgement, watch: Stopwatch) -> None:
-        """Make the heatmaps, then write all down."""
+        """Make the evidence, then write all down."""
+        explain, keep_frame = judgement.score.explain, judgement.score.keep_frame
+        wants_heatmaps = lease.only_heatmaps or self._wants_heatmaps(lease, judgement.decision)
         with watch.stage("heatmap"):
-            heatmaps = self._explain(lease, judgement)
-        self._end_of_scan.complete(lease, judgement, heatmaps, watch)
+            heatmaps = self._make(lease, explain if wants_heatmaps else None) or []
+            frame_key = self._make(lease, keep_frame if self._make_heatmaps else None)
+        self._end_of_scan.complete(lease, replace(judgement, frame_key=frame_key), heatmaps, watch)
 
-    def _explain(self, lease: Lease, judgement: Judgement) -> list[dict[str, Any]]:
-        """Make the evidence for an accusation; nothing for other verdicts, nor where it cannot be made."""
-        explain = judgement.score.explain
-        if explain is None or not (lease.only_heatmaps or self._wants_heatmaps(lease, judgement.decision)):
-            return []
+    def _make(self, lease: Lease, evidence: Callable[[], Evidence] | None) -> Evidence | None:
+        """Make a piece of evidence; None where there is nothing to make, or where it cannot be made."""
         try:
-            return explain()
+            return evidence and evidence()
         except Exception as error:
             if lease.only_heatmaps:
                 raise
             self._end_of_scan.spare_verdict(lease, error)
-            return []
+            return None
 
     def _wants_heatmaps(self, lease: Lease, decision: Decision) -> bool:
         # Nobody is shown what a challenger says, and heatmaps explain pixels, not what a file says of itself.

@@ -11,10 +11,11 @@ from worker.scan.score import Score
 
 @dataclass(frozen=True)
 class Judgement:
-    """A score, and what the policy makes of it."""
+    """A score, what the policy makes of it, and where a picture of an animation's gravest frame was stored."""
 
     score: Score
     decision: Decision
+    frame_key: str | None = None
 
 
 def verdict_row(lease: Lease, judgement: Judgement) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def verdict_row(lease: Lease, judgement: Judgement) -> dict[str, Any]:
         "bundle_version": lease.bundle_version,
         "policy_version": lease.policy.version,
     }
+    if score.frames is not None:
+        row |= {"frames": score.frames.to_json(), "frame_key": judgement.frame_key}
     if score.duplicate_of is not None:
         row["duplicate_of"] = score.duplicate_of
         if decision.decided_by is DecidedBy.MACHINE:

@@ -11,10 +11,15 @@ class LocalDecoders:
     """Reads files and looks at images where it is called; ``before`` is called with the data of each."""
 
     def __init__(
-        self, *, anchors: str = "", max_pixels: int = 1_000_000, before: Callable[[bytes], None] = lambda _: None
+        self,
+        *,
+        anchors: str = "",
+        max_pixels: int = 1_000_000,
+        most_frames: int = 8,
+        before: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._anchors = anchors
-        self._max_pixels = max_pixels
+        self._limits = {"max_pixels": max_pixels, "most_frames": most_frames}
         self._before = before
 
     def read(self, data: bytes, observe: Callable[[str, float], None] = lambda *_: None) -> FileFacts:
@@ -28,4 +33,4 @@ class LocalDecoders:
     ) -> Look:
         """Decode an image and cut its views."""
         self._before(data)
-        return look_at(data, plans, max_pixels=self._max_pixels, end_stage=lambda name: observe(name, 0.0))
+        return look_at(data, plans, **self._limits, end_stage=lambda name: observe(name, 0.0))

@@ -178,6 +178,7 @@ class FakeScans:
             key=key,
             version=version.version_id or version.etag,
             versioned=version.version_id is not None,
+            truncated=False,
         )
         self.scans[scan_id] = FakeScan(image, lease_expiries=lease_expiries, only_heatmaps=only_heatmaps, rescan=rescan)
         return scan_id
@@ -250,7 +251,8 @@ class FakeScans:
                 continue
             if (facts.sha256, verdict["bundle_version"], verdict["policy_version"]) == asked:
                 heatmaps = [dict(heatmap) for heatmap in scan.heatmaps]
-                return Original(scan_id, verdict["probability"], verdict["detectors"], facts, heatmaps)
+                recorded = verdict["probability"], verdict["detectors"], facts, heatmaps
+                return Original(scan_id, *recorded, verdict.get("frames"), verdict.get("frame_key"))
         return None
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:

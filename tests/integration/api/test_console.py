@@ -114,7 +114,16 @@ def test_pages_for_admins_are_for_admins(sign_in: SignIn, path: str) -> None:
 
 def test_nobody_sees_anything_without_signing_in(services: Services) -> None:
     client = TestClient(create_app(services), base_url=SITE, follow_redirects=False)
-    for path in ("", "/image?id=x", "/picture?id=x", "/heatmap?id=x&detector=clip", "/scans", "/bundles", "/no/page"):
+    for path in (
+        "",
+        "/image?id=x",
+        "/picture?id=x",
+        "/heatmap?id=x&detector=clip",
+        "/frame?id=x",
+        "/scans",
+        "/bundles",
+        "/no/page",
+    ):
         answer = client.get(f"/console{path}")
         assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/console/sign-in")
     by_script = client.get("/console/feed", headers={"X-Requested-With": "assay"})

@@ -59,7 +59,8 @@ class Reader:
 
     def _scanned(self) -> None:
         rows = Rows(self.database)
-        verdict = rows.verdict(1, scan_id=1, bundle_version=WILD, probability=0.97, verdict="ai_generated")
+        moving = {"frame_key": "heatmaps/1/1/frame.png"}
+        verdict = rows.verdict(1, scan_id=1, bundle_version=WILD, probability=0.97, verdict="ai_generated", **moving)
         rows.heatmap(verdict, "convnext", bundle_version=WILD)
 
     def _sql(self, statement: str) -> None:

@@ -116,6 +116,20 @@ def test_evidence_stays_in_sight_when_a_person_decides(queries: Queries, rows: R
     ]
 
 
+def test_the_frame_is_that_of_what_is_served_or_would_be_had_no_person_decided(
+    queries: Queries, rows: Rows, image_id: str
+) -> None:
+    assert queries.frame(image_id) is None
+    image = rows.image(image_id)
+    rows.verdict(image, frame_key="old.png")
+    rows.verdict(image, frame_key="new.png", policy_version=rows.policy())
+    rows.verdict(image, frame_key="shadow.png", policy_version=rows.policy(), shadow=True)
+    rows.verdict(image, DecidedBy.HUMAN)
+    assert queries.frame(image_id) == "new.png"
+    rows.verdict(image, policy_version=rows.policy())
+    assert queries.frame(image_id) is None
+
+
 def test_a_new_upload_of_the_same_id_is_what_counts(queries: Queries, rows: Rows, image_id: str) -> None:
     old = rows.verdict(rows.image(image_id))
     newer = rows.image(image_id, version="v2")

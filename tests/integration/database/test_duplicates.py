@@ -1,10 +1,11 @@
 """Equal and similar images in a real Postgres."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from tests.conftest import Scanned
 from tests.integration.api.conftest import Rows
@@ -14,7 +15,7 @@ from worker.database.duplicates import Duplicates, found_near, near_statement
 from worker.database.erasure import Erasure
 from worker.database.scans import ImageFacts, Lease, Scans
 from worker.database.session import Database
-from worker.database.tables import Image
+from worker.database.tables import Image, Verdict
 from worker.decisions.near_hashes import HASH_BITS, bands_of
 
 pytestmark = pytest.mark.integration
@@ -110,7 +111,24 @@ def test_a_search_for_similar_images_reads_the_index(database: Database) -> None
     assert any("ix_image_pdq_bands" in line for line in plan), plan
 
 
-def scanned_once(scanned: Scanned, key: str, *, duplicate_of: int | None = None, heatmaps: bool = True) -> Lease:
+FRAMES = {
+    "count": 24,
+    "judged": [0, 12],
+    "deciding": {"number": 0, "at_ms": 0.0, "probability": 0.1},
+    "gravest": {"number": 12, "at_ms": 1200.0, "probability": 0.99},
+    "first_alone": False,
+}
+
+
+def scanned_once(
+    scanned: Scanned,
+    key: str,
+    *,
+    duplicate_of: int | None = None,
+    heatmaps: bool = True,
+    facts: ImageFacts = FACTS,
+    **columns: Any,
+) -> Lease:
     scan_id = scanned.arrive(key)
     scanned.dispatch()
     scans = Scans(scanned.database)
@@ -125,10 +143,11 @@ def scanned_once(scanned: Scanned, key: str, *, duplicate_of: int | None = None,
         "bundle_version": lease.bundle_version,
         "policy_version": lease.policy.version,
         **({} if duplicate_of is None else {"duplicate_of": duplicate_of}),
+        **columns,
     }
     named = {"detector": "clip", "method": "grad-cam", "layer": "ln_1", "bundle_version": lease.bundle_version}
     drawn = [{**named, "key": f"{key}.png", "raw_key": f"{key}.npy"}] if heatmaps else []
-    scans.complete(lease, verdict, drawn, FACTS, {})
+    scans.complete(lease, verdict, drawn, facts, {})
     return lease
 
 
@@ -146,6 +165,19 @@ def test_what_equal_bytes_got_is_found_by_bundle_and_policy(scanned: Scanned) ->
     assert duplicates.original("cd" * 32, "b1", 1) is None
     scanned_once(scanned, "b.png", duplicate_of=found.verdict_id)
     assert duplicates.original(FACTS.sha256, "b1", 1) == found
+
+
+def test_what_an_animation_that_breaks_off_got_is_found_whole(scanned: Scanned) -> None:
+    scanned.crown("b1")
+    facts = replace(FACTS, truncated=True)
+    lease = scanned_once(scanned, "a.gif", facts=facts, frames=FRAMES, frame_key="heatmaps/1/1/frame.png")
+    found = Duplicates(scanned.database).original(FACTS.sha256, "b1", 1)
+    assert found is not None
+    assert (found.facts, found.frames, found.frame_key) == (facts, FRAMES, "heatmaps/1/1/frame.png")
+    Erasure(scanned.database, "artifacts").erase(Actor("test"), "a.gif")
+    with scanned.database.transaction() as session:
+        verdict = session.scalars(select(Verdict).where(Verdict.image_pk == lease.image.id)).one()
+        assert (verdict.frames, verdict.frame_key) == (FRAMES, None)
 
 
 def test_an_erased_image_s_verdict_is_nobody_s_original_and_its_hash_is_gone(scanned: Scanned) -> None:

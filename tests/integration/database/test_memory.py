@@ -6,7 +6,7 @@ from tests.conftest import Scanned
 from tests.integration.database.test_scans import FACTS, lease_of, verdict_of
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
-from worker.database.features import Memory, Seen
+from worker.database.features import Memory, Remembered, Seen
 from worker.database.scans import Scans
 from worker.database.tables import Scan, ScanKind
 
@@ -25,9 +25,16 @@ def test_what_a_scan_saw_is_recalled_with_what_the_file_said(scanned: Scanned, s
     lease = lease_of(scanned, scans, scanned.arrive())
     scans.complete(lease, verdict_of(lease), [], FACTS, {}, seen=SEEN)
     (remembered,) = Memory(scanned.database).recall(lease.image.id)
-    assert (remembered.bundle_version, remembered.seen, remembered.provenance) == ("b1", SEEN, {})
+    assert remembered == Remembered("b1", SEEN, {}, None)
     Erasure(scanned.database, "artifacts").erase(Actor("me"), lease.image.image_id)
     assert Memory(scanned.database).recall(lease.image.id) == []
+
+
+def test_what_was_judged_of_an_animation_is_recalled_too(scanned: Scanned, scans: Scans) -> None:
+    lease = lease_of(scanned, scans, scanned.arrive())
+    scans.complete(lease, {**verdict_of(lease), "frames": {"count": 2}}, [], FACTS, {}, seen=SEEN)
+    (remembered,) = Memory(scanned.database).recall(lease.image.id)
+    assert remembered.frames == {"count": 2}
 
 
 def test_nothing_is_recalled_of_an_image_that_no_scan_has_seen(scanned: Scanned, scans: Scans) -> None:

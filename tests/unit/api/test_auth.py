@@ -44,6 +44,7 @@ def test_a_missing_scope_is_403_and_named(client: TestClient) -> None:
         ("GET", "/v1/images/cat", Scope.READ),
         ("GET", "/v1/images/cat/verdicts", Scope.READ),
         ("GET", "/v1/images/cat/heatmap?detector=clip", Scope.READ),
+        ("GET", "/v1/images/cat/frame", Scope.READ),
         ("GET", URL, Scope.READ),
         ("POST", "/v1/scans/1/replay", Scope.ADMIN),
     ],

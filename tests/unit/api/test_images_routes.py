@@ -18,6 +18,13 @@ HEATMAP = {
     "key": "heatmaps/9/clip.png",
     "raw_key": "heatmaps/9/clip.npy",
 }
+FRAMES = {
+    "count": 24,
+    "judged": [0, 12],
+    "deciding": {"number": 0, "at_ms": 0.0, "probability": 0.1},
+    "gravest": {"number": 12, "at_ms": 1200.0, "probability": 0.99},
+    "first_alone": False,
+}
 AWKWARD_IDS = ["dir/a b+ü%.jpg", "/leading", "trailing/", "a//b", "?a=b&c#d", "日本/🙂", ".", "verdicts"]
 
 
@@ -34,6 +41,7 @@ def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: T
         "thresholds": {"lower": 0.2, "upper": 0.9},
         "detectors": {"clip": {"logit": 3.0, "probability": 0.95}},
         "provenance": {"c2pa": None},
+        "frames": None,
         "bundle_version": "b1",
         "policy_version": 1,
         "decided_by": "machine",
@@ -107,6 +115,24 @@ def test_a_heatmap_is_a_short_lived_redirect_that_nobody_caches(world: World, cl
     assert response.headers["Cache-Control"] == "no-store"
 
 
+def test_an_animation_is_told_with_its_gravest_frame_and_a_file_that_breaks_off_as_such(
+    world: World, client: TestClient
+) -> None:
+    verdict = verdict_row(verdict=VerdictValue.UNCERTAIN, frames=FRAMES, frame_key="heatmaps/7/8/frame.png")
+    world.queries.images["cat"] = Served(image_row(truncated=True), verdict, scan_row(), [])
+    told = client.get("/v1/images/cat").json()
+    assert (told["truncated"], told["verdict"]["frames"]) == (True, FRAMES)
+    response = client.get("/v1/images/cat/frame")
+    assert response.status_code == 307
+    assert response.headers["Location"] == "https://store.example/artifacts/heatmaps/7/8/frame.png?expires=300"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_a_still_picture_has_no_frame_to_show(world: World, client: TestClient) -> None:
+    world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [])
+    assert client.get("/v1/images/cat/frame").status_code == 404
+
+
 def test_the_map_itself_is_behind_its_own_form_and_old_heatmaps_have_none(world: World, client: TestClient) -> None:
     world.queries.heatmaps["cat", "clip"] = Heatmap(**HEATMAP)
     world.queries.heatmaps["dog", "clip"] = Heatmap(**{**HEATMAP, "raw_key": None})
@@ -115,6 +141,6 @@ def test_the_map_itself_is_behind_its_own_form_and_old_heatmaps_have_none(world:
     assert client.get("/v1/images/dog/heatmap?detector=clip&form=raw").status_code == 404
 
 
-@pytest.mark.parametrize("suffix", ["", "/verdicts", "/heatmap?detector=clip"])
+@pytest.mark.parametrize("suffix", ["", "/verdicts", "/heatmap?detector=clip", "/frame"])
 def test_an_unknown_image_is_404(client: TestClient, suffix: str) -> None:
     assert client.get(f"/v1/images/nobody{suffix}").status_code == 404

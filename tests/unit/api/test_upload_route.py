@@ -77,7 +77,7 @@ def test_bytes_that_are_no_image_are_415_and_not_stored(world: World, client: Te
         client.post("/v1/images", files={"file": b"<svg>"}),
     ):
         assert response.status_code == 415
-        assert "jpeg, png, gif, tiff, webp, bmp, avif, heic." in response.json()["detail"]
+        assert "jpeg, png, gif, tiff, vnd.microsoft.icon, webp, bmp, avif, heic." in response.json()["detail"]
     assert world.objects.stored == {}
 
 

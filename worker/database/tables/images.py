@@ -38,6 +38,7 @@ class Image(Base):
     height: Mapped[int | None]
     pdq: Mapped[BitString | None] = mapped_column(BIT(256))  # perceptual hash, null where the picture is too plain
     pdq_bands: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))  # the same, cut for the index
+    truncated: Mapped[bool] = mapped_column(server_default=text("false"))  # it breaks off; what is missing is white
     # The store has shown this state, at its event or since; what an event alone claims hides no such state.
     confirmed: Mapped[bool] = mapped_column(server_default=text("true"))
     # When the store took it in, never later than we heard of it; of the versions of an image the newest is served.

@@ -85,6 +85,8 @@ class Verdict(Base):
     upper_threshold: Mapped[float | None]
     detectors: Mapped[Json]  # name -> {logit, probability}
     provenance: Mapped[Json]
+    frames: Mapped[Json | None]  # of an animation, see worker/decisions/frames.py
+    frame_key: Mapped[str | None]  # a picture of its gravest frame, in the artifact bucket
     bundle_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
     policy_version: Mapped[int | None] = mapped_column(ForeignKey("policy.version"))
     content: Mapped[str | None]  # the image's SHA-256, where this verdict is the one that duplicates point at

@@ -24,7 +24,7 @@ class _Items:
 def isobmff_blocks(data: bytes) -> Iterator[Block]:
     """Yield the words of an AVIF or HEIC file; those of items first, then those in `uuid` boxes."""
     items = _Items()
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"meta":
             _read_meta(data, start + 4, end, items)
         elif kind == b"uuid" and data[start : start + 16] == _XMP_UUID:
@@ -40,8 +40,8 @@ def isobmff_blocks(data: bytes) -> Iterator[Block]:
             yield Block("text", body, "item", mime.decode("latin-1"))
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start and end of the body of each box; the last may be cut."""
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield type, start and end of the body of each box between two places; the last may be cut."""
     end = min(end, len(data))
     while at + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -57,10 +57,10 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _read_meta(data: bytes, start: int, end: int, items: _Items) -> None:
-    for kind, at, stop in _boxes(data, start, end):
+    for kind, at, stop in boxes(data, start, end):
         if kind == b"iinf":
             version = data[at]
-            for entry, first, last in _boxes(data, at + (6 if version == 0 else 8), stop):
+            for entry, first, last in boxes(data, at + (6 if version == 0 else 8), stop):
                 if entry == b"infe" and len(items.kinds) < _MOST_ITEMS:
                     _read_entry(data[first:last], items)
         elif kind == b"iloc":

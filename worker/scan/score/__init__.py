@@ -6,10 +6,13 @@ from typing import Any
 
 from worker.database.features import Seen as Features
 from worker.database.scans import ImageFacts
+from worker.decisions.frames import Frames
 from worker.provenance.findings import Provenance
 
 # Returns columns of the heatmap table, one mapping for each detector.
 Explain = Callable[[], list[dict[str, Any]]]
+# Stores the picture of the gravest frame, and returns its key.
+KeepFrame = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Score:
         explain: makes the heatmaps; None where there is nothing to make them of.
         features: what a later bundle can be judged by without the pixels; None to keep nothing.
         duplicate_of: the verdict of another image of the same bytes that this score comes from.
+        frames: what was judged of an animation; None for still pictures.
+        keep_frame: stores a picture of the gravest frame; None where there is nothing to make it of.
     """
 
     probability: float
@@ -33,6 +38,13 @@ class Score:
     explain: Explain | None = None
     features: Features | None = None
     duplicate_of: int | None = None
+    frames: Frames | None = None
+    keep_frame: KeepFrame | None = None
+
+    @property
+    def gravest_frame(self) -> float | None:
+        """Return the highest probability among the frames of an animation; None for still pictures."""
+        return None if self.frames is None else self.frames.gravest.probability
 
 
 def detector_columns(scores: Any) -> dict[str, dict[str, Any]]:

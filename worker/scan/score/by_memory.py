@@ -25,13 +25,14 @@ class ByMemory:
     def __call__(self, lease: Lease, bundle: Any, watch: Stopwatch) -> Score | None:
         """Return the score; None where the pixels are needed.
 
-        They are for a first scan, where a detector's body differs, and where the file has a C2PA manifest.
+        They are for a first scan, where a detector's body differs, where the file has a C2PA manifest, and for
+        animations, of which one frame alone is remembered.
         """
         facts = known_facts(lease.image)
         if not lease.rescan or facts is None:
             return None
         for remembered in self._recall(lease.image.id):
-            if must_read_again(remembered.provenance):
+            if must_read_again(remembered.provenance) or remembered.frames is not None:
                 return None
             scores = self._rescore(lease, bundle, remembered, watch)
             if scores is not None:
@@ -54,4 +55,4 @@ def known_facts(image: Image) -> ImageFacts | None:
     """Return what earlier scans learnt of an image; None where none has ended with a verdict."""
     if image.sha256 is None or image.size_bytes is None or image.width is None or image.height is None:
         return None
-    return ImageFacts(image.sha256, image.size_bytes, image.width, image.height, image.pdq)
+    return ImageFacts(image.sha256, image.size_bytes, image.width, image.height, image.pdq, truncated=image.truncated)

@@ -12,6 +12,7 @@ from worker.scan.micro_batcher import MicroBatcher
 from worker.scan.read_file import ReadFile
 from worker.scan.retries import Stopwatch
 from worker.scan.score import Score, detector_columns
+from worker.scan.score.animation import preview_of, weigh_frames
 
 
 class ByPixels:
@@ -28,16 +29,25 @@ class ByPixels:
         with watch.stage("look"):
             look = self._decoders.look(file.data, bundle.plans, watch.note)
         with watch.stage("detect"):
-            scores = self._batcher(bundle.score, look.prepared, alone=lease.suspect)
+            pictures = [look.prepared] if lease.only_heatmaps else look.pictures
+            scores, *others = self._batcher.run_all(bundle.score, pictures, alone=lease.suspect)
         features = None
         if self._keep_features and scores.features is not None:
             features = Features(scores.features, scores.logits, look.prepared.covariates)
-        probability = shift(scores.probability, lease.policy.prior_shift)
+        probabilities = [shift(one.probability, lease.policy.prior_shift) for one in (scores, *others)]
+        frames = None if lease.only_heatmaps else weigh_frames(look, probabilities)
+        keep_frame = None
+        if frames is not None and not lease.shadow:
+            keep_frame = partial(self._evidence.put_frame, lease, preview_of(look, frames.gravest.number))
         return Score(
-            probability,
+            probabilities[0],
             detector_columns(scores),
-            ImageFacts(file.facts.sha256, file.facts.size_bytes, *look.prepared.size, look.pdq),
+            ImageFacts(
+                file.facts.sha256, file.facts.size_bytes, *look.prepared.size, look.pdq, truncated=look.truncated
+            ),
             file.facts.provenance,
-            explain=partial(self._evidence.draw, lease, bundle, look, probability),
+            explain=partial(self._evidence.draw, lease, bundle, look, probabilities[0]),
             features=features,
+            frames=frames,
+            keep_frame=keep_frame,
         )

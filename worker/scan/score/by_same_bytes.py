@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from worker.database.scans import Lease
+from worker.decisions.frames import Frames
 from worker.decisions.near_hashes import OneLook
 from worker.scan.collaborators import Originals
 from worker.scan.heatmap_files import Evidence
@@ -40,4 +41,6 @@ class BySameBytes:
             file.facts.provenance,
             explain=copy,
             duplicate_of=original.verdict_id,
+            frames=Frames.of_json(original.frames),
+            keep_frame=partial(self._evidence.copy_frame, lease, original.frame_key) if original.frame_key else None,
         )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from api.answers.policy_preview import Change, preview
 from worker.database.policies import Judged
 from worker.decisions.calibration import CalibrationFigures, shift
@@ -48,6 +50,15 @@ def test_what_a_tag_bars_from_being_cleared_is_uncertain_at_least() -> None:
     accused = preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(AI, 0.01, provenance=TAGGED)])
     assert accused.changes == [Change(before=AI, after=UNCERTAIN, images=1)]
     assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [judged(UNCERTAIN, 0.01)]).changed == 1
+
+
+def test_another_frame_of_an_animation_keeps_it_from_being_cleared_under_other_terms_too() -> None:
+    recorded = Judged("i", "a", UNCERTAIN, shift(0.01, 2.0), 2.0, SILENT, gravest_frame=shift(0.6, 2.0))
+    assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [recorded]).changed == 0
+    mild = replace(recorded, gravest_frame=shift(0.02, 2.0))
+    assert preview(PolicyTerms(0.0, 0.01, 0.05), FIGURES, [mild]).changes == [
+        Change(before=UNCERTAIN, after=NOT_AI, images=1)
+    ]
 
 
 def test_what_files_declare_is_weighed_anew_by_the_terms_given() -> None:

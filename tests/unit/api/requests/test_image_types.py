@@ -11,9 +11,11 @@ IMAGES = {
     b"BM\x46\x00\x00\x00\x00\x00\x00\x00\x36\x00": "image/bmp",
     b"II*\x00\x08\x00": "image/tiff",
     b"MM\x00*\x00\x08": "image/tiff",
+    b"\x00\x00\x01\x00\x01\x00": "image/vnd.microsoft.icon",
     b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic": "image/heic",
     b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avifmif1": "image/avif",
     b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avif": "image/avif",
+    b"\x00\x00\x00\x1cftypmif3\x00\x00\x00\x00mif3avif": "image/avif",
 }
 OTHERS = [
     b"",

@@ -109,6 +109,24 @@ def test_provenance_only_ever_makes_a_verdict_graver_and_accuses_by_a_trusted_si
         assert provenance.strongly_declares
 
 
+@given(figures, rules, probabilities, probabilities, provenances)
+def test_another_frame_of_an_animation_only_ever_keeps_it_from_being_cleared(
+    held_out: CalibrationFigures, policy: Rules, probability: float, other: float, provenance: Provenance
+) -> None:
+    alone = decide(probability, policy, held_out, provenance)
+    moving = decide(probability, policy, held_out, provenance, max(probability, other))
+    as_a_picture = decide(max(probability, other), policy, held_out, provenance)
+    assert (moving.probability, moving.thresholds, moving.decided_by) == (
+        alone.probability,
+        alone.thresholds,
+        alone.decided_by,
+    )
+    if alone.verdict is VerdictValue.NOT_AI_GENERATED and as_a_picture.verdict is not VerdictValue.NOT_AI_GENERATED:
+        assert moving.verdict is VerdictValue.UNCERTAIN
+    else:
+        assert moving == alone
+
+
 @given(figures, rules, probabilities, st.none() | st.sampled_from(Says))
 def test_breaking_a_signature_never_clears_an_image(
     held_out: CalibrationFigures, policy: Rules, probability: float, says: Says | None

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
+from tests.files_as_sent import animation, grey, photo
 from worker.decoders.child import UNREAD
 from worker.decoders.pool import DecoderDefectError, DecoderPool, DecoderStartError, Limits
 from worker.errors import CrashesDecoderError, PermanentError, Reason, TooComplexError
@@ -108,6 +110,30 @@ def test_it_gives_what_the_same_work_gives_here(pool: DecoderPool) -> None:
         assert one.preview.tobytes() == other.preview.tobytes()
         for name in PLANS:
             assert np.array_equal(one.prepared.views[name], other.prepared.views[name])
+
+
+def test_frames_of_an_animation_and_a_file_that_breaks_off_come_over_as_they_are(pool: DecoderPool) -> None:
+    data = animation("WEBP", photo(), grey(), [300, 500], lossless=True)
+    one, other = pool.look(data, PLANS), LocalDecoders().look(data, PLANS)
+    assert one.animation is not None
+    assert other.animation is not None
+    assert replace(one.animation, others=()) == replace(other.animation, others=())
+    for mine, theirs in zip(one.animation.others, other.animation.others, strict=True):
+        assert (mine.number, mine.at_ms, mine.preview.tobytes()) == (
+            theirs.number,
+            theirs.at_ms,
+            theirs.preview.tobytes(),
+        )
+        for name in PLANS:
+            assert np.array_equal(mine.prepared.views[name], theirs.prepared.views[name])
+    assert pool.look(picture()[:-200], PLANS).truncated
+
+
+def test_no_more_frames_are_cut_than_the_limits_allow(make_pool: Callable[..., DecoderPool]) -> None:
+    pool = make_pool(limits=replace(LIMITS, most_frames=1))
+    look = pool.look(animation("WEBP", photo(), grey(), [300, 500]), PLANS)
+    assert look.animation is not None
+    assert (look.animation.count, look.animation.others) == (2, ())
 
 
 def test_one_process_serves_many_files_and_tells_where_the_time_went(pool: DecoderPool) -> None:

@@ -1,7 +1,7 @@
 """A worker of fakes for the tests of the story, and pictures whose brightness is their verdict."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,13 +56,26 @@ def overlay(pixels: Image.Image, _heatmap: Any, probability: float) -> bytes:
 
 
 @dataclass
+class OneByOne:
+    """A batcher that hands each item to a function."""
+
+    run: Callable[..., Any]
+
+    def __call__(self, call: Any, item: Any, *, alone: bool = False) -> Any:
+        return self.run(call, item, alone=alone)
+
+    def run_all(self, call: Any, items: Sequence[Any], *, alone: bool = False) -> list[Any]:
+        return [self(call, item, alone=alone) for item in items]
+
+
+@dataclass
 class World:
     """A worker of fakes around a real micro-batcher."""
 
     max_batch: int = 4
     make_heatmaps: bool = True
     keep_features: bool = True
-    batcher: Any = None
+    run: Callable[..., Any] | None = None
     overlay: Callable[[Image.Image, Any, float], bytes] = overlay
     decoders: Decoders = field(default_factory=lambda: LocalDecoders(before=crash))
     scans: FakeScans = field(default_factory=FakeScans)
@@ -80,7 +93,7 @@ class World:
             monotonic=FakeClock(),
             is_out_of_memory=lambda error: isinstance(error, MemoryError),
         )
-        batcher = self.batcher or self.real_batcher
+        batcher: Any = OneByOne(self.run) if self.run else self.real_batcher
         evidence = Evidence(
             objects=self.objects, batcher=batcher, overlay=self.overlay, raw=lambda _: b"raw", bucket=ARTIFACTS
         )

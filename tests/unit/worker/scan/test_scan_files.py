@@ -26,6 +26,16 @@ def lines(
     return [one.as_json("fake-1") for one in found]
 
 
+def test_frames_of_an_animation_are_judged_and_the_gravest_is_named(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), (level,) * 3) for level in (20, 21, 250, 22)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=500, lossless=True)
+    Image.new("L", (16, 16), 134).save(tmp_path / "b.png")
+    (moving, still) = lines([tmp_path / "a.webp", tmp_path / "b.png"])
+    assert (moving["verdict"], moving["probability"]) == ("uncertain", pytest.approx(20 / 255, abs=1e-6))
+    assert (moving["frames"]["judged"], moving["frames"]["gravest"]["number"]) == ([0, 1, 2, 3], 2)
+    assert (still["verdict"], still["frames"], still["truncated"]) == ("uncertain", None, False)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for brightness in (250, 20, 134, 5):

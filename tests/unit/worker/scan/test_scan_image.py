@@ -188,7 +188,7 @@ def test_only_suspects_go_alone(make_world: Callable[..., World], expiries: int)
         alone.append(alone_)
         return call([item])[0]
 
-    world = make_world(batcher=lambda call, item, alone: batcher(call, item, alone_=alone))
+    world = make_world(run=lambda call, item, alone: batcher(call, item, alone_=alone))
     world.scan(world.upload(grey(FLAGGED), lease_expiries=expiries))
     assert alone == [expiries >= 2] * 2
 
@@ -219,7 +219,7 @@ def test_a_wedged_device_ends_the_process_and_blames_no_image(make_world: Callab
     def wedged(_call: Any, _item: Any, *, alone: bool) -> Any:
         raise WedgedError(f"alone: {alone}")
 
-    world = make_world(batcher=wedged)
+    world = make_world(run=wedged)
     scan = world.scan(world.upload(grey(CLEAR)))
     assert world.ended == ["ended"]
     assert (scan.state, scan.attempts) == (ScanState.LEASED, 0)
@@ -303,7 +303,7 @@ def test_a_database_that_is_away_is_waited_for_quietly(make_world: Callable[...,
         scans.trouble = away
         return call([item])[0]
 
-    world = make_world(batcher=cut, scans=scans)
+    world = make_world(run=cut, scans=scans)
     scan_id = world.upload(grey(CLEAR))
     if when == "at the lease":
         scans.trouble = away
