@@ -59,8 +59,14 @@ class Reader:
 
     def _scanned(self) -> None:
         rows = Rows(self.database)
-        moving = {"frame_key": "heatmaps/1/1/frame.png"}
-        verdict = rows.verdict(1, scan_id=1, bundle_version=WILD, probability=0.97, verdict="ai_generated", **moving)
+        verdict = rows.verdict(
+            1,
+            scan_id=1,
+            bundle_version=WILD,
+            probability=0.97,
+            verdict="ai_generated",
+            frame_key="heatmaps/1/1/frame.png",
+        )
         rows.heatmap(verdict, "convnext", bundle_version=WILD)
 
     def _sql(self, statement: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.files_as_sent import FILES, SIDE
+from tests.files_as_sent import FILES, SIDE, photo
 from worker.errors import PermanentError
 from worker.images.decode import decode
 from worker.provenance.c2pa_manifest import read_manifest
@@ -25,6 +25,11 @@ def test_a_file_as_sent_ends_as_it_should_and_declares_what_it_does(name: str) -
     assert found.image.mode == "RGB"
     assert found.image.size in {(SIDE, SIDE), (256, 256)}
     assert (found.truncated, len(found.frames)) == (sent.truncated, sent.frames)
+
+
+@pytest.mark.parametrize("name", ["alpha of zeros, version 4.bmp", "alpha of zeros, version 5.bmp"])
+def test_a_bitmap_whose_alpha_is_zero_everywhere_is_opaque(name: str) -> None:
+    assert decode(FILES[name].make(), max_pixels=MAX_PIXELS).image.tobytes() == photo().tobytes()
 
 
 def test_the_table_has_at_least_sixty_files() -> None:

@@ -123,7 +123,7 @@ def test_a_picture_that_cannot_be_stored_costs_no_verdict(make_world: Callable[.
         raise PermanentError("refused")
 
     scan_id = world.upload(moving(CLEAR, FLAGGED))
-    world.objects.put = refuse  # type: ignore[method-assign]
+    world.objects.put = refuse  # type: ignore[assignment]
     row = verdict_of(world.scan(scan_id))
     assert (row["verdict"], row["frame_key"]) == ("uncertain", None)
 
