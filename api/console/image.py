@@ -150,14 +150,13 @@ def get_heatmap(
 
 
 @router.get("/frame")
-def get_frame(image_id: ImageId, services: FromApp, who: FromVisitor) -> Response:
+def get_frame(image_id: ImageId, queries: parts.Queries, artifacts: Artifacts, who: FromVisitor) -> Response:
     """Return a picture of the gravest frame of an animation."""
     assert who  # noqa: S101 - named to be signed in
-    key = services.queries.frame(image_id)
+    key = queries.frame(image_id)
     if key is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no picture of a frame of this image.")
-    body = services.objects.read(services.artifact_bucket, key, max_bytes=services.max_image_bytes)
-    return Response(body, headers=_PICTURE_HEADERS, media_type="image/png")
+    return Response(artifacts.read(key), headers=_PICTURE_HEADERS, media_type="image/png")
 
 
 @router.post("/image/label")

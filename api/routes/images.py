@@ -130,13 +130,12 @@ def get_heatmap(
     response_class=RedirectResponse,
     dependencies=[_may_read],
 )
-def get_frame(image_id: ImageId, services: FromApp) -> RedirectResponse:
+def get_frame(image_id: ImageId, queries: parts.Queries, artifacts: Artifacts) -> RedirectResponse:
     """Redirect to a picture of the gravest frame of an animation; the address works without a key, for a short time."""
-    key = services.queries.frame(image_id)
+    key = queries.frame(image_id)
     if key is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no picture of a frame: the image is still, or unknown.")
-    address = services.objects.presigned_url(services.artifact_bucket, key, services.presign_seconds)
-    return RedirectResponse(address, HTTPStatus.TEMPORARY_REDIRECT, {"Cache-Control": "no-store"})
+    return artifacts.lead_to(key)
 
 
 @router.post("/{image_id:encoded}/heatmap", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
