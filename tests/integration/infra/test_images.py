@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from worker.bundles.encoders.folder import EncoderFolder
+
 LOCKS = ("api.lock", "worker.lock", "torch.lock")
 # What python:3.11-slim-bookworm itself takes, in MB; it cannot be pulled here.
 BASE_MB = 130
@@ -85,7 +87,13 @@ def packages_of(lock: Path, folder: Path) -> int:
 
 def run_in(app: Path, site: Path, code: str) -> str:
     """Run Python as the image does: only /app and the image's own packages can be imported."""
-    environment = {"PYTHONPATH": f"{app}:{site}", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        "PYTHONPATH": f"{app}:{site}",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # The build fetches encoders into a folder of the image; here they are the project's.
+        "ASSAY_ENCODERS_DIR": str(EncoderFolder().root),
+    }
     # -S: the environment of the tests, with all its packages, stays out of sight.
     command = [sys.executable, "-S", "-c", code]
     done = subprocess.run(command, env=environment, cwd=app, capture_output=True, text=True, timeout=120, check=False)
@@ -153,8 +161,9 @@ def test_everything_the_worker_s_image_runs_can_be_imported_from_it(
     packages_of(docker / "torch.lock", site)
     code = (
         "import worker.processes.worker, infra.cli.main, training.train, training.evaluation.evaluate;"
-        "from worker.bundles.loaded import load_bundle, shipped_bundle; "
-        "print(load_bundle(shipped_bundle('wild')).name)"
+        "from worker.bundles.loaded import shipped_bundle; from worker.bundles.opening import opening; "
+        "from infra.cli.environment import load_settings; "
+        "print(opening(load_settings(), 'cpu').load(shipped_bundle('wild')).name)"
     )
     assert run_in(app, site, code).split() == ["wild"]
 
