@@ -1,6 +1,7 @@
 """Trust lists: fetched over TLS, kept with their checksums, and never lost to a bad answer."""
 
 import http.server
+import json
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from typer.testing import CliRunner
 
-from infra.trust_lists import TrustListError, describe_lists, read_lists, update_lists
+from infra.cli.trust import app
+from infra.trust_lists import TrustListError, describe_lists, read_lists, trust_client, update_lists
 from worker.provenance.anchors import read_anchors
 from worker.testing.provenance import make_authority
 
@@ -80,6 +83,35 @@ def site(tmp_path: Path) -> Iterator[Site]:
     thread.join()
 
 
+@dataclass
+class Proxy:
+    """A proxy that lets nobody through, and what it was asked for."""
+
+    port: int
+    asked: list[str]
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Proxy(server.server_port, asked)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture
 def client(site: Site) -> Iterator[httpx.Client]:
     with httpx.Client(verify=site.context, trust_env=False) as made:
@@ -134,6 +166,30 @@ def test_a_server_that_nobody_vouches_for_is_not_believed(site: Site, tmp_path: 
 def test_plain_http_is_refused(client: httpx.Client, tmp_path: Path) -> None:
     with pytest.raises(TrustListError, match="https alone"):
         update_lists(("http://localhost/one.pem",), tmp_path, client=client, now=NOW)
+
+
+def test_the_command_takes_addresses_and_certificates_from_the_environment(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages["one.pem"] = make_authority().anchor.encode()
+    monkeypatch.setenv("ASSAY_C2PA_TRUST_LISTS", json.dumps([site.url("one.pem")]))
+    monkeypatch.setenv("ASSAY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "site.pem"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    result = CliRunner().invoke(app, ["update"])
+    assert (result.exit_code, result.output) == (0, "one.pem: 1 certificates, 0 days old\n")
+    assert [one.file for one in read_lists(tmp_path / "data" / "trust")] == ["one.pem"]
+
+
+def test_lists_are_fetched_through_the_proxy_of_the_environment(
+    proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with trust_client() as asking, pytest.raises(TrustListError, match="502"):
+        update_lists(("https://lists.example/one.pem",), tmp_path, client=asking, now=NOW)
+    assert proxy.asked == ["lists.example:443"]
 
 
 def test_a_list_that_was_changed_by_hand_is_reported(site: Site, client: httpx.Client, tmp_path: Path) -> None:
