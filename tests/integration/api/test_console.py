@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from html import unescape
-from re import search
+from re import findall, search
 
 import pytest
 from fastapi.testclient import TestClient
@@ -191,6 +191,7 @@ def test_odd_ids_and_values_get_a_page_and_no_failure(sign_in: SignIn) -> None:
     assert client.post("/console/policies", data=terms).status_code == 422
 
 
+DETECTORS = {"clip": {"logit": 0.0, "probability": 0.5}}
 CAPTURED = Manifest(SignatureState.TRUSTED, Says.CAPTURED, "Camera Maker")
 
 
@@ -205,6 +206,37 @@ def test_a_tag_beside_a_signature_that_says_nothing_of_ai_is_shown_as_forgeable(
     client, _ = sign_in(Scope.READ)
     told = client.get("/console/image?id=cat").text
     assert ("anybody can write this" in told, "Signed." in told) == (forgeable, not forgeable)
+
+
+def test_the_gravest_frame_of_an_animation_is_named_and_shown(sign_in: SignIn, services: Services, rows: Rows) -> None:
+    frames = {
+        "count": 24,
+        "judged": [0, 12],
+        "deciding": {"number": 0, "at_ms": 0.0, "probability": 0.1},
+        "gravest": {"number": 12, "at_ms": 1240.0, "probability": 0.87},
+        "first_alone": False,
+    }
+    services.objects.put(services.artifact_bucket, "heatmaps/1/1/frame.png", b"\x89PNG", "image/png")
+    image = rows.image("cat", truncated=True)
+    rows.verdict(image, detectors=DETECTORS, frames=frames, frame_key="heatmaps/1/1/frame.png")
+    client, _ = sign_in(Scope.READ)
+    told = client.get("/console/image?id=cat").text
+    assert "<strong>Gravest frame: 12 of 24</strong>, at 1.2 s: 87" in told
+    assert "the file breaks off" in told
+    (source,) = findall(r'<img src="(/console/frame[^"]+)"', told)
+    picture = client.get(unescape(source))
+    assert (picture.status_code, picture.content, picture.headers["content-type"]) == (200, b"\x89PNG", "image/png")
+
+
+def test_an_animation_of_which_the_first_picture_alone_was_judged_is_shown_as_such(sign_in: SignIn, rows: Rows) -> None:
+    first = {"number": 0, "at_ms": 0.0, "probability": 0.1}
+    frames = {"count": 2, "judged": [0], "deciding": first, "gravest": first, "first_alone": True}
+    rows.verdict(rows.image("cat"), detectors=DETECTORS, frames=frames)
+    client, _ = sign_in(Scope.READ)
+    told = client.get("/console/image?id=cat").text
+    assert "<strong>the first alone was judged</strong>" in told
+    assert "/console/frame" not in told
+    assert client.get("/console/frame?id=cat").status_code == 404
 
 
 def test_what_files_and_people_say_is_shown_and_never_run(sign_in: SignIn, rows: Rows) -> None:
