@@ -25,7 +25,8 @@ from training.data.assemble import Rows, joined, recipe_rows, split
 from training.data.collection import DataError
 from training.evaluation.fold_report import aurocs, report_of, told_of_folds
 from training.export.run_bundle import measure_held_out, uncalibrated
-from training.recipe import Recipe, load_recipe, with_minutes
+from training.recipe import Recipe, with_minutes
+from training.recipe_file import load_recipe
 from training.train import Order, train
 from worker.bundles.folder import read_bundle, update_card
 from worker.errors import AssayError

@@ -32,7 +32,8 @@ from training.fitting.fit import fit_detector
 from training.fitting.run import Run
 from training.fitting.run_folder import alone_in, claim
 from training.fitting.warm_start import begin_from, take_weights
-from training.recipe import DetectorRecipe, Recipe, RecipeError, load_recipe, smoke, with_minutes
+from training.recipe import DetectorRecipe, Recipe, RecipeError, smoke, with_minutes
+from training.recipe_file import load_recipe
 from training.retraining.labelled_bucket import local_data
 from worker.bundles.folder import read_bundle
 from worker.errors import AssayError

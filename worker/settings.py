@@ -1,27 +1,20 @@
 """Settings: one frozen object, read by entry points alone, from the environment and from files of secrets.
 
-Every field is documented in docs/settings.md; a test holds the two
-together. Names are the fields in capitals behind ``ASSAY_``; a file in the
-folder of secrets has the same name in small letters, and the environment wins.
+Names are the fields in capitals behind ``ASSAY_``. A file in the folder of secrets has the same name in small letters;
+the environment wins.
 """
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SecretsSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
-# Where containers find their secrets, one file each.
-_SECRETS = Path("/run/secrets")
+from worker.setting_checks import check_address, check_level
+from worker.setting_sources import SECRETS, SettingsSources
 
 
-class Settings(BaseSettings):
+class Settings(SettingsSources):
     """Everything a platform engineer can set, with defaults for one machine."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -269,7 +262,7 @@ class Settings(BaseSettings):
 
     # --- Where things lie, how they talk ------------------------------------
     secrets_dir: Path = Field(
-        default=_SECRETS,
+        default=SECRETS,
         description="Folder of files named as these variables in small letters, such as `assay_database_url`.",
     )
     data_dir: Path = Field(default=Path(".assay"), description="Data, logs and credentials of the embedded stack.")
@@ -281,48 +274,11 @@ class Settings(BaseSettings):
     @field_validator("secrets_dir")
     @classmethod
     def _must_be_a_folder(cls, folder: Path) -> Path:
-        if folder != _SECRETS and not folder.is_dir():
+        if folder != SECRETS and not folder.is_dir():
             raise ValueError(f"{folder} is no folder; make it with `assay init`, or leave this unset")
         return folder
 
-    @field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url", "sqs_queue_url")
-    @classmethod
-    def _must_be_an_address(cls, address: str | None) -> str | None:
-        # What is wrong is never shown: it may hold a password.
-        if not address:
-            return address
-        if not address.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://, such as http://127.0.0.1:9000")
-        if "@" in address:
-            raise ValueError("takes no user and password: ASSAY_S3_ACCESS_KEY_ID and ASSAY_S3_SECRET_ACCESS_KEY do")
-        parts = urlsplit(address)
-        try:
-            sound = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            sound = False
-        if not sound:
-            raise ValueError("must name a host, and a port by its number, such as http://127.0.0.1:9000")
-        return address
-
-    @field_validator("log_level")
-    @classmethod
-    def _must_be_a_level(cls, level: str) -> str:
-        known = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-        if level.upper() not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return level.upper()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is given, then the environment, then the folder of secrets where there is one."""
-        del dotenv_settings, file_secret_settings
-        folder = Path(env_settings().get("secrets_dir", _SECRETS))
-        files = (SecretsSettingsSource(settings_cls, folder),) if folder.is_dir() else ()
-        return (init_settings, env_settings, *files)
+    _addresses = field_validator("s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url", "sqs_queue_url")(
+        check_address
+    )
+    _level = field_validator("log_level")(check_level)

@@ -17,7 +17,7 @@ from api.errors.problems import InvalidError, ProblemError
 from api.requests.bodies import Held, read_body, read_form, too_large
 from api.requests.image_ids import checked_image_id, checked_source, from_header
 from api.requests.image_types import HEAD_BYTES, TYPES, ImageType, image_type
-from api.schemas import Accepted, AcceptedScan
+from api.schemas.images import Accepted, AcceptedScan
 from worker.database.audit import Actor
 from worker.database.tables import ScanState
 from worker.ingest.events import ObjectCreated

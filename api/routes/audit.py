@@ -10,7 +10,7 @@ from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=problems())

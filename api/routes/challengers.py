@@ -12,7 +12,7 @@ from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
 from api.routes.bundles import BundleOut, Version, Why
-from api.schemas import ListedVerdict
+from api.schemas.verdicts import ListedVerdict
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.challengers import Flip, NotChallengerError, OtherChallengerError

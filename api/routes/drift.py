@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 
 router = APIRouter(prefix="/v1/drift", tags=["stats"], responses=problems(), dependencies=[Depends(Needs(Scope.READ))])

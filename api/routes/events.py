@@ -15,7 +15,7 @@ from api import parts
 from api.auth import Ingester
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.bodies import read_body
-from api.schemas import EventsTaken
+from api.schemas.images import EventsTaken
 from worker.database.audit import Actor
 from worker.ingest.events import UnknownEventError, parse_events
 from worker.log import get_logger

@@ -22,7 +22,8 @@ from api.requests.etags import NOT_MODIFIED, tagged
 from api.requests.idempotency import Key, Once, OnceRoute, claim
 from api.requests.image_ids import image_path, unknown_image
 from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, Uploads, fingerprint_of
-from api.schemas import Accepted, AskedHeatmaps, History, ImageOut, NearImage, NearImages, PastVerdict
+from api.schemas.images import Accepted, AskedHeatmaps, ImageOut, NearImage, NearImages
+from api.schemas.verdicts import History, PastVerdict
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.heatmap_requests import NotJudgedError

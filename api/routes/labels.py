@@ -16,7 +16,7 @@ from api.requests.image_ids import unknown_image
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Words
 from api.routes.images import ImageId
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import LabelValue

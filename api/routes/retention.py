@@ -12,7 +12,7 @@ from api.auth import Needs
 from api.errors.problems import WITH_BODY, problems
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.retention import RetentionTerms

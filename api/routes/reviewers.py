@@ -13,7 +13,7 @@ from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 

@@ -13,7 +13,7 @@ from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cu
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Line, Name
-from api.schemas import ListedScan, Scans
+from api.schemas.scans import ListedScan, Scans
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.promotion import UnknownBundleError

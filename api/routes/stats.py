@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api import parts
 from api.auth import Needs
 from api.errors.problems import problems
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.tables import ScanState
 from worker.decisions.vocabulary import VerdictValue

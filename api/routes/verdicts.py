@@ -11,7 +11,7 @@ from api.auth import Needs
 from api.errors.problems import InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_position, encode_position
 from api.requests.etags import NOT_MODIFIED, tagged
-from api.schemas import FoundVerdict, FoundVerdicts
+from api.schemas.verdicts import FoundVerdict, FoundVerdicts
 from worker.database.api_keys import Scope
 from worker.database.search import Filters
 from worker.decisions.vocabulary import VerdictValue

@@ -15,7 +15,7 @@ from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_curs
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Words
-from api.schemas import FromRow
+from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import WebhookDelivery

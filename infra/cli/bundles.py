@@ -27,7 +27,7 @@ from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.bundles.folder import BundleParts
+    from worker.bundles.parts import BundleParts
     from worker.database.tables import Bundle
 
 app = typer.Typer(help="List, show, verify, move and build bundles.", no_args_is_help=True)

@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from training.retraining.gate import Origin, Terms
+from training.retraining.gate_case import Origin, Terms
 from training.retraining.heads import Head, with_head
 from training.retraining.refit import Seen, refit
-from worker.bundles.folder import BundleParts, DetectorPart, read_bundle
+from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
+from worker.bundles.parts import BundleParts, DetectorPart
 from worker.detectors.build import build_detector
 from worker.images.views import ViewPlan
 

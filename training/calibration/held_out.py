@@ -19,8 +19,8 @@ from worker.decisions.policy import FIRST_RULES
 if TYPE_CHECKING:
     from training.calibration.calibrate import Calibrated
     from training.calibration.fusion import Measured
-    from training.evaluation.evaluate import Known
-    from worker.bundles.folder import BundleParts
+    from training.evaluation.known import Known
+    from worker.bundles.parts import BundleParts
 
 
 class Told(NamedTuple):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from training.evaluation.pictures import (
     without,
 )
 from training.evaluation.scores import judge_pictures
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 from worker.bundles.card import read_card
 from worker.bundles.loaded import Bundle
 from worker.decisions.calibration import clopper_pearson_upper, is_accused, shift
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.evaluation.known import Known
     from training.evaluation.metrics import Cuts
     from training.evaluation.scores import Judged
 
@@ -53,19 +54,6 @@ _TOLD = (
     ("ece, prior", "ece_15_at_own_prior"),
     ("coverage", "coverage"),
 )
-
-
-class Known(Protocol):
-    """What is known of labelled images, (N,) each: `training.data.assemble.Rows` and `Pictures` both are."""
-
-    @property
-    def labels(self) -> NDArray[np.int8]: ...  # noqa: D102 (as in Rows)
-    @property
-    def sources(self) -> NDArray[np.str_]: ...  # noqa: D102
-    @property
-    def generators(self) -> NDArray[np.str_]: ...  # noqa: D102
-    @property
-    def hashes(self) -> NDArray[np.str_]: ...  # noqa: D102
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from training.evaluation.metrics import measure, of_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.evaluation.evaluate import Known
+    from training.evaluation.known import Known
     from training.evaluation.metrics import Cuts, Floats, Labels
     from worker.decisions.calibration import Thresholds
 

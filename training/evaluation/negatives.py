@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.evaluation.evaluate import Known
+    from training.evaluation.known import Known
     from worker.decisions.calibration import Thresholds
 
 PHOTOGRAPHS, DRAWINGS = "photographs", "drawings"

@@ -16,9 +16,9 @@ from training.evaluation.pictures import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from training.evaluation.evaluate import Known
-    from worker.bundles.folder import BundleParts
+    from training.evaluation.known import Known
     from worker.bundles.loaded import Bundle
+    from worker.bundles.parts import BundleParts
 
 # A gradient: drawn by numpy alone, so no font or drawing library can change it.
 PROBE_SEED = 2

@@ -18,8 +18,9 @@ from training.export.card import code_version, data_facts, detector_facts, probe
 from training.export.recipe_words import in_own_words, told_of
 from training.retraining.refit_data import Known, write_replay
 from worker.bundles.copies import REPLAY
-from worker.bundles.folder import FUSED, BundleParts, DetectorPart, read_bundle, write_bundle
+from worker.bundles.folder import read_bundle, write_bundle
 from worker.bundles.loaded import Bundle, shipped_bundle
+from worker.bundles.parts import FUSED, BundleParts, DetectorPart
 from worker.bundles.stored_features import ENCODER
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.images.views import COVARIATE_NAMES

@@ -21,7 +21,7 @@ from timm.models import get_model_args
 
 from training.data.class_words import label_of
 from training.fitting.safe_weights import TIMM_FILE, check_hub_weights, check_weights_file, open_clip_tag, timm_overlay
-from worker.bundles.folder import DetectorPart
+from worker.bundles.parts import DetectorPart
 from worker.detectors.wrapped import WrappedArchitecture, WrappedNetwork
 from worker.errors import AssayError
 from worker.images.views import ViewPlan

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from training.recipe import RecipeError, load_recipe, smoke, with_minutes
+from training.recipe import RecipeError, smoke, with_minutes
+from training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

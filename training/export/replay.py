@@ -16,7 +16,7 @@ import torch
 
 from training.data.assemble import Rows, recipe_rows, split
 from training.export.run_bundle import SHIPPED
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 from training.retraining.refit_data import keep_for_replay
 from worker.bundles.copies import REPLAY
 from worker.bundles.loaded import load_bundle

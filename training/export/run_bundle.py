@@ -10,7 +10,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +27,14 @@ from training.export.recipe_words import certifies, in_own_words, selection, tol
 from training.export.rounding import shipped_precision
 from training.fitting.run_folder import alone_in
 from training.fitting.warm_start import keep_others, kept_from
-from training.recipe import Recipe, load_recipe
-from worker.bundles.folder import FUSED, BundleParts, DetectorPart, write_bundle
+from training.recipe import Recipe
+from training.recipe_file import load_recipe
+from worker.bundles.folder import write_bundle
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import FUSED, BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.errors import AssayError
 from worker.images.views import COVARIATE_NAMES
-
-if TYPE_CHECKING:
-    pass
 
 SHIPPED = Path(__file__).parents[2] / "worker" / "bundles" / "shipped"
 

@@ -25,8 +25,9 @@ from training.evaluation.scores import judge_pictures
 from training.export.card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
 from training.export.published_networks import NetworkError, lacks_head, with_head
 from training.export.rounding import shipped_precision
-from worker.bundles.folder import FUSED, BundleParts, DetectorPart, write_bundle
+from worker.bundles.folder import write_bundle
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import FUSED, BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.decisions.policy import FIRST_RULES
 from worker.detectors.wrapped import WrappedNetwork

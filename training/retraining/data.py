@@ -17,7 +17,8 @@ from PIL import Image
 
 from training.data.collection import DataError, stamp
 from training.data.image_folder import open_collection
-from training.recipe import Recipe, RecipeError, load_recipe, with_minutes
+from training.recipe import Recipe, RecipeError, with_minutes
+from training.recipe_file import load_recipe
 from training.retraining.foreign_weights import place_in_data, with_allowed_weights
 from training.retraining.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
 

@@ -6,86 +6,22 @@ judged for want of images stops the challenger, or, for a group, is named as not
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from training.evaluation.metrics import measure
-from training.evaluation.paired import Pair, accuracy, calibration_error, clusters_of, found_at_low_rate
+from training.evaluation.paired import Pair, accuracy, calibration_error, found_at_low_rate
+from training.retraining.gate_case import Case, Compared, Mask, Opinion, Origin, Terms
 from worker.decisions.calibration import (
-    CalibrationFigures,
-    Thresholds,
     clopper_pearson_upper,
-    derive_thresholds,
     is_accused,
 )
 from worker.decisions.certificate import certify
-from worker.decisions.policy import FIRST_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
-
-
-class Origin(StrEnum):
-    """Where an image of the gate comes from."""
-
-    NEW = "new"  # labels since the champion was made
-    EARLIER = "earlier"  # labels that the champion, or one before it, was made with
-    KNOWN = "known"  # the recipe's own data
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The images that both bundles judged, N of them, none of which the challenger was fitted or calibrated on.
-
-    Attributes:
-        labels: int8 (N,), 1 = AI-generated.
-        sources, generators, hashes: text (N,).
-        origins: text (N,), values of `Origin`.
-    """
-
-    labels: NDArray[np.int8]
-    sources: NDArray[np.str_]
-    generators: NDArray[np.str_]
-    hashes: NDArray[np.str_]
-    origins: NDArray[np.str_]
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What a bundle said of them, (N,), before any prior shift, and the figures that its thresholds stand on."""
-
-    version: str
-    probabilities: NDArray[np.float64]
-    figures: CalibrationFigures
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How much the gate asks for.
-
-    Attributes:
-        margin: that a group, or the calibration error, may get worse by beyond its interval.
-        least_new: new images of the class that the challenger is to be better at.
-        least_negatives: images that are not AI-generated; a rate of 1 % is not to be seen on fewer than a hundred.
-        least_known: known and earlier images in all.
-        least_group: images from which on a source or generator is judged.
-        false_positive_budget, miss_budget: of the policy.
-    """
-
-    margin: float = 0.01
-    least_new: int = 30
-    least_negatives: int = 200
-    least_known: int = 200
-    least_group: int = 20
-    false_positive_budget: float = FIRST_RULES.false_positive_budget
-    miss_budget: float = FIRST_RULES.miss_budget
 
 
 def gate(
@@ -104,7 +40,7 @@ def gate(
         Plain values: `passed`, `rules` (each `name`, `champion`, `challenger`, `difference`, `interval_95`, `images`,
         `passed`, `why`), `not_judged`, both versions, `terms`, and `measures` side by side.
     """
-    case = _Case(images, champion, challenger, terms)
+    case = Case(images, champion, challenger, terms)
     rules = [_another(case), *_enough(case), _finds_new(case), _known_kept(case), _known_found(case)]
     groups = list(_groups(case))
     rules += [_group_kept(case, name, rows) for name, rows in groups if rows.sum() >= terms.least_group]
@@ -123,46 +59,6 @@ def gate(
     }
 
 
-@dataclass(frozen=True)
-class _Case:
-    images: Compared
-    champion: Opinion
-    challenger: Opinion
-    terms: Terms
-
-    @property
-    def old(self) -> Mask:
-        return np.asarray(self.images.origins != Origin.NEW)
-
-    @property
-    def new(self) -> Mask:
-        return np.asarray(self.images.origins == Origin.NEW)
-
-    @property
-    def new_class(self) -> int:
-        """The class that the challenger is to be better at: AI-generated, unless new labels of the other can tell more.
-
-        They do where there are enough of them, and too few AI-generated ones to see anything on.
-        """
-        found, cleared = (int((self.images.labels[self.new] == label).sum()) for label in (1, 0))
-        return int(found >= self.terms.least_new or cleared < self.terms.least_new)
-
-    def thresholds(self, opinion: Opinion) -> Thresholds:
-        """Derive the cuts that the policy gives a bundle; a prior shift would move both sides alike."""
-        budgets = {"false_positive_budget": self.terms.false_positive_budget, "miss_budget": self.terms.miss_budget}
-        return derive_thresholds(opinion.figures, **budgets)
-
-    def of(self, rows: Mask) -> tuple[Any, Any, Any, Any]:
-        """Labels, both probabilities and clusters of some rows, as `training.evaluation.paired` takes them."""
-        clusters = clusters_of(self.images.sources[rows], self.images.hashes[rows])
-        return (
-            self.images.labels[rows],
-            self.champion.probabilities[rows],
-            self.challenger.probabilities[rows],
-            clusters,
-        )
-
-
 def _rule(name: str, passed: bool, why: str, pair: Pair | None = None, **more: Any) -> dict[str, Any]:  # noqa: FBT001
     values: dict[str, Any] = dict.fromkeys(("champion", "challenger", "difference", "interval_95"))
     if pair is not None:
@@ -175,13 +71,13 @@ def _rule(name: str, passed: bool, why: str, pair: Pair | None = None, **more: A
     return {"name": name, "images": None, **values, **more, "passed": bool(passed), "why": why}
 
 
-def _another(case: _Case) -> dict[str, Any]:
+def _another(case: Case) -> dict[str, Any]:
     same = case.champion.version == case.challenger.version
     why = "champion and challenger are one bundle" if same else "they are two bundles"
     return _rule("another bundle", not same, why)
 
 
-def _enough(case: _Case) -> Iterator[dict[str, Any]]:
+def _enough(case: Case) -> Iterator[dict[str, Any]]:
     labels, terms = case.images.labels, case.terms
     named = "AI-generated" if case.new_class else "not AI-generated"
     counts = (
@@ -193,7 +89,7 @@ def _enough(case: _Case) -> Iterator[dict[str, Any]]:
         yield _rule(name, count >= least, f"{count} images, at least {least} are asked for", images=count)
 
 
-def _finds_new(case: _Case) -> dict[str, Any]:
+def _finds_new(case: Case) -> dict[str, Any]:
     """Ask whether more is found at 1 % false positives: new AI-generated images against all that are not.
 
     Where the new labels have hardly an AI-generated image, they are accusations to be put right: then all AI-generated
@@ -209,7 +105,7 @@ def _finds_new(case: _Case) -> dict[str, Any]:
     return _rule(name, pair.low > 0, why, pair, images=int(rows.sum()))
 
 
-def _known_kept(case: _Case) -> dict[str, Any]:
+def _known_kept(case: Case) -> dict[str, Any]:
     """Ask for evidence that all that is known is kept: the lower bound within the margin, not just no evidence."""
     if not case.old.any():
         return _rule("keeps what is known", False, "there are no known images", images=0)
@@ -218,14 +114,14 @@ def _known_kept(case: _Case) -> dict[str, Any]:
     return _rule("keeps what is known", pair.low >= -case.terms.margin, why, pair, images=int(case.old.sum()))
 
 
-def _known_found(case: _Case) -> dict[str, Any]:
+def _known_found(case: Case) -> dict[str, Any]:
     name, rows = "finds no less of the known at 1 % false positives", case.old
     if len(np.unique(case.images.labels[rows])) < 2:  # noqa: PLR2004 (two classes)
         return _rule(name, False, "the known images are of one class", images=int(rows.sum()))
     return _not_worse(case, name, found_at_low_rate(*case.of(rows)), rows)
 
 
-def _groups(case: _Case) -> Iterator[tuple[str, Mask]]:
+def _groups(case: Case) -> Iterator[tuple[str, Mask]]:
     """Name the known sources, the known generators and the earlier labels, with their rows."""
     for kind, column in (("source", case.images.sources), ("generator", case.images.generators)):
         for name in np.unique(column[case.old]).tolist():
@@ -235,17 +131,17 @@ def _groups(case: _Case) -> Iterator[tuple[str, Mask]]:
         yield "earlier labels", earlier
 
 
-def _group_kept(case: _Case, name: str, rows: Mask) -> dict[str, Any]:
+def _group_kept(case: Case, name: str, rows: Mask) -> dict[str, Any]:
     return _not_worse(case, name, accuracy(*case.of(rows)), rows)
 
 
-def _not_worse(case: _Case, name: str, pair: Pair, rows: Mask) -> dict[str, Any]:
+def _not_worse(case: Case, name: str, pair: Pair, rows: Mask) -> dict[str, Any]:
     margin = 100 * case.terms.margin
     why = f"the interval ends at {100 * pair.high:+.1f} points; below {-margin:g} it is worse beyond doubt"
     return _rule(name, pair.high >= -case.terms.margin, why, pair, images=int(rows.sum()))
 
 
-def _replayed(case: _Case, earlier_labels: int) -> dict[str, Any]:
+def _replayed(case: Case, earlier_labels: int) -> dict[str, Any]:
     count = int((case.images.origins == Origin.EARLIER).sum())
     if not earlier_labels:
         return _rule("earlier labels are replayed", True, "there are none yet", images=0)
@@ -253,7 +149,7 @@ def _replayed(case: _Case, earlier_labels: int) -> dict[str, Any]:
     return _rule("earlier labels are replayed", count > 0, why, images=count)
 
 
-def _certified(case: _Case) -> dict[str, Any]:
+def _certified(case: Case) -> dict[str, Any]:
     found = [
         certify(opinion.figures, case.thresholds(opinion), case.terms.false_positive_budget)
         for opinion in (case.champion, case.challenger)
@@ -266,7 +162,7 @@ def _certified(case: _Case) -> dict[str, Any]:
     return _rule("the false-positive certificate holds", of.holds, why, images=of.negatives, **rates)
 
 
-def _accusations(case: _Case) -> dict[str, Any]:
+def _accusations(case: Case) -> dict[str, Any]:
     """Ask whether the gate's own negatives contradict the certificate."""
     negatives = case.images.labels == 0
     accused = [
@@ -281,7 +177,7 @@ def _accusations(case: _Case) -> dict[str, Any]:
     return _rule("accuses no more than the budget here", passed, why, images=count, **rates)
 
 
-def _calibrated(case: _Case) -> dict[str, Any]:
+def _calibrated(case: Case) -> dict[str, Any]:
     everything = np.ones(len(case.images.labels), dtype=bool)
     if not len(everything):
         return _rule("is calibrated no worse", False, "there are no images", images=0)
@@ -291,7 +187,7 @@ def _calibrated(case: _Case) -> dict[str, Any]:
     return _rule("is calibrated no worse", passed, why, pair, images=len(everything))
 
 
-def _side_by_side(case: _Case) -> dict[str, Any]:
+def _side_by_side(case: Case) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, rows in (("all", case.old | case.new), ("known", case.old), ("new", case.new)):
         if rows.any():

@@ -13,7 +13,8 @@ from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import fingerprint
 from training.evaluation.scores import judge_images
 from training.retraining.data import contents_of
-from training.retraining.gate import Compared, Opinion, Origin, Terms, gate
+from training.retraining.gate import gate
+from training.retraining.gate_case import Compared, Opinion, Origin, Terms
 from worker.bundles.loaded import load_bundle
 
 if TYPE_CHECKING:

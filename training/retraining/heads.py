@@ -19,7 +19,7 @@ from worker.bundles.stored_features import stored_features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from worker.bundles.folder import BundleParts
+    from worker.bundles.parts import BundleParts
 
     Floats = NDArray[np.float32]
 

@@ -21,11 +21,12 @@ from training.evaluation.curves import curves
 from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import fingerprint
 from training.export.card import code_version, measures, probe, weaknesses
-from training.retraining.gate import Compared, Opinion, Origin, Terms, gate
+from training.retraining.gate import gate
+from training.retraining.gate_case import Compared, Opinion, Origin, Terms
 from training.retraining.heads import STRENGTHS, features_by_detector, fit_head, head_of, with_head
 from worker.bundles.card import read_card
-from worker.bundles.folder import FUSED, BundleParts
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import FUSED, BundleParts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from training.data.assemble import Rows
 from training.data.collection import DataError, generator_or_default
 from training.evaluation.scores import BATCH
-from training.retraining.gate import Origin
+from training.retraining.gate_case import Origin
 from training.retraining.refit import Seen
 from worker.bundles.copies import REPLAY
 from worker.database.tables import Feature, Image

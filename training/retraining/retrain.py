@@ -14,7 +14,7 @@ from sqlalchemy import select
 from training.export.card import code_version
 from training.recipe import RecipeError
 from training.retraining.data import agreed, gather, recipe_of
-from training.retraining.gate import Origin, Terms
+from training.retraining.gate_case import Origin, Terms
 from training.retraining.gate_run import compare, left_for_gate, origins_of, terms_of
 from training.retraining.keep import Challenger, register, run_prefix, upload_papers, write_papers
 from training.retraining.order import REFIT

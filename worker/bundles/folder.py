@@ -11,17 +11,16 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from worker.bundles.parts import FORMAT, FUSED, PREPROCESSING, BundleParts, DetectorPart, canonical, version_of
 from worker.bundles.plain_files import BundleError, check_plain, open_plain, read_json
 from worker.bundles.stored_features import check_stored
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
-from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
-from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
+from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,82 +28,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FORMAT = 1
-FUSED = "fused"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # How a pickle begins, and a zip of them, as torch.save writes it.
 _PICKLED = (b"\x80", b"PK\x03\x04")
-# Written into every bundle and compared on loading: code that prepares images differently must not run its weights.
-PREPROCESSING: dict[str, Any] = {
-    "pixel_mean": PIXEL_MEAN,
-    "pixel_spread": PIXEL_SPREAD,
-    "crop_positions": [list(position) for position in CROP_POSITIONS],
-    "covariates": list(COVARIATE_NAMES),
-}
-
-
-@dataclass(frozen=True)
-class DetectorPart:
-    """One detector as plain values and tensors."""
-
-    architecture: Mapping[str, Any]
-    plan: ViewPlan
-    tensors: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class BundleParts:
-    """Everything a bundle is made of, before any network is built.
-
-    Attributes:
-        name: such as `wild`.
-        detectors: by name, in the order they are fused.
-        fusion: of the detectors' logits.
-        calibrations: by detector name, and `fused`.
-        figures: what thresholds stand on.
-        card: for people.
-    """
-
-    name: str
-    detectors: Mapping[str, DetectorPart]
-    fusion: Fusion
-    calibrations: Mapping[str, Calibration]
-    figures: CalibrationFigures
-    card: Mapping[str, Any]
-
-    def deciding(self) -> dict[str, Any]:
-        """Give the plain values that change logits or probabilities."""
-        return {
-            "format": FORMAT,
-            "detectors": {
-                name: {"architecture": dict(part.architecture), "views": part.plan.to_json()}
-                for name, part in self.detectors.items()
-            },
-            "preprocessing": PREPROCESSING,
-            "fusion": self.fusion.to_json(),
-            "calibrations": {name: calibration.to_json() for name, calibration in self.calibrations.items()},
-        }
-
-    def version(self) -> str:
-        """Name the bundle by its content: `wild-` and the first 12 hex digits of the digest."""
-        return _version(self.name, self.digest())
-
-    def digest(self) -> str:
-        """Hash everything that changes logits or probabilities: sha256, 64 hex digits."""
-        digest = hashlib.sha256(_canonical(self.deciding()))
-        for detector, part in sorted(self.detectors.items()):
-            for name, tensor in sorted(part.tensors.items()):
-                digest.update(_canonical([detector, name, str(tensor.dtype), list(tensor.shape)]))
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
-
-def _version(name: str, digest: str) -> str:
-    return f"{name}-{digest[:12]}"
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def check_name(name: str) -> None:
@@ -131,7 +57,7 @@ def write_bundle(parts: BundleParts, folder: Path) -> str:
         "name": parts.name,
         "version": version,
         **parts.deciding(),
-        "figures_sha256": hashlib.sha256(_canonical(figures)).hexdigest(),
+        "figures_sha256": hashlib.sha256(canonical(figures)).hexdigest(),
         "figures": figures,
     }
     (folder / "bundle.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
@@ -246,14 +172,14 @@ def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) ->
         message = f"bundle {folder} was made with another preprocessing: export it again with this release"
         raise BundleError(message)
     digest = parts.digest()
-    version = _version(parts.name, digest)
+    version = version_of(parts.name, digest)
     if version != description.get("version"):
         message = (
             f"bundle {folder} says version {description.get('version')} but its content is {version}: "
             "it was damaged or changed; fetch or export it again"
         )
         raise BundleError(message)
-    if hashlib.sha256(_canonical(description["figures"])).hexdigest() != description.get("figures_sha256"):
+    if hashlib.sha256(canonical(description["figures"])).hexdigest() != description.get("figures_sha256"):
         message = f"the calibration figures of bundle {folder} were damaged or changed; fetch or export it again"
         raise BundleError(message)
     check_stored(parts.detectors)

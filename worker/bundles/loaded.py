@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from worker.bundles.encoders.folder import EncoderFolder
-from worker.bundles.folder import FUSED, BundleParts, read_bundle
+from worker.bundles.folder import read_bundle
 from worker.bundles.network_state import fingerprint_of, state_of
+from worker.bundles.parts import FUSED, BundleParts
 from worker.bundles.plain_files import BundleError
 from worker.bundles.release import shipped_bundle
 from worker.bundles.stored_features import ENCODER, stored_features

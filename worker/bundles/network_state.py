@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from worker.bundles.encoders.folder import EncoderFolder
-    from worker.bundles.folder import DetectorPart
+    from worker.bundles.parts import DetectorPart
     from worker.detectors.detector import OneNetwork
 
 

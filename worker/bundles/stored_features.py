@@ -9,7 +9,7 @@ from worker.bundles.plain_files import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.bundles.folder import DetectorPart
+    from worker.bundles.parts import DetectorPart
 
 # The `kind` of an encoder detector's architecture.
 ENCODER = "encoder"

@@ -82,11 +82,16 @@ def scan_files(
     remaining = iter(paths)
     with ThreadPoolExecutor(max_batch) as threads:
         while chunk := list(islice(remaining, max_batch)):
-            opened = list(threads.map(lambda path: _open(path, bundle, decoders, max_bytes), chunk))
-            looks = [file.look for file in opened if file.look is not None]
-            scored = _score([prepared for look in looks for prepared in look.pictures], bundle, max_batch)
-            for file in opened:
-                yield file if file.look is None else _decided(file, file.look, scored, bundle, rules)
+            opened = threads.map(lambda path: _open(path, bundle, decoders, max_bytes), chunk)
+            yield from _decide_all(list(opened), bundle, rules, max_batch)
+
+
+def _decide_all(files: Sequence[FileScan], bundle: Any, rules: Rules, max_batch: int) -> Iterator[FileScan]:
+    """Decide those that were read, and yield the others as they are."""
+    pictures = [prepared for file in files if file.look is not None for prepared in file.look.pictures]
+    scores = _score(pictures, bundle, max_batch)
+    for file in files:
+        yield file if file.look is None else _decided(file, file.look, scores, bundle, rules)
 
 
 def _score(pictures: Sequence[Prepared], bundle: Any, max_batch: int) -> Iterator[Any]:

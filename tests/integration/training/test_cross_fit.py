@@ -11,7 +11,8 @@ import torch
 from training.cross_fit import cross_fit
 from training.data.authors import by_author
 from training.folds import as_text, measure_folds
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe
+from training.recipe_file import load_recipe
 from training.retraining.refit_data import replayed
 from training.train import Order, train
 from worker.bundles.copies import REPLAY

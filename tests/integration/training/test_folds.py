@@ -11,7 +11,7 @@ import pytest
 from infra.cli.bundles_card import as_text as card_as_text
 from training.data.collection import DataError
 from training.folds import as_text, measure_folds, put_on_card
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
 

@@ -14,7 +14,8 @@ from training.data.parts import Parts
 from training.evaluation.negatives import PROGRAM
 from training.fitting.logistic_head import cached_features, fit_head
 from training.fitting.run import Run
-from training.recipe import Recipe, RecipeError, load_recipe
+from training.recipe import Recipe, RecipeError
+from training.recipe_file import load_recipe
 from training.train import Order, look_at_data, train
 from worker.bundles.loaded import load_bundle
 from worker.detectors.clip import ClipNetwork

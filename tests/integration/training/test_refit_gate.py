@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.unit.training.retraining.test_refit import KNOWS_ONE, drawn, small_base
-from training.retraining.gate import Terms
+from training.retraining.gate_case import Terms
 from training.retraining.heads import with_head
 from training.retraining.refit import refit
 from training.retraining.refit_data import joined
-from worker.bundles.folder import BundleParts
+from worker.bundles.parts import BundleParts
 
 
 @pytest.fixture(scope="module")

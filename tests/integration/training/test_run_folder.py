@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from training.fitting.run_folder import alone_in
-from training.recipe import RecipeError, load_recipe
+from training.recipe import RecipeError
+from training.recipe_file import load_recipe
 from training.train import Order, train
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.recipe import RECIPES
+from training.recipe_file import RECIPES
 from training.train import order_of, train
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from infra.cli.main import app
 from training.data.collection import DataError
 from training.export import run_bundle as export
-from training.recipe import RecipeError, load_recipe
+from training.recipe import RecipeError
+from training.recipe_file import load_recipe
 from training.train import look_at_data
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import load_bundle

@@ -22,7 +22,8 @@ from training.evaluation.pictures import open_pictures
 from training.export.run_bundle import export
 from training.fitting import augment, fit, schedule
 from training.fitting.run import Run
-from training.recipe import DetectorRecipe, Fit, Recipe, load_recipe
+from training.recipe import DetectorRecipe, Fit, Recipe
+from training.recipe_file import load_recipe
 from training.retraining.refit_data import keep_for_replay
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle, update_card, write_bundle

@@ -6,7 +6,8 @@ import open_clip
 import pytest
 import timm
 
-from training.recipe import RECIPES, RecipeError, load_recipe, smoke, with_minutes
+from training.recipe import RecipeError, smoke, with_minutes
+from training.recipe_file import RECIPES, load_recipe
 
 NAMES = sorted(file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.toml"))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from worker.bundles.folder import BundleParts, DetectorPart
+from worker.bundles.parts import BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector

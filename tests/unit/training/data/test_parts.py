@@ -12,7 +12,8 @@ from training.data import manifest
 from training.data.assemble import Rows, held_out_note, held_out_sources
 from training.data.collection import DataError
 from training.data.parts import Parts, parts_of
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe
+from training.recipe_file import load_recipe
 
 BUNDLE = Recipe(name="x", seed=0, augmentation="light", files=(), detectors=(), held_out_share=0.3)
 CLASSIFIER = replace(BUNDLE, kind="classifier", held_out_share=0.0, validation_share=0.2, test_share=0.1)

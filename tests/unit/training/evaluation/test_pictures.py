@@ -9,7 +9,7 @@ import pytest
 
 from training.data.collection import DataError
 from training.evaluation.pictures import fingerprint, held_out_of, open_pictures, some, without
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 
 Tree = Callable[..., Path]
 Picture = Callable[..., bytes]

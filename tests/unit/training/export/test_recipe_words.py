@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from training.export.recipe_words import certifies, in_own_words, is_smoke, selection, told_of
-from training.recipe import Fit, load_recipe, smoke, with_minutes
+from training.recipe import Fit, smoke, with_minutes
+from training.recipe_file import load_recipe
 
 SCRATCH = load_recipe("scratch")
 

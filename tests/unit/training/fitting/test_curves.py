@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from training.fitting.curves import Curves
-from training.recipe import load_recipe
+from training.recipe_file import load_recipe
 
 
 def test_everything_a_fit_was_made_with_is_noted(tmp_path: Path) -> None:

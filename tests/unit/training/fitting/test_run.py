@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from training.fitting.run import Run
 from training.fitting.schedule import parameter_groups
-from training.recipe import DetectorRecipe, RecipeError, load_recipe
+from training.recipe import DetectorRecipe, RecipeError
+from training.recipe_file import load_recipe
 from training.train import Order, train
 
 

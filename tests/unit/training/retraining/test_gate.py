@@ -15,7 +15,8 @@ from training.evaluation.paired import (
     found_at_low_rate,
     tpr_at_low_fpr,
 )
-from training.retraining.gate import Compared, Opinion, Origin, Terms, gate
+from training.retraining.gate import gate
+from training.retraining.gate_case import Compared, Opinion, Origin, Terms
 from training.retraining.gate_report import render_gate
 from worker.decisions.calibration import CalibrationFigures
 

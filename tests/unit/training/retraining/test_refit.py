@@ -15,13 +15,13 @@ from training.data.collection import DataError
 from training.evaluation.scores import judge_images
 from training.export.replay import some_of
 from training.export.run_bundle import SHIPPED
-from training.retraining.gate import Origin
+from training.retraining.gate_case import Origin
 from training.retraining.heads import Head, features_by_detector, fit_head, head_of, with_head
 from training.retraining.refit import Seen, probabilities_of, refit_parts
 from training.retraining.refit_data import bring_replay, joined, keep_for_replay, replayed
 from worker.bundles.copies import REPLAY
-from worker.bundles.folder import BundleParts, DetectorPart
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.detectors.build import build_detector
 from worker.images.views import ViewPlan

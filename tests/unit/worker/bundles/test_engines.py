@@ -9,8 +9,8 @@ from torch import Tensor
 from worker.bundles import engines
 from worker.bundles.check_pictures import check_pictures
 from worker.bundles.engines import EnginePlan, agree, choose_engines
-from worker.bundles.folder import BundleParts
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import BundleParts
 from worker.decisions.calibration import CalibrationFigures
 from worker.detectors.engine.eager import EagerTorch
 from worker.detectors.engine.guarded import Guarded

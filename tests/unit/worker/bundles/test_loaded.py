@@ -9,15 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.bundles.folder import (
-    BundleParts,
-    DetectorPart,
-    add_to_card,
-    read_bundle,
-    update_card,
-    write_bundle,
-)
+from worker.bundles.folder import add_to_card, read_bundle, update_card, write_bundle
 from worker.bundles.loaded import Bundle, BundleError, load_bundle, shipped_bundle
+from worker.bundles.parts import BundleParts, DetectorPart
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.images.views import ViewPlan
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.bundles.folder import BundleParts
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import BundleParts
 from worker.database.features import Seen
 from worker.decisions.calibration import Calibration
 

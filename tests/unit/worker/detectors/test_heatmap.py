@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from tests.unit.worker.small_bundles import DETECTORS
-from worker.bundles.folder import BundleParts
 from worker.bundles.loaded import Bundle
+from worker.bundles.parts import BundleParts
 from worker.detectors import heatmap as drawing
 from worker.detectors.build import build_detector
 from worker.detectors.detector import Detector
