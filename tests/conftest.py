@@ -24,9 +24,9 @@ from infra.embedded.stack import PARTS, EmbeddedStack
 from tests.support.assay_up import in_ci
 from tests.support.groups import Groups
 from worker.database.bundles import SHIPPED, crown, crown_shipped, register_bundle
+from worker.database.due_scans import take_due
 from worker.database.images import LIVE_QUEUE, NewImage, insert_image_and_scan
 from worker.database.migrate import upgrade
-from worker.database.scans import take_due
 from worker.database.session import Database, connect
 from worker.database.tables import Bundle, Scan, Verdict
 from worker.objects.clients import client_arguments

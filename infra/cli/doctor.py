@@ -18,9 +18,9 @@ from infra.cli.environment import load_settings
 from infra.embedded.addresses import read_running_stack
 from infra.trust_lists import describe_lists, utc_now
 from worker.database.bundles import champion
+from worker.database.due_scans import backlog
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.migrate import require_migrated
-from worker.database.scans import backlog
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.publish import Publisher
 from worker.errors import AssayError

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
 from worker.database.bundles import champion
+from worker.database.due_scans import backlog
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.promotion import UnknownBundleError
 from worker.database.rescan_filter import RescanFilter, images_of
-from worker.database.scans import backlog
 from worker.database.served import newest_first
 from worker.database.session import Database
 from worker.database.tables import OPEN_STATES, Bundle, Image, Policy, Rescan, RescanState, Scan, ScanKind, Verdict

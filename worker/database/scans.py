@@ -1,4 +1,4 @@
-"""The life of a scan in Postgres: taken for dispatch, leased, ended exactly once.
+"""The life of a scan in Postgres, as the worker sees it: leased, ended exactly once.
 
 Every change names the state it starts from, and the end of a scan also names
 the lease token, so a worker that lost its lease changes nothing (fencing).
@@ -19,7 +19,6 @@ from worker.database.features import Seen
 from worker.database.images import BULK_QUEUE
 from worker.database.session import Database
 from worker.database.tables import (
-    OPEN_STATES,
     Bundle,
     BundleRole,
     Heatmap,
@@ -36,9 +35,8 @@ from worker.decisions.shadow import Challenger
 from worker.errors import LeaseLostError, Reason, TransientError
 
 # A lease that expires says the worker died or hung, not that the image is bad:
-# it takes two to suspect an image, and more to give it up.
+# it takes two to suspect an image.
 SUSPECT_AFTER_EXPIRIES = 2
-DEAD_AFTER_EXPIRIES = 6
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Scans:
             .values(
                 state=ScanState.LEASED,
                 lease_token=token,
-                due_at=_in(seconds),
+                due_at=from_now(seconds),
                 bundle_version=case((Scan.kind == ScanKind.LIVE, champion), else_=Scan.bundle_version),
             )
             .returning(Scan.image_pk, Scan.bundle_version, Scan.kind, Scan.attempts, Scan.lease_expiries)
@@ -134,7 +132,7 @@ class Scans:
             .where(Scan.state == ScanState.LEASED, Scan.lease_token.in_(tokens))
         )
         with self._database.transaction() as session:
-            return set(session.scalars(mine.values(due_at=_in(seconds)).returning(Scan.lease_token)))
+            return set(session.scalars(mine.values(due_at=from_now(seconds)).returning(Scan.lease_token)))
 
     def complete(
         self,
@@ -219,7 +217,7 @@ class Scans:
                 self._end(session, lease, ScanState.DEAD, reason=reason, detail=_short(detail), attempts=attempts)
             else:
                 values = {"state": ScanState.QUEUED, "lease_token": None, "detail": _short(detail)}
-                self._fenced(session, lease, **values, attempts=attempts, due_at=_in(retry_in))
+                self._fenced(session, lease, **values, attempts=attempts, due_at=from_now(retry_in))
 
     def _end(self, session: Session, lease: Lease, state: ScanState, **values: Any) -> None:
         final = {"state": state, "lease_token": None, "due_at": None, "finished_at": func.now()}
@@ -233,83 +231,8 @@ class Scans:
             raise LeaseLostError(f"scan {lease.scan_id} is not leased to this worker any more")
 
 
-def take_due(session: Session, queue: str, *, max_in_flight: int, dispatch_seconds: float) -> list[int]:
-    """Mark due scans of a queue dispatched, as many as the bound on those in flight allows.
-
-    Due are queued scans whose time has come, dispatched ones that no worker
-    leased in time, and leased ones whose lease ended; the last are counted.
-
-    Returns:
-        Ids of the scans to publish once this transaction is committed.
-    """
-    in_flight = session.scalar(
-        select(func.count()).where(
-            Scan.queue == queue,
-            Scan.state.in_((ScanState.DISPATCHED, ScanState.LEASED)),
-            Scan.due_at > func.now(),
-        )
-    )
-    room = max_in_flight - (in_flight or 0)
-    if room <= 0:
-        return []
-    due = (
-        select(Scan.id)
-        .where(Scan.queue == queue, Scan.state.in_(OPEN_STATES), Scan.due_at <= func.now())
-        .order_by(Scan.due_at)
-        .limit(room)
-        .with_for_update(skip_locked=True)
-        # Once, before the update: a plan that asked again for each row would take more than there is room for.
-        .cte("due")
-        .prefix_with("MATERIALIZED")
-    )
-    expired = case((Scan.state == ScanState.LEASED, 1), else_=0)
-    take = (
-        update(Scan)
-        .where(Scan.id.in_(select(due.c.id)))
-        .values(
-            state=ScanState.DISPATCHED,
-            lease_token=None,
-            due_at=_in(dispatch_seconds),
-            lease_expiries=Scan.lease_expiries + expired,
-        )
-        .returning(Scan.id, Scan.lease_expiries)
-    )
-    taken = session.execute(take).all()
-    hopeless = [scan_id for scan_id, expiries in taken if expiries >= DEAD_AFTER_EXPIRIES]
-    if hopeless:
-        session.execute(
-            update(Scan)
-            .where(Scan.id.in_(hopeless))
-            .values(
-                state=ScanState.DEAD,
-                due_at=None,
-                finished_at=func.now(),
-                reason=Reason.ATTEMPTS_EXHAUSTED,
-                detail=f"{DEAD_AFTER_EXPIRIES} leases expired: every worker that held it died or hung",
-            )
-        )
-    return sorted({scan_id for scan_id, _ in taken} - set(hopeless))
-
-
-def hand_back(session: Session, scan_ids: Sequence[int], *, retry_in: float) -> None:
-    """Queue dispatched scans again that could not be published."""
-    session.execute(
-        update(Scan)
-        .where(Scan.id.in_(scan_ids), Scan.state == ScanState.DISPATCHED)
-        .values(state=ScanState.QUEUED, due_at=_in(retry_in))
-    )
-
-
-def backlog(session: Session, queue: str) -> tuple[int, float]:
-    """Return how many scans of a queue are open and the age in seconds of the oldest."""
-    age = func.coalesce(func.extract("epoch", func.now() - func.min(Scan.created_at)), 0)
-    count, oldest = session.execute(
-        select(func.count(), age).where(Scan.queue == queue, Scan.state.in_(OPEN_STATES), Scan.due_at.is_not(None))
-    ).one()
-    return count, float(oldest)
-
-
-def _in(seconds: float) -> ColumnElement[Any]:
+def from_now(seconds: float) -> ColumnElement[Any]:
+    """Return the time in so many seconds, by the database's clock."""
     return func.now() + cast(literal(f"{seconds} seconds"), Interval)
 
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, text
 
+from worker.database.due_scans import backlog
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
-from worker.database.scans import backlog
 from worker.database.session import Database
 from worker.database.tables import Scan, ScanState, Verdict
 from worker.decisions.vocabulary import VerdictValue

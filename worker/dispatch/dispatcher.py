@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from worker.database.due_scans import hand_back, take_due
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
-from worker.database.scans import hand_back, take_due
 from worker.database.session import Database
 from worker.errors import TransientError
 from worker.log import get_logger

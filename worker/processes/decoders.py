@@ -1,7 +1,8 @@
 """Builds the decoder processes from settings; whoever scans files without a worker does it alike."""
 
 from worker.cores import cores
-from worker.decoders.pool import DecoderPool, Limits
+from worker.decoders.pool import DecoderPool
+from worker.decoders.process import Limits
 from worker.provenance.anchors import read_anchors
 from worker.settings import Settings
 

@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from worker.database.drift import newest_measures
-from worker.database.scans import backlog
+from worker.database.due_scans import backlog
 from worker.database.session import Database
 from worker.database.tables import Duty, Scan, ScanState, TrainingRun, WebhookDelivery
 from worker.dispatch.dispatcher import QUEUES

@@ -7,16 +7,9 @@ import pytest
 from sqlalchemy import event, select, text
 
 from tests.conftest import Scanned
+from worker.database.due_scans import DEAD_AFTER_EXPIRIES, backlog, hand_back
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
-from worker.database.scans import (
-    DEAD_AFTER_EXPIRIES,
-    SUSPECT_AFTER_EXPIRIES,
-    ImageFacts,
-    Lease,
-    Scans,
-    backlog,
-    hand_back,
-)
+from worker.database.scans import SUSPECT_AFTER_EXPIRIES, ImageFacts, Lease, Scans
 from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState
 from worker.errors import LeaseLostError, Reason, TransientError
 

@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 
 from tests.files_as_sent import animation, grey, photo
 from worker.decoders.child import UNREAD
-from worker.decoders.pool import DecoderDefectError, DecoderPool, DecoderStartError, Limits
+from worker.decoders.pool import DecoderPool
+from worker.decoders.process import DecoderDefectError, DecoderStartError, Limits
 from worker.errors import CrashesDecoderError, PermanentError, Reason, TooComplexError
 from worker.images.views import ViewPlan
 from worker.provenance.findings import SignatureState
