@@ -34,15 +34,7 @@ class FileScan:
 
     def as_json(self, bundle_version: str) -> dict[str, Any]:
         """Return the line that ``assay scan --json`` prints."""
-        scores, decision = self.scores, self.decision
-        detectors = {
-            name: {
-                "logit": round(logit, 4),
-                "probability": round(scores.probabilities[name], 6),
-                "engine": scores.engines[name],
-            }
-            for name, logit in (scores.logits if scores else {}).items()
-        }
+        decision = self.decision
         return {
             "path": str(self.path),
             "sha256": self.sha256,
@@ -52,11 +44,22 @@ class FileScan:
             "verdict": decision.verdict if decision else None,
             "probability": round(decision.probability, 6) if decision else None,
             "decided_by": decision.decided_by if decision else None,
-            "detectors": detectors,
+            "detectors": self._detectors(),
             "frames": self.frames.to_json() if self.frames else None,
             "truncated": self.look.truncated if self.look else None,
             "provenance": self.provenance.as_json() if self.provenance else {},
             "bundle": bundle_version,
+        }
+
+    def _detectors(self) -> dict[str, Any]:
+        logits, scores = self.scores.logits if self.scores else {}, self.scores
+        return {
+            name: {
+                "logit": round(logit, 4),
+                "probability": round(scores.probabilities[name], 6),
+                "engine": scores.engines[name],
+            }
+            for name, logit in logits.items()
         }
 
 
