@@ -83,9 +83,12 @@ def test_a_run_outlives_an_outage_of_the_database_at_every_stage(
             database_outage.begin()
 
     monkeypatch.setattr(Progress, "stage", stage)
-    for count in range(len(STAGES)):
+    while reached != list(STAGES):
+        before = len(reached)
         assert execute_once(world, database_outage.end) == TEMPORARY_FAILURE
-        assert reached == list(STAGES)[: count + 1]
+        # A fit needs no database, so it may reach the gate before the outage is noticed.
+        assert len(reached) > before
+        assert reached == list(STAGES)[: len(reached)]
     monkeypatch.undo()
     assert execute_once(world) == 0
     assert (world.run(run_id).state, world.run(run_id).expiries) == (RunState.COMPLETED, 0)
