@@ -8,7 +8,8 @@ from sqlalchemy import select, text
 from tests.conftest import Scanned
 from tests.integration.database.test_scans import FACTS, lease_of, verdict_of
 from worker.database.audit import Actor
-from worker.database.scans import DEAD_AFTER_EXPIRIES, Scans
+from worker.database.due_scans import DEAD_AFTER_EXPIRIES
+from worker.database.scans import Scans
 from worker.database.tables import Scan, ScanKind, WebhookDelivery
 from worker.database.webhook_endpoints import Event, WebhookEndpoints
 from worker.errors import LeaseLostError, Reason
