@@ -61,11 +61,9 @@ class Guardian:
         try:
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
-        except BrokenPipeError:  # it was killed: the new one learns the whole list
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-            self._process.wait()
-            self._launch()
+        except BrokenPipeError:
+            # It was killed: `_replace` starts another, which learns the whole list.
+            return
 
     def _launch(self) -> None:
         try:
@@ -83,3 +81,14 @@ class Guardian:
         self._process = process
         for pid, number in self._children.items():
             self._tell(f"+{pid} {number}\n")
+        threading.Thread(target=self._replace, args=(process,), name="guardian", daemon=True).start()
+
+    def _replace(self, process: "subprocess.Popen[bytes]") -> None:
+        """Wait for a guardian's end, and start another unless we are closed."""
+        process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        with self._lock:
+            if self._process is process:
+                self._launch()

@@ -1,10 +1,12 @@
 """A child process as the supervisor sees it: how it is started, when it is ready, how it is stopped."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from infra.embedded.errors import from_os_error
@@ -48,6 +50,9 @@ class Process:
 def spawn(process: Process) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, so that a Ctrl-C meant for us does not reach it.
 
+    The kernel asks it to stop once the calling thread ends, which must outlive it: so nothing is left running where we
+    are killed together with the guardian. That one is needed all the same: it sees to whole groups and is patient.
+
     Args:
         process: What to start.
 
@@ -61,7 +66,7 @@ def spawn(process: Process) -> subprocess.Popen[bytes]:
         _turn_log_over(process.log_file)
         with process.log_file.open("ab") as log:
             return subprocess.Popen(
-                process.argv,
+                (*_bound(process), *process.argv),
                 env=dict(process.env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -74,6 +79,24 @@ def spawn(process: Process) -> subprocess.Popen[bytes]:
             )
     except OSError as error:
         raise from_os_error(error, f"start of {process.name}") from error
+
+
+def _bound(process: Process) -> tuple[str, ...]:
+    """Return what runs a command that is asked to stop when we end; a program that cannot run shall fail by itself."""
+    setpriv = _setpriv()
+    if setpriv is None or not os.access(process.argv[0], os.X_OK):
+        return ()
+    return setpriv, "--pdeathsig", process.stop_signal.name, "--"
+
+
+@cache
+def _setpriv() -> str | None:
+    """Return the program of util-linux; None where it is missing or older than 2.33."""
+    found = shutil.which("setpriv")
+    if found is None:
+        return None
+    tried = subprocess.run((found, "--pdeathsig", "clear", "--", found, "--version"), capture_output=True, check=False)
+    return found if tried.returncode == 0 else None
 
 
 def kill_group(pid: int, number: signal.Signals) -> None:

@@ -193,14 +193,33 @@ def test_a_preparation_that_fails_is_an_error_and_no_endless_wait(
         supervisor.start(replace(process("full"), before_start=fail))
 
 
-def test_a_guardian_that_is_killed_is_replaced_and_still_knows_every_child(process: Callable[..., Process]) -> None:
+def test_a_guardian_that_is_killed_is_replaced_at_once_and_still_knows_every_child(
+    process: Callable[..., Process],
+) -> None:
     guardian = Guardian()
     guardian.start()
     children = [spawn(process(name)) for name in ("one", "two")]
     guardian.add(children[0].pid, signal.SIGTERM)
-    assert guardian._process is not None
-    guardian._process.kill()
-    guardian._process.wait()
+    killed = guardian._process
+    assert killed is not None
+    killed.kill()
     guardian.add(children[1].pid, signal.SIGTERM)
+    until(lambda: guardian._process is not killed)
     guardian.close()  # its pipe ends, as when we are killed
     assert [child.wait(10) for child in children] == [-signal.SIGTERM, -signal.SIGTERM]
+
+
+def test_a_guardian_that_is_closed_is_not_replaced() -> None:
+    guardian = Guardian()
+    guardian.start()
+    guardian.close()
+    until(lambda: all(thread.name != "guardian" for thread in threading.enumerate()))
+    assert guardian._process is None
+
+
+def test_a_child_is_asked_to_stop_once_nobody_watches_it(process: Callable[..., Process]) -> None:
+    children = []
+    watching = threading.Thread(target=lambda: children.append(spawn(process("watched"))))
+    watching.start()
+    watching.join()
+    assert children[0].wait(10) == -signal.SIGTERM
