@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench lock setup format clean debian-packages audit sbom secrets
+.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench lock setup format clean debian-packages audit chaos sbom secrets
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test-whole: $(READY) debian-packages # The third: Assay's own processes; they wa
 
 test-slow: $(READY) debian-packages ## The long ones
 	@$(PYTEST) -m "slow and not gpu" -n 2 --no-loadscope-reorder
+
+chaos: $(READY) ## Strike every fault while images pour in, and count (SEED=1, ONLY="kill *")
+	@$(BIN)/assay chaos --seed $(or $(SEED),0) $(if $(ONLY),--only "$(ONLY)")
 
 check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import secrets
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,16 +39,23 @@ class Doors:
 class AssayStack(AbstractContextManager[Doors]):
     """Starts everything, waits until it serves, and stops it again."""
 
-    def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        report: Callable[[str], None],
+        variables: Callable[[str], Mapping[str, str]] = lambda _name: {},
+    ) -> None:
         """Keep what is needed; nothing is touched before the ``with``.
 
         Args:
             settings: parts whose address is set there are somebody else's and are not started.
             report: takes a line for people.
+            variables: gives what one of Assay's processes, by its name, has in its environment beside all others.
         """
         parts = [part for part in PARTS if _REPLACED_BY[part] not in settings.model_fields_set]
         self._data_dir = settings.data_dir.absolute()
         self._report = report
+        self._variables = variables
         self.embedded = EmbeddedStack(self._data_dir, parts=parts, report=report)
 
     def __enter__(self) -> Doors:
@@ -89,9 +96,8 @@ class AssayStack(AbstractContextManager[Doors]):
 
     def processes(self, settings: Settings, api_port: int, flower_port: int) -> list[Process]:
         """Return Assay's own processes; a listener only where there is a queue to listen to."""
-        worker_port = choose([0], avoid=[api_port, flower_port])
         return [
-            self._process("worker", _listens(worker_port), 180.0, ASSAY_METRICS_PORT=str(worker_port)),
+            self.worker(avoid=[api_port, flower_port]),
             self._process("dispatcher"),
             self._process("training-worker"),
             *([self._process("listener")] if settings.sqs_queue_url else []),
@@ -99,13 +105,25 @@ class AssayStack(AbstractContextManager[Doors]):
             self._process("flower", _listens(flower_port), ASSAY_FLOWER_PORT=str(flower_port)),
         ]
 
+    def worker(self, number: int = 1, avoid: Sequence[int] = ()) -> Process:
+        """Return a worker; one beside the first has its number in its name."""
+        port = choose([0], avoid=avoid)
+        name = "worker" if number == 1 else f"worker-{number}"
+        return self._process("worker", _listens(port), 180.0, name=name, ASSAY_METRICS_PORT=str(port))
+
     def _process(
-        self, name: str, ready: Callable[[], bool] | None = None, ready_seconds: float = 60.0, **extra: str
+        self,
+        command: str,
+        ready: Callable[[], bool] | None = None,
+        ready_seconds: float = 60.0,
+        name: str | None = None,
+        **extra: str,
     ) -> Process:
+        name = name or command
         return Process(
             name=name,
-            argv=(sys.executable, "-m", "infra.cli", name),
-            env=child_environment(**extra),
+            argv=(sys.executable, "-m", "infra.cli", command),
+            env=child_environment(**extra, **self._variables(name)),
             log_file=self.embedded.log_file(name),
             ready=ready,
             ready_seconds=ready_seconds,

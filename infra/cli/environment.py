@@ -1,7 +1,7 @@
 """Where a command finds its settings: the environment first, then the stack that runs beside it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from infra.embedded.addresses import read_running_stack
 from worker.settings import Settings
@@ -26,3 +26,9 @@ def adopt(variables: Mapping[str, str]) -> None:
 def child_environment(**extra: str) -> dict[str, str]:
     """Return the whole environment of a child process."""
     return {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def only_these(keep: Collection[str]) -> None:
+    """Forget every setting in this process' environment but these, so that nobody else's parts are meant."""
+    for name in [name for name in os.environ if name.startswith("ASSAY_") and name not in keep]:
+        del os.environ[name]

@@ -13,7 +13,22 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from infra.cli import bundles, demo, doctor, encoders, evaluate, init, keys, processes, scan, setup, train, trust, up
+from infra.cli import (
+    bundles,
+    chaos,
+    demo,
+    doctor,
+    encoders,
+    evaluate,
+    init,
+    keys,
+    processes,
+    scan,
+    setup,
+    train,
+    trust,
+    up,
+)
 from infra.cli.output import printable
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
@@ -34,6 +49,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("evaluate", evaluate.evaluate),
     ("train", train.train),
     ("doctor", doctor.doctor),
+    ("chaos", chaos.chaos),
     ("init", init.init),
     ("setup", setup.setup),
     ("worker", processes.worker),

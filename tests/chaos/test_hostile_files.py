@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from infra.chaos.hostile_files import TOO_COMPLEX, TOO_MANY_PIXELS
 from infra.demo_images import as_jpeg
 from tests.chaos.test_nothing_is_lost import wait_some_done
 from tests.support.assay_up import AssayUp
-from tests.support.hostile_files import TOO_COMPLEX, TOO_MANY_PIXELS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

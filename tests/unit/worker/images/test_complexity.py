@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image, ImageFile
 
-from tests.support.hostile_files import TOO_COMPLEX, TOO_MANY_PIXELS, chunk, file_of, png
+from infra.chaos.hostile_files import TOO_COMPLEX, TOO_MANY_PIXELS, chunk, file_of, png
 from worker.decoders.look import look_at
 from worker.errors import PermanentError, Reason
 from worker.images.complexity import check_complexity, check_size
