@@ -44,6 +44,22 @@ def test_what_a_signed_and_a_tagged_file_say_of_themselves_is_told(assay: AssayU
         assert (verdict["provenance"]["signed"], verdict["provenance"]["forgeable"]) == (False, True)
 
 
+def test_frames_of_an_animation_are_judged_and_the_gravest_one_is_shown(assay: AssayUp) -> None:
+    first, second = (Image.open(io.BytesIO(texture(seed))) for seed in (5, 6))
+    body = io.BytesIO()
+    first.save(body, "WEBP", save_all=True, append_images=[second], duration=500)
+    assay.put("evidence/moving.webp", body.getvalue())
+    assay.put("evidence/cut.jpg", texture(7)[:-300])
+    assay.wait_ended(["evidence/moving.webp", "evidence/cut.jpg"], 120)
+    path = f"/v1/images/{quote('evidence/moving.webp', safe='')}"
+    frames = ask(assay, path).json()["verdict"]["frames"]
+    assert (frames["count"], frames["judged"], frames["deciding"]["number"]) == (2, [0, 1], 0)
+    assert frames["gravest"]["probability"] >= frames["deciding"]["probability"]
+    shown = Image.open(io.BytesIO(httpx2.get(ask(assay, f"{path}/frame").headers["Location"], timeout=30).content))
+    assert (shown.format, shown.size) == ("PNG", (320, 240))
+    assert ask(assay, f"/v1/images/{quote('evidence/cut.jpg', safe='')}").json()["truncated"]
+
+
 def put_many(assay: AssayUp, seed: int, count: int) -> list[Any]:
     """Put the same bytes under many keys; return how each ended."""
     keys = [f"copies-{seed}/{number}.jpg" for number in range(count)]
