@@ -51,7 +51,7 @@ def test_every_file_has_one_line_and_twice_the_same(folder: Path) -> None:
     china = rows["china.jpg"]
     assert set(china) == {
         *("path", "sha256", "state", "reason", "detail", "verdict"),
-        *("probability", "decided_by", "detectors", "provenance", "bundle"),
+        *("probability", "decided_by", "detectors", "provenance", "bundle", "frames", "truncated"),
     }
     assert set(china["detectors"]) == set(DetectorName)
     assert china["bundle"].startswith("wild-")
