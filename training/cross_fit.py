@@ -86,7 +86,7 @@ def cross_fit(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> Cro
         tensors[part.name] = tensors_of(head, draws, mass, int(part.architecture["features"]))
         features[part.name] = stored_as(tensors[part.name], draws[0], logits[:, column])
     names = tuple(part.name for part in recipe.detectors)
-    measured = Measured(names, logits, _covariates(rows), rows.labels, groups)
+    measured = Measured(names, logits, _covariates(rows), rows.labels, groups, balanced=True)
     return CrossFitted(rows, measured, folds, tuple(heads), tensors, features)
 
 

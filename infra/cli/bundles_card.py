@@ -53,7 +53,15 @@ def as_text(card: Mapping[str, Any]) -> str:
         AssayError: the card lacks figures that belong together, or holds something else in their place.
     """
     try:
-        lines = [*_words(card), *_made_of(card), *_held_out(card), *_folds(card), *_weak(card), *_evaluations(card)]
+        lines = [
+            *_words(card),
+            *_made_of(card),
+            *_held_out(card),
+            *_folds(card),
+            *_whole_images(card),
+            *_weak(card),
+            *_evaluations(card),
+        ]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise AssayError(f"the card is damaged ({error!r}); {_MEND}") from error
     return "\n".join(lines) + "\n"
@@ -168,6 +176,20 @@ def _folds(card: Mapping[str, Any]) -> Iterator[str]:
     )
     for kind, found in told["negatives"].items():
         yield _line("", f"{kind} accused {found['wrongly_accused']:.4f}, {_of(found)}")
+
+
+def _whole_images(card: Mapping[str, Any]) -> Iterator[str]:
+    told = card.get("whole_images")
+    if not told:
+        return
+    sources = len(told["sources"])
+    yield _line("whole", f"{told['images']:,} whole images of {sources} sources, judged by heads {told['heads']}")
+    for change, found in told["by_change"].items():
+        counted = found["by_views"]["all"]
+        accused = f"{counted['accused']} of {counted['photographs']} photographs accused"
+        found_here = f"{counted['found']} of {counted['ai_generated']} AI pictures found"
+        most = f"at most {counted['accused_at_most']:.4f}"
+        yield _line("", f"{change}: AUROC {found['auroc']:.4f}, {accused} ({most}), {found_here}")
 
 
 def _weak(card: Mapping[str, Any]) -> Iterator[str]:

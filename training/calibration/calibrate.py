@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, out_of_fold
+from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, left_out, out_of_fold
 from training.evaluation.metrics import Cuts, auroc
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 
@@ -106,11 +106,11 @@ def _calibrate(measured: Measured) -> Calibrated:
     calibrations = {
         name: fit_calibration(measured.logits[:, column], measured.labels) for column, name in enumerate(measured.names)
     }
-    calibrations["fused"] = fit_calibration(fused, measured.labels, anywhere=chosen.alike)
+    calibrations["fused"] = _fused_calibration(fused, chosen)
     return Calibrated(
         fusion=fit_fusion(chosen, np.arange(len(fused))),
         calibrations=calibrations,
-        left_out=tuple(_judge_left_out(measured, *part) for part in parts),
+        left_out=tuple(_judge_left_out(measured, *part) for part in left_out(measured)),
         threshold_probabilities=_probabilities(calibrations["fused"], fused),
         auroc_by_inputs={name: aurocs[name], **dict(sorted(aurocs.items(), key=lambda item: -item[1]))},
     )
@@ -140,7 +140,7 @@ def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> Lef
     name = _best(orders(seen, within))
     chosen = inputs(seen)[name]
     fused = out_of_fold(chosen, within)
-    calibration = fit_calibration(fused, seen.labels, anywhere=chosen.alike)
+    calibration = _fused_calibration(fused, chosen)
     figures = figures_of(seen, _probabilities(calibration, fused), "")
     chosen = inputs(measured)[name]
     logits = fuse_all(fit_fusion(chosen, fitted), chosen, judged)
@@ -148,10 +148,12 @@ def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> Lef
 
 
 def _folds_within(seen: Measured) -> Folds:
+    everything = np.arange(len(seen.labels))
+    if seen.balanced:  # nothing is fitted that a fold could tell
+        return [(everything, everything)]
     try:
         return folds(seen)
     except ValueError:  # too few groups are left to part them again
-        everything = np.arange(len(seen.labels))
         return [(everything, everything)]
 
 
@@ -192,6 +194,13 @@ def fit_calibration(logits: Floats, labels: Labels, *, anywhere: bool = False) -
     return _beta(logits, labels)
 
 
+def _fused_calibration(fused: Floats, measured: Measured) -> Calibration:
+    """Fit the map from fused logits; of heads that were fitted alike with two numbers, and weighed as they were."""
+    if measured.balanced:
+        return _platt(fused, measured.labels, measured.masses)
+    return fit_calibration(fused, measured.labels, anywhere=measured.alike)
+
+
 def _balanced(labels: Labels) -> Floats:
     weights: Floats = np.where(labels == 1, 0.5 / max(labels.mean(), 1e-9), 0.5 / max(1.0 - labels.mean(), 1e-9))
     return weights
@@ -207,8 +216,8 @@ def _temperature(logits: Floats, labels: Labels) -> Calibration:
     return Calibration("temperature", (float(np.exp(best.x)),))
 
 
-def _platt(logits: Floats, labels: Labels) -> Calibration:
-    (slope,), intercept = _logistic([logits], labels)
+def _platt(logits: Floats, labels: Labels, weights: Floats | None = None) -> Calibration:
+    (slope,), intercept = _logistic([logits], labels, weights)
     if slope < _LEAST_SLOPE_OF_PLATT:  # it tells nothing, and the intercept belongs to the slope that is cut off
         return Calibration("platt", (_LEAST_SLOPE_OF_PLATT, 0.0))
     return Calibration("platt", (slope, intercept))
@@ -221,7 +230,7 @@ def _beta(logits: Floats, labels: Labels) -> Calibration:
     return Calibration("beta", (a, b, c)) if min(a, b) >= _LEAST_SLOPE else _platt(logits, labels)
 
 
-def _logistic(columns: Sequence[Floats], labels: Labels) -> tuple[list[float], float]:
-    model = LogisticRegression(C=_NO_PENALTY, class_weight="balanced", max_iter=1000)
-    model.fit(np.stack(columns, axis=1), labels)
+def _logistic(columns: Sequence[Floats], labels: Labels, weights: Floats | None = None) -> tuple[list[float], float]:
+    model = LogisticRegression(C=_NO_PENALTY, class_weight=None if weights is not None else "balanced", max_iter=1000)
+    model.fit(np.stack(columns, axis=1), labels, weights)
     return [float(weight) for weight in model.coef_[0]], float(model.intercept_[0])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.calibration.held_out import Told
+    from training.retraining.refit import Seen
+    from worker.bundles.parts import BundleParts
 
 
 # What cards of earlier releases tell and this one does not: it mixed the scales of two fits.
@@ -69,6 +71,20 @@ def tell_again(folder: Path) -> Again:
         BundleError: the folder is no bundle.
     """
     parts = read_bundle(folder)
+    seen, measured = measured_again(parts, folder)
+    told = tell_held_out(parts, seen, measured)
+    calibrated_on = read_card(parts.card).calibration_data
+    whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)
+    same = _same(parts.deciding(), told.parts.deciding())
+    return Again(parts.version(), parts.card, told, len(seen), whole, same)
+
+
+def measured_again(parts: BundleParts, folder: Path) -> tuple[Seen, Measured]:
+    """Read from a bundle's replay which images were held out, and what its detectors gave on them.
+
+    Raises:
+        DataError: there is no replay beside the bundle, or it is another's.
+    """
     seen = replayed(folder / REPLAY, (parts.version(),))
     if seen is None:
         raise DataError(
@@ -77,13 +93,10 @@ def tell_again(folder: Path) -> Again:
         )
     counted = [name in parts.card.get("counted", parts.detectors) for name in parts.detectors]  # others ride along
     names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
-    groups = by_author(seen.sources) if "counted" in parts.card else seen.sources
-    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups)
-    told = tell_held_out(parts, seen, grouped(measured, seen.hashes))
-    calibrated_on = read_card(parts.card).calibration_data
-    whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)
-    same = _same(parts.deciding(), told.parts.deciding())
-    return Again(parts.version(), parts.card, told, len(seen), whole, same)
+    balanced = "counted" in parts.card  # a card of cross-fitted heads
+    groups = by_author(seen.sources) if balanced else seen.sources
+    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups, balanced=balanced)
+    return seen, grouped(measured, seen.hashes)
 
 
 def _same(one: Any, other: Any) -> bool:

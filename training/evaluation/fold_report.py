@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from training.calibration.calibrate import calibrate, figures_of
 from training.calibration.fusion import fuse_all
-from training.cross_fit import judge_changed
+from training.cross_fit import balanced, judge_changed
 from training.evaluation.changes import CHANGES
 from training.evaluation.groups import by_group
 from training.evaluation.intervals import intervals
@@ -19,12 +19,14 @@ from training.evaluation.negatives import PROGRAM, by_kind
 from worker.decisions.policy import FIRST_RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from training.calibration.calibrate import Calibrated
     from training.calibration.fusion import Measured
     from training.cross_fit import CrossFitted
-    from training.data.assemble import Rows
+    from training.evaluation.known import Known
     from training.recipe import Recipe
 
 _CHANGED = 600  # images judged again after each change
@@ -38,27 +40,32 @@ def report_of(recipe: Recipe, found: CrossFitted, device: str = "cpu") -> dict[s
     """
     measured, rows = found.measured, found.rows
     nothing = np.empty((len(rows), 0, 0, 3), dtype=np.uint8)
+    told = report_of_heads(recipe, measured, replace(rows, pixels=nothing))
+    return {**told, "changes": _changed(recipe, found, device)}
+
+
+def report_of_heads(recipe: Recipe, measured: Measured, known: Known) -> dict[str, Any]:
+    """Lay out what cross-fitted heads gave, all but how they stand after changes of the pixels."""
     facts = []
-    for place in range(len(found.heads)):
-        judged = np.flatnonzero(found.folds == place)
-        sources = np.unique(rows.sources[judged]).tolist()
+    for judged in _of_one_fit(measured):
+        sources = np.unique(known.sources[judged]).tolist()
         facts.append({"sources": sources, "images": len(judged), **aurocs(measured.take(judged))})
     return {
         "recipe": recipe.name,
         "minutes": {part.name: 0.0 for part in recipe.detectors},
         "folds": facts,
-        **told_of_folds(measured, replace(rows, pixels=nothing)),
-        "changes": _changed(recipe, found, device),
+        **told_of_folds(measured, known),
     }
 
 
-def told_of_folds(together: Measured, known: Rows) -> dict[str, Any]:
+def told_of_folds(together: Measured, known: Known) -> dict[str, Any]:
     """Measure fused and calibrated probabilities of all folds; the images of a fold by fits without their sources."""
     found = calibrate(together)
     cuts = found.held_out_cuts(FIRST_RULES.thresholds)
     told = (together.labels, found.held_out_probabilities)
     by_source = by_group(*told, known.sources, cuts)
-    ranks = against_photographs(known, found)
+    fits = _of_one_fit(together) if together.balanced else [part.rows for part in found.left_out]
+    ranks = against_photographs(known, found, fits)
     return {
         **aurocs(together),
         "overall": measure(*told, cuts, FIRST_RULES.prior_shift),
@@ -70,14 +77,26 @@ def told_of_folds(together: Measured, known: Rows) -> dict[str, Any]:
     }
 
 
-def against_photographs(known: Rows, found: Calibrated) -> dict[str, float]:
-    """Order each AI source's images against all photographs that the same fit judged: AUROC by source."""
+def _of_one_fit(measured: Measured) -> list[NDArray[np.int64]]:
+    """Part images by the heads that judged them: rows of each fold."""
+    return [judged for _, judged in balanced(measured.labels, measured.groups)]
+
+
+def against_photographs(known: Known, found: Calibrated, fits: Sequence[NDArray[np.int64]]) -> dict[str, float]:
+    """Order each AI source's images against all photographs that the same fit judged: AUROC by source.
+
+    Args:
+        known: N images.
+        found: their probabilities.
+        fits: rows of the images that each fit judged.
+    """
     ranks = {}
-    for part in found.left_out:
-        labels, sources = known.labels[part.rows], known.sources[part.rows]
-        negatives = part.probabilities[(labels == 0) & (known.generators[part.rows] != PROGRAM)]
+    for rows in fits:
+        labels, sources = known.labels[rows], known.sources[rows]
+        probabilities = found.threshold_probabilities[rows]
+        negatives = probabilities[(labels == 0) & (known.generators[rows] != PROGRAM)]
         for source in np.unique(sources[labels == 1]).tolist():
-            own = part.probabilities[(labels == 1) & (sources == source)]
+            own = probabilities[(labels == 1) & (sources == source)]
             truth = np.r_[np.zeros(len(negatives)), np.ones(len(own))]
             ranks[source] = float(roc_auc_score(truth, np.r_[negatives, own]))
     return ranks

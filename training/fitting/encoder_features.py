@@ -119,7 +119,7 @@ def _views(part: DetectorRecipe, recipe: Recipe, rows: Rows, which: NDArray[np.i
 def _named(part: DetectorRecipe, recipe: Recipe, rows: Rows) -> str:
     """Hash all that changes what is kept."""
     made_of = {
-        "architecture": {key: value for key, value in part.architecture.items() if key != "features"},
+        "architecture": {key: value for key, value in part.architecture.items() if key not in {"features", "gain"}},
         "size": part.views.size,
         "ways": [recipe.augmentation, *part.fit.draw_as],
         "seed": recipe.seed,

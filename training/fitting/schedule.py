@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from training.data.assemble import Rows
+    from training.evaluation.known import Known
     from training.recipe import Fit
 
 
@@ -32,13 +32,13 @@ def steps_of(fit: Fit, rows: int) -> int:
     return max(1, math.ceil(fit.epochs * rows / fit.batch_size))
 
 
-def sampling_weights(rows: Rows, emphasis: Mapping[str, float]) -> NDArray[np.float64]:
+def sampling_weights(rows: Known, emphasis: Mapping[str, float]) -> NDArray[np.float64]:
     """Weigh rows so that both classes come equally often, and big sources do not drown small ones.
 
     Within a class a source's share grows with the square root of its size, times its emphasis where it has one.
     Returns (N,), summing to 1.
     """
-    weights = np.zeros(len(rows), dtype=np.float64)
+    weights = np.zeros(len(rows.labels), dtype=np.float64)
     for label in (0, 1):
         of_label = rows.labels == label
         names, counts = np.unique(rows.sources[of_label], return_counts=True)

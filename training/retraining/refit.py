@@ -126,7 +126,14 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
     counted = [name in base.card.get("counted", parts.detectors) for name in parts.detectors]
     names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
     logits = logits_of(parts, calibrating)[:, counted]
-    by_source = Measured(names, logits, calibrating.covariates, calibrating.labels, groups=calibrating.sources)
+    by_source = Measured(
+        names,
+        logits,
+        calibrating.covariates,
+        calibrating.labels,
+        groups=calibrating.sources,
+        balanced="counted" in base.card,
+    )
     measured = grouped(by_source, calibrating.hashes)
     found = calibrate(measured)
     figures = figures_of(measured, found.threshold_probabilities, base.figures.scope)

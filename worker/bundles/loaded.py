@@ -129,7 +129,8 @@ class Bundle:
     @torch.inference_mode()
     def logits_of(self, name: str, batch: Sequence[Prepared]) -> list[float]:
         """Judge images by one detector: B logits. Device thread only."""
-        logits: list[float] = self._detectors[name].logits(self._stacked(name, batch)).cpu().tolist()
+        sizes = [prepared.size for prepared in batch]
+        logits: list[float] = self._detectors[name].logits(self._stacked(name, batch), sizes).cpu().tolist()
         return logits
 
     def probability(self, logits: Mapping[str, float], covariates: Sequence[float]) -> float:
@@ -153,14 +154,15 @@ class Bundle:
             return []
         columns: dict[str, list[float]] = {}
         features = [b""] * len(batch)
+        sizes = [prepared.size for prepared in batch]
         for name, detector in self._detectors.items():
             views = self._stacked(name, batch)
             if name in self.stored_features and isinstance(detector, Seeing):
-                logits, seen = detector.see(views)
+                logits, seen = detector.see(views, sizes)
                 rows = seen.cpu().numpy().astype("<f2")  # (B, F)
                 features = [before + row.tobytes() for before, row in zip(features, rows, strict=True)]
             else:
-                logits = detector.logits(views)
+                logits = detector.logits(views, sizes)
             columns[name] = logits.cpu().tolist()  # (B,)
         engines = self.engines()
         scores = [

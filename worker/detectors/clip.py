@@ -22,7 +22,7 @@ from worker.detectors.stem import late_strides, overlapping_stem, with_residual
 from worker.images.views import ViewPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class ClipDetector(OneNetwork):
         logits: Tensor = self.network.get_submodule("head")(features)
         return logits.squeeze(-1)
 
-    def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
+    def see(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Judge a batch and tell what the judgement is made of: (B, V, 3, H, W) uint8 → (B,), (B, F) float32.
 
         The features are normalised as the head does first, without its own scales, and averaged over views. A logit

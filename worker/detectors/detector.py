@@ -10,6 +10,8 @@ from worker.detectors.engine.eager import Body, EagerTorch
 from worker.images.views import cut_views
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
     from torch import Tensor, nn
 
@@ -29,8 +31,13 @@ class Detector(Protocol):
         """Cut the views of an image: uint8, (V, 3, H, W), on the CPU; safe in many threads at once."""
         ...
 
-    def logits(self, views: Tensor) -> Tensor:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32, positive = AI-generated; device thread only."""
+    def logits(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> Tensor:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32, positive = AI-generated; device thread only.
+
+        Args:
+            views: of B images.
+            sizes: (width, height) in pixels of these images; without them, views count as if all showed the same.
+        """
         ...
 
     def view_logits(self, pixels: Tensor) -> Tensor:
@@ -78,7 +85,7 @@ class OneNetwork:
         """Judge single views: (N, 3, H, W) float32 normalised → (N,), differentiable."""
         return self.judge(self.features(pixels))
 
-    def logits(self, views: Tensor) -> Tensor:
+    def logits(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> Tensor:  # noqa: ARG002 (a mean needs none)
         """Judge a batch by the mean over views: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
         return self.judge(self.run(views)).float().view(views.shape[:2]).mean(dim=1)  # (B,)
 
@@ -92,8 +99,8 @@ class OneNetwork:
 class Seeing(Protocol):
     """A detector whose logit is a linear function of features that it can tell."""
 
-    def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) logits and (B, F) features, float32; device thread only."""
+    def see(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, Tensor]:
+        """Judge a batch as `logits`: (B,) logits and (B, F) features, float32; device thread only."""
         ...
 
     def judge_seen(self, features: Tensor) -> Tensor:

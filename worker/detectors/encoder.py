@@ -21,10 +21,10 @@ from torch.nn.functional import interpolate
 
 from worker.detectors.detector import OneNetwork
 from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
-from worker.images.views import ViewPlan
+from worker.images.views import ViewPlan, coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MOST_FEATURES = 1024  # stored in half precision: 2 KB an image
 BODY = "body.net."  # before timm's names, among those of a detector's tensors
@@ -61,6 +61,8 @@ class EncoderArchitecture:
         enlarge: what views are enlarged by before the network sees them: its first layers halve them, and traces of
             generators lie in single pixels.
         arguments: timm's keyword arguments.
+        gain: how much more several views say than one: their mean is multiplied by n to this power, n the area that
+            crops cover, in crops. 0 keeps the mean, 1 is the sum of independent views.
     """
 
     model: str
@@ -71,6 +73,7 @@ class EncoderArchitecture:
     encoder: str = ""
     enlarge: int = 1
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    gain: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built from plain values alone."""
@@ -82,6 +85,8 @@ class EncoderArchitecture:
             raise ValueError(f"taps are LAYER:mean, LAYER:std or LAYER:class, not {self.taps}")
         if not 1 <= self.enlarge <= _LARGEST:
             raise ValueError(f"enlarge = {self.enlarge}: from 1 to {_LARGEST}")
+        if not 0.0 <= self.gain <= 1.0:
+            raise ValueError(f"gain = {self.gain}: from 0 to 1")
         if not len(self.mean) == len(self.std) == 3:  # noqa: PLR2004 (red, green, blue)
             raise ValueError("mean and std are of red, green and blue")
 
@@ -223,12 +228,20 @@ class EncoderDetector(OneNetwork):
         """Judge what the layers gave: (N, F) → (N,) logits."""
         return self.judge_seen(self._network.project(features))
 
-    def see(self, views: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> Tensor:
+        """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
+        return self.see(views, sizes)[0]
+
+    def see(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, Tensor]:
         """Judge a batch: (B, V, 3, H, W) uint8 → (B,) logits and (B, K) features, float32; device thread only.
 
-        Features are the mean over views; a logit is a linear function of them, whatever head is fitted on them later.
+        Features are the mean over views, times the gain of so many; a logit is a linear function of them, whatever
+        head is fitted on them later.
         """
         seen = self._network.project(self.run(views)).view(*views.shape[:2], -1).mean(dim=1)  # (B, K)
+        if sizes:
+            gains = [coverage(size, self.plan) ** self.architecture.gain for size in sizes]
+            seen = seen * torch.tensor(gains, dtype=seen.dtype, device=seen.device)[:, None]
         return self.judge_seen(seen), seen
 
     def judge_seen(self, features: Tensor) -> Tensor:

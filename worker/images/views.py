@@ -135,6 +135,21 @@ def view_boxes(image_size: tuple[int, int], plan: ViewPlan) -> list[tuple[int, i
     return boxes * 2 if plan.mirrored else boxes
 
 
+def coverage(image_size: tuple[int, int], plan: ViewPlan) -> float:
+    """Say how much of an image its native crops cover, in crops: 1.0 where all are the same, at most `plan.crops`."""
+    if not plan.crops:
+        return 1.0
+    boxes = np.array([_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]])
+    across, down = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
+    covered = np.zeros((len(down) - 1, len(across) - 1), dtype=bool)
+    for left, top, right, bottom in boxes:
+        rows = slice(*np.searchsorted(down, (top, bottom)))
+        covered[rows, slice(*np.searchsorted(across, (left, right)))] = True
+    left, top, right, bottom = boxes[0]
+    area = (np.diff(down)[:, None] * np.diff(across) * covered).sum()
+    return float(area / ((right - left) * (bottom - top)))
+
+
 def _crop_box(image_size: tuple[int, int], size: int, across: float, down: float) -> tuple[int, int, int, int]:
     width, height = image_size
     left = round(max(0, width - size) * across)

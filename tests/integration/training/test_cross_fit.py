@@ -1,15 +1,21 @@
 """Heads on a frozen encoder: every source is judged without itself, and what ships has seen them all."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from training.cross_fit import cross_fit
 from training.data.authors import by_author
+from training.data.collection import DataError
+from training.evaluation.pictures import open_pictures
+from training.evaluation.whole_images import judge_whole_images
+from training.export.recalibrate import recalibrate
 from training.folds import as_text, measure_folds
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
@@ -19,6 +25,7 @@ from worker.bundles.copies import REPLAY
 from worker.bundles.encoders.folder import EncoderFolder, tensors_sha256
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import load_bundle, shipped_bundle
+from worker.images.views import ViewPlan
 
 pytestmark = pytest.mark.integration
 
@@ -99,3 +106,36 @@ def test_no_image_is_judged_by_a_head_that_saw_its_source(
         assert len(np.unique(found.folds[found.rows.sources == source])) == 1
     head = found.heads[0]["lite"]
     assert len(head.weight) == found.tensors["lite"]["projection.weight"].shape[1]
+
+
+def test_heads_are_calibrated_anew_with_other_gains_and_judge_whole_images(
+    plant: Callable[..., Path], recipe: Recipe, tmp_path: Path
+) -> None:
+    train(Order(recipe, plant(160, sources=4), tmp_path / "run"))
+    folder = tmp_path / "run" / "bundle"
+    before = read_bundle(folder)
+    assert recalibrate(recipe, folder) == before.version()
+    assert read_bundle(folder).card["held_out"] == before.card["held_out"]
+
+    (part,) = recipe.detectors
+    gained = replace(recipe, detectors=(replace(part, architecture={**part.architecture, "gain": 0.5}),))
+    version = recalibrate(gained, folder)
+    after = read_bundle(folder)
+    assert version == after.version() != before.version()
+    assert after.detectors["lite"].architecture["gain"] == 0.5
+    assert after.calibrations == before.calibrations
+    assert replayed(folder / REPLAY, (version,)) is not None
+    with pytest.raises(DataError, match="is not recipe tiny's"):
+        recalibrate(replace(recipe, detectors=(replace(part, views=ViewPlan(32, 0, 1)),)), folder)
+
+    sources = np.unique(replayed(folder / REPLAY, (version,)).sources)  # type: ignore[union-attr]
+    for place, source in enumerate(sources.tolist()):
+        for kind in ("real", "ai"):
+            file = tmp_path / "whole" / source / kind / "one.png"
+            file.parent.mkdir(parents=True)
+            Image.effect_noise((40 + 60 * place, 120), 60).convert("RGB").save(file)
+    told = judge_whole_images(gained, folder, open_pictures([tmp_path / "whole"]))
+    assert told["images"] == 2 * len(sources)
+    counts = told["by_change"]["as they are"]["by_views"]
+    assert counts["all"]["photographs"] == sum(one["photographs"] for name, one in counts.items() if name != "all")
+    assert set(told["by_change"]) == {"as they are", "JPEG 80"}

@@ -90,6 +90,14 @@ def test_cards_that_ship_are_told_with_the_weaknesses_of_their_evaluations(repos
     assert all(said in text for said in [*weak, *card.get("tried", []), *list(card["training_data"]["sources"])[:20]])
 
 
+def test_a_card_tells_of_whole_images_for_each_change() -> None:
+    counted = {"photographs": 20, "accused": 1, "accused_at_most": 0.2161, "ai_generated": 9, "found": 4, "cleared": 0}
+    by_change = {name: {"auroc": 0.9, "by_views": {"all": counted}} for name in ("as they are", "JPEG 80")}
+    text = as_text({"whole_images": {"images": 29, "sources": ["a", "b"], "heads": "that fit", "by_change": by_change}})
+    assert "29 whole images of 2 sources, judged by heads that fit" in text
+    assert "JPEG 80: AUROC 0.9000, 1 of 20 photographs accused (at most 0.2161), 4 of 9 AI pictures found" in text
+
+
 def test_a_card_that_says_next_to_nothing_is_told() -> None:
     assert as_text({"bundle": "tiny"}) == "bundle        tiny\n"
 
@@ -114,6 +122,7 @@ def test_a_card_that_is_missing_or_damaged_says_what_to_do(tmp_path: Path, text:
         {"certificate": {"holds": True}},
         {"evaluations": [{"data": "x"}]},
         {"known_weaknesses": None},
+        {"whole_images": {"images": 3}},
     ],
 )
 def test_a_card_that_lacks_figures_is_told_in_one_line(changes: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from training.calibration.calibrate import calibrate, fit_calibration, order_within
-from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs
+from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, left_out
 from worker.decisions.calibration import Thresholds
 
 
@@ -207,3 +209,44 @@ def test_the_thresholds_of_an_image_come_from_the_other_groups() -> None:
         assert set(cuts.upper[part.rows]) == {(data.labels[others] == 0).sum() / 1000}
         assert set(part.figures.by_source) == set(data.groups[others][data.labels[others] == 0])
     assert sorted(np.concatenate([part.rows for part in found.left_out]).tolist()) == list(range(len(data.labels)))
+
+
+def test_heads_fitted_alike_count_alike_and_each_source_is_left_out_by_itself() -> None:
+    data = replace(measured(2400, sources=12), balanced=True)
+    found = calibrate(data)
+    assert found.fusion.weights == {"clip": 0.5, "convnext": 0.5}
+    assert found.calibrations["fused"].method == "platt"
+    assert len(found.left_out) == 12
+    for part in found.left_out:
+        assert len(np.unique(data.groups[part.rows])) == 1
+    assert sorted(np.concatenate([part.rows for part in found.left_out])) == list(range(2400))
+
+
+def test_a_large_source_moves_the_calibration_of_heads_fitted_alike_little() -> None:
+    data = measured(600, sources=12)
+    logits = np.r_[data.logits, np.full((600, 2), 2.0)]  # photographs that every detector is wrong about
+    labels, groups = np.r_[data.labels, np.zeros(600, np.int8)], np.r_[data.groups, ["odd"] * 600]
+    many = Measured(data.names, logits, np.zeros((1200, 2)), labels, groups)
+    by_rows, by_source = (calibrate(one).calibrations["fused"] for one in (many, replace(many, balanced=True)))
+    assert by_source.probability(3.0) > by_rows.probability(3.0) + 0.05
+
+
+def test_a_source_that_holds_all_of_a_class_cannot_be_left_out_alone() -> None:
+    data = measured()
+    one = np.where(data.labels == 1, "all", data.groups)
+    parts = left_out(
+        replace(data, groups=np.where(data.labels == 1, np.char.add(data.groups, " a"), one), balanced=True)
+    )
+    assert len(parts) > 5
+    lone = replace(data, labels=(data.groups == "source 0").astype(np.int8), balanced=True)
+    with pytest.raises(ValueError, match="hold out more sources"):
+        left_out(lone)
+
+
+def test_classes_weigh_alike_and_sources_by_their_roots() -> None:
+    labels = np.array([0] * 100 + [0] * 4 + [1] * 10, dtype=np.int8)
+    groups = np.array(["large"] * 100 + ["small"] * 4 + ["ai"] * 10)
+    masses = Measured(("one",), np.zeros((114, 1)), np.zeros((114, 2)), labels, groups).masses
+    assert masses.sum() == pytest.approx(114)
+    assert masses[labels == 0].sum() == pytest.approx(masses[labels == 1].sum())
+    assert masses[groups == "large"].sum() / masses[groups == "small"].sum() == pytest.approx(5)

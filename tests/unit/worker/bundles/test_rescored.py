@@ -8,10 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.unit.worker.small_bundles import CONVOLUTIONS
 from worker.bundles.loaded import Bundle
-from worker.bundles.parts import BundleParts
+from worker.bundles.parts import BundleParts, DetectorPart
 from worker.database.features import Seen
 from worker.decisions.calibration import Calibration
+from worker.detectors.build import build_detector
+from worker.images.views import ViewPlan
 
 
 def seen_by(bundle: Bundle, image: Image.Image) -> tuple[Seen, Any]:
@@ -65,3 +68,27 @@ def test_another_body_has_to_look_for_itself(tiny_parts: BundleParts, image: Ima
     old, new = Bundle(tiny_parts), Bundle(with_tensors(tiny_parts, "convnext", **{name: changed}))
     seen, _ = seen_by(old, image)
     assert new.rescored([(old, seen)]) == [None]
+
+
+def test_what_an_encoder_saw_in_several_views_keeps_their_gain(tiny_parts: BundleParts) -> None:
+    torch.manual_seed(4)
+    plan, architecture = ViewPlan(32, 0, 5), {**CONVOLUTIONS, "gain": 0.7}
+    network = build_detector("lite2", architecture, plan).network
+    part = DetectorPart(architecture, plan, {key: value.half() for key, value in network.state_dict().items()})
+    parts = replace(
+        tiny_parts,
+        detectors={**tiny_parts.detectors, "lite2": part},
+        fusion=replace(tiny_parts.fusion, weights={**tiny_parts.fusion.weights, "lite2": 1.0}),
+        calibrations={**tiny_parts.calibrations, "lite2": Calibration("temperature", (1.0,))},
+    )
+    weight = part.tensors["head.weight"]
+    new = Bundle(with_tensors(parts, "lite2", **{"head.weight": weight + torch.randn_like(weight)}))
+    image = Image.effect_noise((300, 200), 60).convert("RGB")
+    old = Bundle(parts)
+    seen, _ = seen_by(old, image)
+    (remembered,), (_, looked) = new.rescored([(old, seen)]), seen_by(new, image)
+    assert remembered is not None
+    assert remembered.logits["lite2"] == pytest.approx(looked.logits["lite2"], rel=5e-3)
+    mean = replace(part, architecture={**architecture, "gain": 0.0})
+    _, without = seen_by(Bundle(replace(parts, detectors={**parts.detectors, "lite2": mean})), image)
+    assert abs(looked.logits["lite2"]) != pytest.approx(abs(without.logits["lite2"]), rel=0.1)

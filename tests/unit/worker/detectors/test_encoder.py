@@ -35,6 +35,25 @@ def test_features_are_what_was_pooled_standardised_and_projected(architecture: d
 
 
 @torch.no_grad()
+def test_several_views_say_more_than_one_by_the_power_of_what_they_cover() -> None:
+    plan = ViewPlan(64, 0, 5)
+    torch.manual_seed(2)
+    mean = build_detector("x", CONVOLUTIONS, plan)
+    assert isinstance(mean, EncoderDetector)
+    gained = EncoderDetector("x", replace(mean.architecture, gain=0.5), plan)
+    gained.network.load_state_dict(mean.network.state_dict())
+    views = torch.randint(0, 256, (2, 5, 3, 64, 64), dtype=torch.uint8)
+    sizes = [(64, 64), (900, 900)]
+    _, before = mean.see(views, sizes)
+    logits, after = gained.see(views, sizes)
+    torch.testing.assert_close(after[0], before[0])
+    torch.testing.assert_close(after[1], before[1] * 5**0.5)
+    torch.testing.assert_close(logits, gained.judge_seen(after))
+    torch.testing.assert_close(logits, gained.logits(views, sizes))
+    torch.testing.assert_close(mean.see(views)[1], before)
+
+
+@torch.no_grad()
 def test_pixels_reach_the_network_as_it_was_trained_with_them() -> None:
     detector = made({**TOKENS, "taps": ["norm:class"]})
     raw = torch.rand(2, 3, 64, 64)
@@ -83,6 +102,7 @@ def test_positions_are_resampled_to_the_size_of_the_views() -> None:
         ({"model": "no_such_network"}, "no encoder"),
         ({"arguments": {"pretrained": True}}, "no encoder"),
         ({"mean": [0.5]}, "red, green and blue"),
+        ({"gain": 1.5}, "from 0 to 1"),
     ],
 )
 def test_what_cannot_be_built_is_refused(change: dict[str, object], told: str) -> None:

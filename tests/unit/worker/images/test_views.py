@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from worker.images.views import ViewPlan, cut_views, native_crop, quality_covariates, reduced_whole, view_boxes
+from worker.images.views import (
+    CROP_POSITIONS,
+    ViewPlan,
+    coverage,
+    cut_views,
+    native_crop,
+    quality_covariates,
+    reduced_whole,
+    view_boxes,
+)
 
 
 def ramp(width: int, height: int) -> Image.Image:
@@ -83,3 +92,29 @@ def test_blockiness_sees_the_jpeg_grid_at_any_offset() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 500), (9, 9), (400, 12)])
 def test_quality_is_finite_for_any_size(size: tuple[int, int]) -> None:
     assert np.isfinite(quality_covariates(Image.new("RGB", size, (90, 80, 70)))).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "plan", "expected"),
+    [
+        ((64, 64), ViewPlan(64, 0, 5), 1.0),
+        ((20, 500), ViewPlan(64, 0, 1), 1.0),
+        ((1, 1), ViewPlan(64, 1, 5), 1.0),
+        ((900, 900), ViewPlan(64, 1, 0), 1.0),
+        ((900, 900), ViewPlan(64, 0, 5), 5.0),
+        ((900, 900), ViewPlan(64, 0, 3, mirrored=True), 3.0),
+        ((900, 64), ViewPlan(64, 0, 5), 3.0),  # the corners lie upon each other
+        ((74, 64), ViewPlan(64, 0, 5), 70 / 64),  # from 2 to 8 pixels in
+    ],
+)
+def test_coverage_counts_what_crops_share_once(size: tuple[int, int], plan: ViewPlan, expected: float) -> None:
+    assert coverage(size, plan) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [(70, 300), (130, 97), (200, 200)])
+def test_coverage_is_the_share_of_pixels_in_any_crop(size: tuple[int, int]) -> None:
+    plan = ViewPlan(64, 0, len(CROP_POSITIONS))
+    covered = np.zeros(size[::-1], dtype=bool)
+    for left, top, right, bottom in view_boxes(size, plan):
+        covered[top:bottom, left:right] = True
+    assert coverage(size, plan) == pytest.approx(covered.sum() / 64**2)
