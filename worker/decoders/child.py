@@ -3,14 +3,18 @@
 It starts with an empty environment, imports neither torch nor settings, and confines itself before the first file.
 """
 
+import codecs
+import encodings
 import math
 import os
+import pkgutil
 import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -46,6 +50,7 @@ def main() -> None:
     """Be the child; its arguments are the number of the socket and the memory in bytes."""
     line = Line(socket.socket(fileno=int(sys.argv[1])))
     share_freed_memory()
+    load_codecs()
     holds = [*sandbox.leave_network(), *sandbox.confine(int(sys.argv[2]))]
     try:
         anchors = str(line.receive()["anchors"])
@@ -57,6 +62,13 @@ def main() -> None:
         os._exit(0)  # the parent has gone, or wants no more; there is nothing to tidy up
     except BaseException:  # noqa: BLE001 - the boundary of the process: it ends at once, however it was broken.
         os._exit(DEFECT)
+
+
+def load_codecs() -> None:
+    """Import every codec of texts: each is a module of its own, and once confined its file may be out of reach."""
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(LookupError):  # no codec, or one of another system
+            codecs.lookup(module.name)
 
 
 def serve(line: Line, head: dict[str, Any], data: bytes, anchors: str) -> None:
