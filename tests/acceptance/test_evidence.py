@@ -30,11 +30,13 @@ def test_what_a_signed_and_a_tagged_file_say_of_themselves_is_told(assay: AssayU
     authority = make_authority("Picture Maker Inc.")
     assay.put("evidence/signed.jpg", authority.sign(texture(1)))
     assay.put("evidence/tagged.jpg", texture(2) + b"Steps: 20, Sampler: Euler a, CFG scale: 7")
-    assay.wait_ended(["evidence/signed.jpg", "evidence/tagged.jpg"], 60)
-    signed, tagged = (
+    assay.put("evidence/near.jpg", as_jpeg(Image.open(io.BytesIO(texture(2))).resize((300, 225))))
+    assay.wait_ended(["evidence/signed.jpg", "evidence/tagged.jpg", "evidence/near.jpg"], 60)
+    signed, tagged, near = (
         ask(assay, f"/v1/images/{quote(f'evidence/{name}.jpg', safe='')}").json()["verdict"]
-        for name in ("signed", "tagged")
+        for name in ("signed", "tagged", "near")
     )
+    assert near["decided_by"] == "machine", "what one file says does not spread to what looks alike"
     # Nobody vouches for this signer here, so it is a declaration like any other; the first policy lets those decide.
     assert {"state": "untrusted", "says": "ai_generated"}.items() <= signed["provenance"]["c2pa"].items()
     assert signed["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
