@@ -42,7 +42,9 @@ class ImageOut(FromRow):
     size_bytes: int | None
     width: int | None
     height: int | None
-    truncated: bool = Field(description="The file breaks off; what is missing was judged as white.")
+    truncated: bool = Field(
+        description="The file breaks off: missing rows were judged as white, missing frames not at all."
+    )
     created_at: datetime
     scan: ScanOut | None = Field(default=None, description="Newest scan; not told with `as_of`.")
     verdict: ServedVerdict | None = Field(default=None, description="Null until there is one.")

@@ -15,10 +15,13 @@ def upgrade() -> None:
     op.add_column("image", sa.Column("truncated", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("verdict", sa.Column("frames", postgresql.JSONB(), nullable=True))
     op.add_column("verdict", sa.Column("frame_key", sa.Text(), nullable=True))
+    some = sa.text("frame_key IS NOT NULL")
+    op.create_index("ix_verdict_frame", "verdict", ["created_at"], postgresql_where=some)
 
 
 def downgrade() -> None:
     """Forget both."""
+    op.drop_index("ix_verdict_frame", "verdict")
     op.drop_column("verdict", "frame_key")
     op.drop_column("verdict", "frames")
     op.drop_column("image", "truncated")

@@ -69,7 +69,8 @@ class Duplicates:
                 Verdict.bundle_version == bundle_version,
                 Verdict.policy_version == policy_version,
             )
-            .order_by(Verdict.id)
+            # A challenger's verdict has no evidence to copy.
+            .order_by(Verdict.shadow, Verdict.frame_key.is_(None), Verdict.id)
             .limit(1)
         )
         with self._database.transaction() as session:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Interval, case, cast, exists, func, literal, select, true, update
 
+from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
 from worker.database.tables import Image, Policy, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
 from worker.decisions.action import Action, recommend
@@ -151,12 +152,22 @@ class Outbox:
             found = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
         return (found[0], found[1]) if found else None
 
-    def action(self, source: str, verdict: Verdict | None = None) -> Action:
-        """Return what the policy that counts recommends for a verdict, or for a scan that ended without one."""
+    def action(self, image: Image) -> Action | None:
+        """Return what the policy that counts recommends for what is served now; None while a verdict is on its way.
+
+        What a delivery tells of may be served no more, or never was: a person may have decided, a rescan may have
+        failed behind a verdict that stands.
+        """
         newest = select(Policy).order_by(Policy.version.desc()).limit(1)
+        served = served_verdict(image.id)
+        decided = select(Verdict.verdict, Verdict.decided_by).join_from(served, Verdict, Verdict.id == served.c.id)
+        withdrawn = select(exists().where(Verdict.image_pk == image.id, Verdict.shadow.is_(False)))
         with self._database.transaction() as session:
-            actions = actions_for(session.scalars(newest).one(), source)
-        return recommend(actions, *((verdict.verdict, verdict.decided_by) if verdict else (None, None)))
+            actions = actions_for(session.scalars(newest).one(), image.source)
+            found = session.execute(decided).one_or_none()
+            if found is None and session.scalar(withdrawn):
+                return None
+        return recommend(actions, found.verdict, found.decided_by) if found else recommend(actions, None, None)
 
     def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
         """Return a scan and its image; None when the image is erased."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Interval, cast, delete, func, insert, literal, or_, select
+from sqlalchemy import Interval, cast, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
 from worker.database.session import Database
-from worker.database.tables import DoomedObject, Heatmap, Retention, WebhookDelivery
+from worker.database.tables import DoomedObject, Heatmap, Retention, Verdict, WebhookDelivery
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,25 @@ class Retentions:
         """Drop heatmaps older than so many days, and doom their objects; return how many."""
         old = select(Heatmap.id).where(Heatmap.created_at < _ago(days)).order_by(Heatmap.id).limit(most)
         with self._database.transaction() as session:
-            dropped = delete(Heatmap).where(Heatmap.id.in_(old.scalar_subquery())).returning(Heatmap.key)
-            keys = session.scalars(dropped).all()
-            self._doom(session, keys)
+            dropped = (
+                delete(Heatmap).where(Heatmap.id.in_(old.scalar_subquery())).returning(Heatmap.key, Heatmap.raw_key)
+            )
+            keys = session.execute(dropped).all()
+            self._doom(session, [key for both in keys for key in both if key])
         return len(keys)
+
+    def drop_frames(self, days: int, *, most: int) -> int:
+        """Doom pictures of animations' frames that are older than so many days; return how many."""
+        old = select(Verdict.id, Verdict.frame_key).where(
+            Verdict.frame_key.is_not(None), Verdict.created_at < _ago(days)
+        )
+        with self._database.transaction() as session:
+            frames = session.execute(old.order_by(Verdict.created_at).limit(most)).all()
+            session.execute(text("SET LOCAL assay.erasing = 'on'"))
+            gone = [verdict_id for verdict_id, _ in frames]
+            session.execute(update(Verdict).where(Verdict.id.in_(gone)).values(frame_key=None))
+            self._doom(session, [key for _, key in frames if key])
+        return len(frames)
 
     def drop_deliveries(self, days: int, *, most: int) -> int:
         """Drop webhook deliveries that ended and are older than so many days; return how many."""

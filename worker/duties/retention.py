@@ -31,6 +31,7 @@ class Retain:
         gone["deliveries"] = _all(lambda: self._retentions.drop_deliveries(days, most=_AT_ONCE))
         if (heatmap_days := rules.heatmap_days) is not None:
             gone["heatmaps"] = _all(lambda: self._retentions.drop_heatmaps(heatmap_days, most=_AT_ONCE))
+            gone["frames"] = _all(lambda: self._retentions.drop_frames(heatmap_days, most=_AT_ONCE))
         if (image_days := rules.image_days) is not None:
             gone["images"] = _all(lambda: self._erasure.erase_old(_ACTOR, image_days, most=_AT_ONCE))
         if any(gone.values()):

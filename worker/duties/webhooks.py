@@ -232,7 +232,7 @@ def _of_verdict(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "probability": verdict.probability,
         "decided_by": verdict.decided_by,
-        "recommended_action": outbox.action(image.source, verdict),
+        "recommended_action": outbox.action(image),
         "bundle_version": verdict.bundle_version,
         "policy_version": verdict.policy_version,
     }
@@ -245,7 +245,7 @@ def _of_scan(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
         raise ErasedError
     scan, image = found
     named = {"image_id": image.image_id, "source": image.source, "bucket": image.bucket, "key": image.key}
-    ended = {"scan_id": scan.id, "reason": parcel.payload["reason"], "recommended_action": outbox.action(image.source)}
+    ended = {"scan_id": scan.id, "reason": parcel.payload["reason"], "recommended_action": outbox.action(image)}
     return {**named, "version": image.version, **ended}
 
 

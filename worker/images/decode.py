@@ -157,7 +157,7 @@ def _decode_mended(mended: Mended, max_pixels: int, refused: PermanentError) -> 
             raise
         raise refused from error
     if not mended.truncated or found.frames:
-        return replace(found, truncated=mended.truncated)
+        return replace(found, truncated=mended.truncated or found.truncated)
     height = found.image.height
     rows = rows_there(found.image, found.format, mended.share) if mended.rows is None else mended.rows
     if rows < _LEAST_SHARE * height:

@@ -79,7 +79,9 @@ def _mend_brand(data: bytes, _max_pixels: int) -> Mended | None:
     """Return an AVIF that names another brand first, such as `mif3`, under its own: the decoder looks no further."""
     (size,) = struct.unpack_from(">I", data)
     compatible = {data[at : at + 4] for at in range(16, min(size, _LONGEST_BRANDS), 4)}
-    return Mended(data[:8] + b"avif" + data[12:]) if b"avif" in compatible and data[8:12] != b"avif" else None
+    # Under `avif` the decoder would show the still of an animation, which browsers play.
+    brand = b"avis" if b"avis" in compatible else b"avif"
+    return Mended(data[:8] + brand + data[12:]) if brand in compatible and data[8:12] != brand else None
 
 
 def _sealed(data: bytes) -> bytes:

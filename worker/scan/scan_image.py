@@ -82,8 +82,8 @@ class ScanImage:
         self._complete(lease, judgement, watch)
 
     def _judge_if_enough(self, lease: Lease, bundle: Any, score: Score | None) -> Judgement | None:
-        """Judge by a score; None where there is none, or where an accusation would lack its evidence."""
-        if score is None:
+        """Judge by a score; None where there is none, or where evidence would be lacking."""
+        if score is None or (score.lacks_frame and self._make_heatmaps and not lease.shadow):
             return None
         judgement = self._judge(lease, bundle, score)
         return None if score.explain is None and self._wants_heatmaps(lease, judgement.decision) else judgement

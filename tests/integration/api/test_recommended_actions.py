@@ -7,8 +7,9 @@ from api.main import create_app
 from api.services import Services
 from tests.integration.api.conftest import Rows
 from worker.database.api_keys import ApiKeys, Scope
+from worker.database.outbox import Outbox
 from worker.database.session import Database
-from worker.database.tables import ScanState
+from worker.database.tables import Image, ScanState
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 pytestmark = pytest.mark.integration
@@ -47,3 +48,16 @@ def test_the_policy_that_counts_says_what_to_do_with_an_image(
         assert kept.json()["actions"] == {"uncertain": "hold"}
         wrong = app.post("/v1/policies", json={**stricter, "actions": {"uncertain": "delete"}})
         assert wrong.status_code == 422
+
+
+def test_a_webhook_recommends_by_what_is_served_not_by_what_it_tells_of(database: Database, rows: Rows) -> None:
+    cleared, refused, judged = rows.image("cleared"), rows.image("refused"), rows.image("judged")
+    rows.verdict(cleared, DecidedBy.HUMAN, verdict=VerdictValue.NOT_AI_GENERATED)
+    rows.verdict(cleared, verdict=VerdictValue.AI_GENERATED)
+    rows.scan(refused, ScanState.REJECTED, reason="undecodable")
+    rows.verdict(judged, verdict=VerdictValue.NOT_AI_GENERATED)
+    rows.scan(judged, ScanState.DEAD, reason="attempts_exhausted")  # a rescan, behind a verdict that stands
+    outbox = Outbox(database)
+    with database.transaction() as session:
+        images = [session.get_one(Image, pk) for pk in (cleared, refused, judged)]
+    assert [outbox.action(image) for image in images] == ["allow", "hold", "allow"]

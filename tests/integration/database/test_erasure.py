@@ -120,14 +120,21 @@ def test_retention_lets_go_of_what_is_too_old_and_of_nothing_else(database: Data
     old, young = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
     rows.image("old", created_at=old)
     verdict = rows.verdict(rows.image("young", created_at=young))
-    rows.heatmap(verdict, "clip", created_at=old)
+    rows.heatmap(verdict, "clip", created_at=old, raw_key=f"{verdict}/clip.npy")
     rows.heatmap(verdict, "convnext", created_at=young)
+    rows.policy()
+    moving = rows.image("moving", created_at=young)
+    rows.verdict(moving, frames={}, frame_key="old/frame.png", created_at=old)
+    kept = rows.verdict(moving, frames={}, frame_key="young/frame.png", created_at=young, policy_version=2)
     retentions = Retentions(database, "artifacts")
     retain = Retain(retentions, Erasure(database, "artifacts"), Idempotency(database))
     assert retain() == {"idempotency_keys": 0, "deliveries": 0}
     retentions.add(ME, RetentionTerms(image_days=365, heatmap_days=30, delivery_days=7))
-    assert retain() == {"idempotency_keys": 0, "deliveries": 0, "heatmaps": 1, "images": 1}
+    assert retain() == {"idempotency_keys": 0, "deliveries": 0, "heatmaps": 1, "frames": 1, "images": 1}
     queries = Queries(database)
     assert (queries.served("old"), queries.heatmap("young", "clip")) == (None, None)
     assert queries.heatmap("young", "convnext") is not None
-    assert [entry.key for entry in Doomed(database).take(9)] == [f"{verdict}/clip", "heatmaps/1/"]
+    doomed = [entry.key for entry in Doomed(database).take(9)]
+    assert doomed == [f"{verdict}/clip", f"{verdict}/clip.npy", "old/frame.png", "heatmaps/1/"]
+    with database.transaction() as session:
+        assert session.scalars(select(Verdict.id).where(Verdict.frame_key.is_not(None))).all() == [kept]

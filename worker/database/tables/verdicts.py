@@ -71,6 +71,7 @@ class Verdict(Base):
             "id",
             postgresql_where=text("content IS NOT NULL"),
         ),
+        Index("ix_verdict_frame", "created_at", postgresql_where=text("frame_key IS NOT NULL")),
         Index("ix_verdict_shadow", "bundle_version", "id", postgresql_where=text("shadow")),
     )
 

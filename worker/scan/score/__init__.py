@@ -42,6 +42,11 @@ class Score:
     keep_frame: KeepFrame | None = None
 
     @property
+    def lacks_frame(self) -> bool:
+        """Tell whether an animation was judged and there is no picture of its gravest frame to keep."""
+        return self.frames is not None and self.keep_frame is None
+
+    @property
     def gravest_frame(self) -> float | None:
         """Return the highest probability among the frames of an animation; None for still pictures."""
         return None if self.frames is None else self.frames.gravest.probability

@@ -34,6 +34,7 @@ class BySameBytes:
         if original is None:
             return None
         copy = partial(self._evidence.copy, lease, original.heatmaps) if original.heatmaps else None
+        frame_key = None if lease.shadow else original.frame_key
         return Score(
             original.probability,
             original.detectors,
@@ -42,5 +43,5 @@ class BySameBytes:
             explain=copy,
             duplicate_of=original.verdict_id,
             frames=Frames.of_json(original.frames),
-            keep_frame=partial(self._evidence.copy_frame, lease, original.frame_key) if original.frame_key else None,
+            keep_frame=partial(self._evidence.copy_frame, lease, frame_key) if frame_key else None,
         )
