@@ -219,7 +219,14 @@ def test_a_guardian_that_is_closed_is_not_replaced() -> None:
 
 def test_a_child_is_asked_to_stop_once_nobody_watches_it(process: Callable[..., Process]) -> None:
     children = []
-    watching = threading.Thread(target=lambda: children.append(spawn(process("watched"))))
+
+    def watch() -> None:
+        child = spawn(process("watched"))
+        children.append(child)
+        # `setpriv` asks for the signal first; a thread that ended before would not be missed.
+        until(lambda: b"setpriv" not in Path(f"/proc/{child.pid}/cmdline").read_bytes())
+
+    watching = threading.Thread(target=watch)
     watching.start()
     watching.join()
     assert children[0].wait(10) == -signal.SIGTERM
