@@ -89,12 +89,12 @@ def heic_sequence() -> bytes:
     return made.heic(photo()) + track
 
 
-def minimized() -> bytes:
+def mini_avif() -> bytes:
     """Return the head of an AVIF whose `meta` box is the short `mini` box of brand `mif3`."""
     return struct.pack(">I4s4s4s", 16, b"ftyp", b"mif3", b"avif") + struct.pack(">I4s", 40, b"mini") + b"\x05" * 32
 
 
-def branded(data: bytes, brand: bytes) -> bytes:
+def with_brand(data: bytes, brand: bytes) -> bytes:
     """Return an ISO base media file that names another brand first."""
     return data[:8] + brand + data[12:]
 
@@ -194,9 +194,9 @@ FILES: dict[str, Sent] = {
     "sound.webp": Sent(lambda: file_of("WEBP", photo(), quality=90)),
     "sound.gif": Sent(lambda: file_of("GIF", photo())),
     "sound.avif": Sent(lambda: file_of("AVIF", photo(), quality=90)),
-    "brand mif3.avif": Sent(lambda: branded(file_of("AVIF", photo(), quality=90), b"mif3")),
-    "brand mp42.avif": Sent(lambda: branded(file_of("AVIF", photo(), quality=90), b"mp42")),
-    "minimized.avif": Sent(minimized, Reason.UNSUPPORTED_TYPE, browser=NOT_SHOWN),
+    "brand mif3.avif": Sent(lambda: with_brand(file_of("AVIF", photo(), quality=90), b"mif3")),
+    "brand mp42.avif": Sent(lambda: with_brand(file_of("AVIF", photo(), quality=90), b"mp42")),
+    "minimized.avif": Sent(mini_avif, Reason.UNSUPPORTED_TYPE, browser=NOT_SHOWN),
     "sound.bmp": Sent(lambda: file_of("BMP", photo())),
     "sound.ico": Sent(lambda: file_of("ICO", photo(), sizes=[(16, 16), (96, 96)])),
     "bitmap.ico": Sent(lambda: file_of("ICO", photo(), sizes=[(16, 16), (96, 96)], bitmap_format="bmp")),

@@ -111,7 +111,7 @@ class TargetTerms:
     ports: parts.WebhookPorts
     private: parts.WebhookPrivateAddresses
 
-    def checked(self, url: str) -> str:
+    def check(self, url: str) -> str:
         """Return the address; raises an InvalidError for one that we do not send to."""
         try:
             return checked_url(url, private=self.private, ports=self.ports)
@@ -130,7 +130,7 @@ def add_webhook_endpoint(
     actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
 ) -> EndpointWithSecret:
     """Make an endpoint; the answer holds its secret, which is shown this once."""
-    url = targets.checked(new.url)
+    url = targets.check(new.url)
     return EndpointWithSecret.of(endpoints.add(actor, url, new.events, new.description or ""))
 
 
@@ -158,7 +158,7 @@ def change_webhook_endpoint(
     actor: Admin,
 ) -> EndpointOut:
     """Change an endpoint, disable it or enable it again."""
-    url = None if changed.url is None else targets.checked(changed.url)
+    url = None if changed.url is None else targets.check(changed.url)
     found = endpoints.change(
         actor,
         endpoint_id,

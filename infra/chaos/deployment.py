@@ -118,7 +118,7 @@ class Deployment:
             mine = waiting.where(Image.image_id.in_(image_ids), Scan.state.in_(open_states))
             return session.scalar(mine) or 0
 
-    def doubled(self, image_ids: Collection[str]) -> int:
+    def count_doubles(self, image_ids: Collection[str]) -> int:
         """Count scans with more than one verdict."""
         with self.database.transaction() as session:
             return session.scalar(_DOUBLED, {"ids": list(image_ids)}) or 0

@@ -89,7 +89,7 @@ class Scene:
             Image.frombytes("RGB", (32, 32), noise).resize((64, 64)).save(file, "JPEG", quality=85)
             return file.getvalue()
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Tell whether all images that were put have ended; False while the database is away."""
         try:
             known = self.deployment.endings(self.expected)
@@ -131,10 +131,10 @@ def strike(scene: Scene, act: Callable[[Scene], None], images: int, patience: fl
         act(scene)
         over = time.monotonic()
         scene.put(2)
-        scene.wait(scene.ended, patience)
+        scene.wait(scene.has_ended, patience)
         recovery = time.monotonic() - over
         pouring.result()
-    scene.wait(scene.ended, patience)
+    scene.wait(scene.has_ended, patience)
     return _count(scene, recovery)
 
 
@@ -160,7 +160,7 @@ def _count(scene: Scene, recovery: float) -> Report:
         images=len(scene.expected),
         verdicts=sum(said == "completed" for said in newest.values()),
         lost=len(wrong),
-        doubled=scene.deployment.doubled(scene.expected),
+        doubled=scene.deployment.count_doubles(scene.expected),
         dead=sum(one.said.startswith("dead") for found in known.values() for one in found),
         recovery_s=round(recovery, 1),
         missing=wrong[:5],

@@ -38,13 +38,13 @@ class RescanFilter:
     min_probability: float | None = None
     max_probability: float | None = None
 
-    def given(self) -> dict[str, Any]:
+    def restrictions(self) -> dict[str, Any]:
         """Return what is restricted."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Return what is restricted, as plain values."""
-        given = self.given().items()
+        given = self.restrictions().items()
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given}
 
     @classmethod
@@ -75,7 +75,7 @@ def images_of(wanted: RescanFilter) -> Select[int]:
         "min_probability": lambda value: newest.c.probability >= value,
         "max_probability": lambda value: newest.c.probability <= value,
     }
-    given = wanted.given()
+    given = wanted.restrictions()
     images = select(Image.id).where(Image.erased_at.is_(None))
     if by_verdict.keys() & given.keys():
         images = images.join(newest, literal(value=True))
