@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench lock setup format clean debian-packages audit chaos sbom secrets
+.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench bench-check lock setup format clean debian-packages audit chaos fuzz soak sbom secrets package package-test images images-offline compose-test upgrade-test
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ demo: $(READY) ## Put images into a bucket and print their verdicts (IMAGES=fold
 
 up: $(READY) ## Start everything and keep it up; data stays in .assay/
 	@$(BIN)/assay up
+
+grafana: ## Start Prometheus, Alertmanager and Grafana beside docker-compose.yml's stack, and say where
+	@docker compose up --detach --wait prometheus alertmanager grafana
+	@echo "Grafana: http://127.0.0.1:3000, user assay, password in $${ASSAY_SECRETS:-.assay/secrets}/grafana_password"
 
 # Tests that share what is costly share a process (tests/support/groups.py).
 PYTEST := $(BIN)/pytest
@@ -41,6 +45,12 @@ test-slow: $(READY) debian-packages ## The long ones
 chaos: $(READY) ## Strike every fault while images pour in, and count (SEED=1, ONLY="kill *")
 	@$(BIN)/assay chaos --seed $(or $(SEED),0) $(if $(ONLY),--only "$(ONLY)")
 
+fuzz: $(READY) ## Mutated files of every format through decoder processes (N=50000, SEED=0)
+	@$(BIN)/python -m infra.chaos.fuzz --files $(or $(N),50000) --seed $(or $(SEED),0)
+
+soak: $(READY) ## Small images by the thousand through all of Assay: rate and memory, first and last (N=100000)
+	@$(BIN)/python tests/bench/soak.py --images $(or $(N),100000)
+
 check: $(READY) ## Lint, types, imports, spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -53,17 +63,37 @@ check: $(READY) ## Lint, types, imports, spelling
 docs: $(READY) ## Check the documents: links, commands, generated tables
 	@$(BIN)/pytest -q -n 0 tests/unit/docs
 
-bench: $(READY) ## Throughput and latency, measured here and now (DATA=folder)
-	@$(BIN)/python tests/bench/throughput.py $(if $(DATA),--data "$(DATA)")
-	@$(BIN)/python tests/bench/api_latency.py
-	@$(BIN)/python tests/bench/evidence.py
-	@$(BIN)/python tests/bench/near.py
+bench: $(READY) ## Throughput, cost and latency, measured here and now, into build/bench.json (DATA=folder, ONLY="idle,budget")
+	@$(BIN)/python tests/bench/bench.py $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only "$(ONLY)")
+
+bench-check: $(READY) ## Compare the ratios of the last bench with the stored ones; 10 % worse fails
+	@$(BIN)/python tests/bench/check.py
 
 debian-packages: $(READY) # What tests need from Debian; as root it is installed, else the command is said
 	@$(BIN)/python -m infra.debian
 
 secrets: $(READY) ## Write random secrets for docker compose into .assay/secrets
 	@$(BIN)/assay init
+
+images: $(READY) ## Build the images and say how large each is (TORCH_INDEX=an index with torch's CPU builds, CUDA=1)
+	@$(BIN)/python -m infra.containers.images $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)") $(if $(CUDA),--cuda)
+
+images-offline: $(READY) ## The same where nothing can be pulled: stand-ins of bases and services are made first
+	@$(BIN)/python -m infra.containers.images --offline
+
+compose-test: $(READY) ## Bring docker-compose.yml up with stand-ins, as root, and prove it (NETWORK="drop *" cuts too, BROKER=rabbitmq)
+	@$(BIN)/python -m infra.containers.compose_test $(if $(NETWORK),--network "$(NETWORK)") $(if $(BROKER),--broker $(BROKER)) $(if $(PATIENCE),--patience $(PATIENCE))
+
+upgrade-test: $(READY) ## Upgrade a compose deployment under load and roll it back (COMMIT=source of the last release)
+	@$(BIN)/python -m infra.containers.upgrade_test $(if $(COMMIT),--commit "$(COMMIT)") $(if $(PATIENCE),--patience $(PATIENCE))
+
+package: ## Build the wheel and the source distribution into dist/
+	@rm -rf dist build/package && $(PYTHON) -m venv build/package
+	@build/package/bin/python -m pip install --disable-pip-version-check --quiet build
+	@build/package/bin/python -m build --outdir dist .
+
+package-test: package ## Install the wheel into a fresh environment, some minutes and 6 GB, and scan a picture with it
+	@$(PYTHON) infra/package_test.py dist/*.whl
 
 audit: $(READY) ## Ask osv.dev for known vulnerabilities of everything that is locked
 	@$(BIN)/python -m infra.audit

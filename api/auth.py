@@ -1,80 +1,107 @@
 """Who may do what: API keys from the request, checked against Postgres, remembered for a moment."""
 
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import bind_contextvars
 
+from api import parts
 from api.errors.problems import ProblemError
 from api.requests.quotas import address_of, count_guess, count_request, refuse_guesser
 from api.requests.strict import refuse_unknown_query
-from worker.database.api_keys import Principal, Scope, fingerprint
+from worker.database.api_keys import Principal, Scope
 from worker.database.audit import Actor
 
-# A revoked key works at most this long after; the README promises that it is refused within 5 s.
-REMEMBER_SECONDS = 3.0
-_MOST_REMEMBERED = 10_000
-
-bearer_scheme = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
-header_scheme = APIKeyHeader(
+_bearer_scheme = HTTPBearer(auto_error=False, description="An API key, `assay_…`.")
+_header_scheme = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer."
 )
 
 
-class Verifies(Protocol):
-    """What authentication needs of :class:`~worker.database.api_keys.ApiKeys`."""
+async def shown_key(
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer_scheme)],
+    header: Annotated[str | None, Depends(_header_scheme)],
+) -> str | None:
+    """Return the key that a request shows, in either header."""
+    return bearer.credentials if bearer else header
 
-    def verify(self, key: str) -> Principal | None:
-        """Return whose key this is, or None."""
+
+ShownKey = Annotated[str | None, Depends(shown_key)]
 
 
-class KeyRing:
-    """Remembers keys that were found good, so that most requests cost no query for theirs."""
+@dataclass(frozen=True)
+class Authentication:
+    """Checks keys, and counts requests and guesses."""
 
-    def __init__(
-        self, keys: Verifies, *, seconds: float = REMEMBER_SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._keys = keys
-        self._seconds = seconds
-        self._clock = clock
-        # Only good keys are in here, so strangers cannot make it grow; and no more than are in use.
-        self._remembered: dict[str, tuple[Principal, float]] = {}
-        self._addresses: set[tuple[int, str]] = set()
+    keys: parts.Keys
+    pace: parts.RequestPace
+    guesses: parts.GuessPace
+    failures: parts.FailedAuthentications
+    audit: parts.Audit
 
-    def remembered(self, key: str) -> Principal | None:
-        """Return whose key this was found to be a moment ago, without asking Postgres."""
-        principal, until = self._remembered.get(fingerprint(key), (None, 0.0))
-        return principal if self._clock() < until else None
+    async def check(self, request: Request, key: str | None, scope: Scope) -> Principal:
+        """Return whose request this is.
 
-    def was_good(self, key: str) -> bool:
-        """Tell whether this key was good when it was last looked up."""
-        return fingerprint(key) in self._remembered
-
-    def is_new_address(self, key_id: int, address: str) -> bool:
-        """Tell whether a key comes from this address for the first time since this process started."""
-        if (key_id, address) in self._addresses:
-            return False
-        if len(self._addresses) >= _MOST_REMEMBERED:
-            self._addresses.clear()
-        self._addresses.add((key_id, address))
-        return True
-
-    def look_up(self, key: str) -> Principal | None:
-        """Ask Postgres whose key this is and remember a good one."""
-        until = self._clock() + self._seconds
-        principal = self._keys.verify(key)
-        if principal:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[fingerprint(key)] = (principal, until)
-        else:
-            self._remembered.pop(fingerprint(key), None)
+        Raises:
+            ProblemError: 401 without a good key, 403 when its scopes do not do, 422 for an unknown query parameter.
+        """
+        if not key:
+            await count_guess(request, self.guesses)
+            raise _unauthorized("No API key: send `Authorization: Bearer …` or `X-API-Key`.")
+        principal = await self.principal_of(request, key)
+        if principal is None:
+            raise _unauthorized("This API key is unknown, expired or revoked.")
+        bind_contextvars(api_key=principal.key_id)
+        await count_request(request, self.pace, principal)
+        if not principal.may(scope):
+            raise ProblemError(HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{scope}`.", missing_scope=scope)
+        refuse_unknown_query(request)
         return principal
+
+    async def principal_of(self, request: Request, key: str) -> Principal | None:
+        """Return whose key this is; a wrong one is counted against the address that it comes from.
+
+        Raises:
+            ProblemError: 429, too many wrong keys came from there. A key that was good lately is looked up all the
+                same, so strangers behind the same proxy cannot shut out a platform.
+        """
+        principal = self.keys.remembered(key)
+        if principal is None:
+            if not self.keys.was_good(key):
+                await refuse_guesser(request, self.guesses)
+            principal = await run_in_threadpool(self.keys.look_up, key)
+        if principal is None:
+            self.failures.inc()
+            await count_guess(request, self.guesses)
+            return None
+        await self.note_address(request, principal)
+        return principal
+
+    async def note_address(self, request: Request, principal: Principal) -> None:
+        """Let the audit trail name the address that a key or its session comes from, where that is new."""
+        address = address_of(request)
+        if self.keys.is_new_address(principal.key_id, address):
+            actor = Actor(principal.name, principal.key_id, request.state.request_id)
+            target = f"api_key:{principal.key_id}"
+            await run_in_threadpool(self.audit.note, actor, "api_key.use", target, address=address)
+
+
+async def authentication(
+    keys: parts.Keys,
+    pace: parts.RequestPace,
+    guesses: parts.GuessPace,
+    failures: parts.FailedAuthentications,
+    audit: parts.Audit,
+) -> Authentication:
+    """Return what checks keys, with the app's own parts."""
+    return Authentication(keys, pace, guesses, failures, audit)
+
+
+ChecksKeys = Annotated[Authentication, Depends(authentication)]
 
 
 class Needs:
@@ -83,80 +110,26 @@ class Needs:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def __call__(
-        self,
-        request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
-        header: Annotated[str | None, Depends(header_scheme)],
-    ) -> Principal:
-        """Return whose request this is.
-
-        Raises:
-            ProblemError: 401 without a good key, 403 when its scopes do not do, 422 for an unknown query parameter.
-        """
-        key = bearer.credentials if bearer else header
-        if not key:
-            await count_guess(request)
-            raise _unauthorized("No API key: send `Authorization: Bearer …` or `X-API-Key`.")
-        principal = await principal_of(request, key)
-        if principal is None:
-            raise _unauthorized("This API key is unknown, expired or revoked.")
-        bind_contextvars(api_key=principal.key_id)
-        await count_request(request, principal)
-        if not principal.may(self._scope):
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN, f"This API key lacks the scope `{self._scope}`.", missing_scope=self._scope
-            )
-        refuse_unknown_query(request)
-        return principal
-
-
-async def principal_of(request: Request, key: str) -> Principal | None:
-    """Return whose key this is; a wrong one is counted against the address that it comes from.
-
-    Raises:
-        ProblemError: 429, too many wrong keys came from there. A key that was good lately is looked up all the same,
-            so strangers behind the same proxy cannot shut out a platform.
-    """
-    services = request.app.state.services
-    ring: KeyRing = services.keys
-    principal = ring.remembered(key)
-    if principal is None:
-        if not ring.was_good(key):
-            await refuse_guesser(request)
-        principal = await run_in_threadpool(ring.look_up, key)
-    if principal is None:
-        services.failed_authentications.inc()
-        await count_guess(request)
-        return None
-    address = address_of(request)
-    if ring.is_new_address(principal.key_id, address):
-        actor = Actor(principal.name, principal.key_id, request.state.request_id)
-        await run_in_threadpool(
-            services.stores.audit.note, actor, "api_key.use", f"api_key:{principal.key_id}", address=address
-        )
-    return principal
+    async def __call__(self, request: Request, key: ShownKey, checks: ChecksKeys) -> Principal:
+        """Return whose request this is; raises as :meth:`Authentication.check`."""
+        return await checks.check(request, key, self._scope)
 
 
 class Acts:
     """A dependency: as :class:`Needs`, and gives who acts, for the audit trail."""
 
     def __init__(self, scope: Scope) -> None:
-        self._needs = Needs(scope)
+        self._scope = scope
 
-    async def __call__(
-        self,
-        request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
-        header: Annotated[str | None, Depends(header_scheme)],
-    ) -> Actor:
-        """Return who acts; raises as :meth:`Needs.__call__`."""
-        principal = await self._needs(request, bearer, header)
-        return Actor(principal.name, principal.key_id, request.state.request_id, principal.may(Scope.DELEGATE))
+    async def __call__(self, request: Request, key: ShownKey, checks: ChecksKeys) -> Actor:
+        """Return who acts; raises as :meth:`Authentication.check`."""
+        principal = await checks.check(request, key, self._scope)
+        rights = {"delegates": principal.may(Scope.DELEGATE), "hurries": principal.may(Scope.PRIORITY)}
+        return Actor(principal.name, principal.key_id, request.state.request_id, **rights)
 
 
 Reviewer = Annotated[Actor, Depends(Acts(Scope.REVIEW))]
-Admin = Annotated[Actor, Depends(Acts(Scope.ADMIN))]
+Operator = Annotated[Actor, Depends(Acts(Scope.OPERATE))]
 Ingester = Annotated[Actor, Depends(Acts(Scope.INGEST))]
 
 

@@ -10,9 +10,13 @@ postponed (429, 503, a lost connection) is tried again, and never done twice:
 every POST goes out under an idempotency key.
 """
 
+import base64
+import hmac
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict
 from urllib.parse import quote
@@ -24,6 +28,7 @@ Json = dict[str, Any]
 VerdictValue = Literal["ai_generated", "uncertain", "not_ai_generated"]
 LabelValue = Literal["ai_generated", "not_ai_generated"]
 _POSTPONED = frozenset({429, 503})
+_WAIT_SECONDS = 20  # of one request; the API holds it back until there is a verdict
 
 
 class Verdict(TypedDict):
@@ -72,14 +77,14 @@ class FoundVerdict(Verdict):
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457.
     """The request was not served; the fields are those of the problem."""
 
-    def __init__(self, status: int, told: Mapping[str, Any]) -> None:
-        """Keep what was told."""
-        super().__init__(f"{status} {told.get('title', '')}: {told.get('detail', '')}")
+    def __init__(self, status: int, fields: Mapping[str, Any]) -> None:
+        """Keep the fields of the problem document."""
+        super().__init__(f"{status} {fields.get('title', '')}: {fields.get('detail', '')}")
         self.status = status
-        self.type: str = told.get("type", "about:blank")
-        self.detail: str = told.get("detail", "")
-        self.request_id: str | None = told.get("request_id")
-        self.told = told
+        self.type: str = fields.get("type", "about:blank")
+        self.detail: str = fields.get("detail", "")
+        self.request_id: str | None = fields.get("request_id")
+        self.fields = fields
 
 
 class Assay:
@@ -127,17 +132,82 @@ class Assay:
         headers |= {"Assay-Source": quote(source, safe="")} if source else {}
         return self._json("POST", "/v1/images", content=image, headers=headers)
 
+    def batch(
+        self,
+        items: Sequence[Mapping[str, str]],
+        priority: Literal["high", "normal", "low"] = "normal",
+        callback_url: str | None = None,
+    ) -> Json:
+        """Bring up to 500 images, each by its `url`, by its `key`, or by the `image_id` of one that is known."""
+        body = _without_none(items=[dict(item) for item in items], priority=priority, callback_url=callback_url)
+        return self._json("POST", "/v1/images:batch", json=body)
+
+    def fetches(self, state: Literal["queued", "leased", "done", "failed"] = "failed") -> Iterator[Json]:
+        """Yield files that were named by their address, newest first."""
+        return self._pages("/v1/fetches", state=state)
+
+    def fetch(self, fetch_id: int) -> Json:
+        """Return what became of a file that was named by its address."""
+        return self._json("GET", f"/v1/fetches/{fetch_id}")
+
+    def replay_fetch(self, fetch_id: int) -> Json:
+        """Fetch a file again that could not be had."""
+        return self._json("POST", f"/v1/fetches/{fetch_id}/replay")
+
     def image(self, image_id: str, as_of: datetime | None = None) -> Image:
         """Return what is served for an image, now or at a time."""
-        told: Image = self._json("GET", _image(image_id), params=_given(as_of=as_of))  # type: ignore[assignment]
-        return told
+        answer: Image = self._json("GET", _image(image_id), params=_without_none(as_of=as_of))  # type: ignore[assignment]
+        return answer
+
+    def wait_for_verdict(self, image_id: str, seconds: float = 120.0) -> Image:
+        """Wait until an image has its verdict or its scan ended without one.
+
+        Raises:
+            TimeoutError: neither came within so many seconds.
+        """
+        for _ in range(max(1, math.ceil(seconds / _WAIT_SECONDS))):
+            try:
+                answer: Image = self._json("GET", _image(image_id), params={"wait": _WAIT_SECONDS})  # type: ignore[assignment]
+            except Problem as problem:
+                if problem.fields.get("fetch", {}).get("state") in {"queued", "leased"}:
+                    continue  # its file is still on its way
+                raise
+            if answer["verdict"] is not None or answer["recommended_action"] is not None:
+                return answer
+        raise TimeoutError(f"no verdict within {seconds:g} s")
+
+    def thumbnail(self, image_id: str) -> str | None:
+        """Return the address of a small picture, which works for some minutes; None while it is being made."""
+        address: str | None = self._send("GET", f"{_image(image_id)}/thumbnail").headers.get("Location")
+        return address
+
+    def appeal(self, image_id: str, reason: str, contact: str | None = None) -> Json:
+        """Appeal against what is served for an image; ``contact`` is your own reference for whoever appeals."""
+        return self._json("POST", f"{_image(image_id)}/appeals", json=_without_none(reason=reason, contact=contact))
+
+    def image_appeals(self, image_id: str) -> list[Json]:
+        """Return the appeals against an image, newest first."""
+        answer: list[Json] = self._json("GET", f"{_image(image_id)}/appeals")["items"]
+        return answer
+
+    def appeals(self, state: Literal["open", "overdue", "upheld", "rejected"] = "open") -> Iterator[Json]:
+        """Yield appeals: open ones oldest first, decided ones newest first."""
+        return self._pages("/v1/appeals", state=state)
+
+    def decide_appeal(self, appeal_id: int, decision: LabelValue, reason: str, reviewer: str | None = None) -> Json:
+        """Decide an appeal; the decision is served from now on."""
+        body = _without_none(decision=decision, reason=reason, reviewer=reviewer)
+        return self._json("POST", f"/v1/appeals/{appeal_id}/decision", json=body)
 
     def history(self, image_id: str, *, as_of: datetime | None = None, bundle: str | None = None) -> Iterator[Json]:
         """Yield every verdict there was for an image, newest first."""
         return self._pages(f"{_image(image_id)}/verdicts", as_of=as_of, bundle=bundle)
 
-    def heatmap(self, image_id: str, detector: Literal["clip", "convnext", "lite2", "lite2x2", "srm"]) -> str:
-        """Return the address of a heatmap; it needs no key, for a short time."""
+    def heatmap(self, image_id: str, detector: str) -> str:
+        """Return the address of a detector's heatmap; it needs no key, for a short time.
+
+        The verdict names the detectors that judged the image: `client.image(…)["verdict"]["detectors"]`.
+        """
         return self._send("GET", f"{_image(image_id)}/heatmap", params={"detector": detector}).headers["Location"]
 
     def frame(self, image_id: str) -> str:
@@ -150,20 +220,20 @@ class Assay:
 
     def duplicates(self, image_id: str, most_distance: int = 31) -> list[Json]:
         """Return images of the same bytes and images that look alike, the nearest first."""
-        told = self._json("GET", f"{_image(image_id)}/duplicates", params={"most_distance": most_distance})
-        near: list[Json] = told["items"]
+        answer = self._json("GET", f"{_image(image_id)}/duplicates", params={"most_distance": most_distance})
+        near: list[Json] = answer["items"]
         return near
 
     def label(self, image_id: str, label: LabelValue, reason: str, reviewer: str | None = None) -> Json:
         """Say what an image is; that is served from now on."""
-        told = _given(label=label, reason=reason, reviewer=reviewer)
-        return self._json("POST", f"{_image(image_id)}/labels", json=told)
+        body = _without_none(label=label, reason=reason, reviewer=reviewer)
+        return self._json("POST", f"{_image(image_id)}/labels", json=body)
 
     def labels(self, image_id: str) -> Iterator[Json]:
         """Yield the labels of an image, newest first."""
         return self._pages(f"{_image(image_id)}/labels")
 
-    def labelled(
+    def labelled_contents(
         self, state: Literal["agreed", "quarantined", "disputed"] | None = None, *, audit: bool | None = None
     ) -> Iterator[Json]:
         """Yield what people have labelled, the content labelled last first."""
@@ -180,6 +250,35 @@ class Assay:
     def remove_reviewer(self, name: str) -> None:
         """Let a name count no more; labels keep what they counted."""
         self._send("DELETE", f"/v1/reviewers/{quote(name, safe='')}")
+
+    def export(
+        self,
+        content: Literal["verdicts", "decisions", "appeals"],
+        since: datetime,
+        until: datetime,
+        form: Literal["parquet", "csv"] = "parquet",
+    ) -> Json:
+        """Ask for files of what happened within a period."""
+        body = _without_none(content=content, format=form, since=since, until=until)
+        return self._json("POST", "/v1/exports", json=body)
+
+    def wait_for_export(self, export_id: int, seconds: float = 600.0, every_seconds: float = 2.0) -> Json:
+        """Wait until an export is done or has failed; its `files` then have addresses that work for some minutes.
+
+        Raises:
+            TimeoutError: it is neither within so many seconds.
+        """
+        for _ in range(max(1, math.ceil(seconds / every_seconds))):
+            answer = self._json("GET", f"/v1/exports/{export_id}")
+            if answer["state"] in {"done", "failed"}:
+                return answer
+            self._sleep(every_seconds)
+        raise TimeoutError(f"no export within {seconds:g} s")
+
+    def transparency_report(self, since: date, until: date) -> Json:
+        """Return what happened from a day on and before another, in the terms of the DSA's transparency reports."""
+        period = {"from": since.isoformat(), "to": until.isoformat()}
+        return self._json("GET", "/v1/transparency-report", params=period)
 
     def audit_rates(self) -> Json:
         """Return how often machine verdicts are wrong, on the audit slice."""
@@ -210,8 +309,19 @@ class Assay:
 
     def verdict(self, verdict_id: int) -> FoundVerdict:
         """Return one verdict."""
-        told: FoundVerdict = self._json("GET", f"/v1/verdicts/{verdict_id}")  # type: ignore[assignment]
-        return told
+        answer: FoundVerdict = self._json("GET", f"/v1/verdicts/{verdict_id}")  # type: ignore[assignment]
+        return answer
+
+    def changes(
+        self, cursor: str | None = None, *, start: Literal["oldest", "newest"] = "oldest", events: Sequence[str] = ()
+    ) -> Json:
+        """Return what has changed since a cursor, held back up to 20 s until there is something.
+
+        Keep `next_cursor` once you have acted on `items`, and call again with it. A :class:`Problem` of status 410
+        says that the cursor is too old.
+        """
+        params: Json = {"wait": _WAIT_SECONDS, **({"cursor": cursor} if cursor else {"start": start})}
+        return self._json("GET", "/v1/changes", params={**params, "event": list(events)})
 
     def scans(self, state: str) -> Iterator[Json]:
         """Yield scans of a state, newest first."""
@@ -219,15 +329,17 @@ class Assay:
 
     def rescan(self, image_ids: Sequence[str], bundle_version: str | None = None) -> Json:
         """Scan images again, by the champion or a bundle that is named."""
-        return self._json("POST", "/v1/scans", json=_given(image_ids=list(image_ids), bundle_version=bundle_version))
+        return self._json(
+            "POST", "/v1/scans", json=_without_none(image_ids=list(image_ids), bundle_version=bundle_version)
+        )
 
     def rescan_under(self, bucket: str, prefix: str = "", bundle_version: str | None = None) -> int:
         """Scan all images under a prefix again at once and return how many; deprecated for `rescan_history`."""
         queued, cursor = 0, None
         while True:
             under = {"bucket": bucket, "prefix": prefix}
-            told = _given(under=under, bundle_version=bundle_version, cursor=cursor)
-            answer = self._json("POST", "/v1/scans", json=told)
+            body = _without_none(under=under, bundle_version=bundle_version, cursor=cursor)
+            answer = self._json("POST", "/v1/scans", json=body)
             queued, cursor = queued + int(answer["queued"]), answer["next_cursor"]
             if cursor is None:
                 return queued
@@ -309,9 +421,9 @@ class Assay:
         allow_parallel: bool = False,
     ) -> Json:
         """Ask for a training run; the recipe `refit` fits heads, fusion and calibration alone."""
-        told = _given(base_bundle=base_bundle, minutes=minutes, shadow_share=shadow_share)
+        options = _without_none(base_bundle=base_bundle, minutes=minutes, shadow_share=shadow_share)
         more = {"data": list(data), "changes": list(changes), "allow_parallel": allow_parallel}
-        return self._json("POST", "/v1/training-runs", json={"recipe": recipe, **told, **more})
+        return self._json("POST", "/v1/training-runs", json={"recipe": recipe, **options, **more})
 
     def training_runs(self, state: str | None = None) -> Iterator[Json]:
         """Yield training runs, newest first."""
@@ -325,11 +437,11 @@ class Assay:
         """Yield what a training run tells, until it has ended."""
         after = 0
         while True:
-            told = self._json("GET", f"/v1/training-runs/{run_id}/events", params={"after": after})
-            yield from told["items"]
-            if told["ended"]:
+            page = self._json("GET", f"/v1/training-runs/{run_id}/events", params={"after": after})
+            yield from page["items"]
+            if page["ended"]:
                 return
-            after = told["next_after"]
+            after = page["next_after"]
             self._sleep(every_seconds)
 
     def training_report(self, run_id: int) -> Json:
@@ -343,8 +455,8 @@ class Assay:
     # --- Webhooks and the trail -----------------------------------------------
     def add_webhook(self, url: str, events: Sequence[str], description: str | None = None) -> Json:
         """Make a webhook endpoint; the answer holds its secret, which is shown this once."""
-        told = _given(url=url, events=list(events), description=description)
-        return self._json("POST", "/v1/webhook-endpoints", json=told)
+        body = _without_none(url=url, events=list(events), description=description)
+        return self._json("POST", "/v1/webhook-endpoints", json=body)
 
     def remove_webhook(self, endpoint_id: int) -> None:
         """Remove a webhook endpoint."""
@@ -354,8 +466,8 @@ class Assay:
         """Yield the audit trail, newest first."""
         return self._pages("/v1/audit", action=action, target=target)
 
-    def _pages(self, path: str, **given: Any) -> Iterator[Any]:
-        params = _given(**given, limit=200)
+    def _pages(self, path: str, **query: Any) -> Iterator[Any]:
+        params = _without_none(**query, limit=200)
         while True:
             page = self._json("GET", path, params=params)
             yield from page["items"]
@@ -364,8 +476,8 @@ class Assay:
             params["cursor"] = page["next_cursor"]
 
     def _json(self, method: str, path: str, **more: Any) -> Json:
-        told: Json = self._send(method, path, **more).json()
-        return told
+        answer: Json = self._send(method, path, **more).json()
+        return answer
 
     def _send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
         once = {"Idempotency-Key": uuid4().hex} if method == "POST" else {}
@@ -386,6 +498,41 @@ class Assay:
         raise ValueError("attempts must be at least 1")
 
 
+def verify_webhook(
+    secret: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    tolerance_seconds: float = 300.0,
+    now: float | None = None,
+) -> Json:
+    """Return a webhook's message, once its signature holds (Standard Webhooks).
+
+    Args:
+        secret: of the endpoint, ``whsec_…``.
+        headers: of the request.
+        body: of the request, as it came.
+        tolerance_seconds: older messages are refused, so that nobody sends one again.
+        now: seconds since the epoch; the clock's when left out.
+
+    Raises:
+        ValueError: it is not signed with this secret, or too old.
+    """
+    lower_headers = {name.lower(): value for name, value in headers.items()}
+    message_id, timestamp = lower_headers.get("webhook-id", ""), lower_headers.get("webhook-timestamp", "")
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    shown = lower_headers.get("webhook-signature", "").split()
+    if not any(hmac.compare_digest(one.encode(), expected.encode()) for one in shown):
+        raise ValueError("this message is not signed with this secret")
+    clock = datetime.now(UTC).timestamp() if now is None else now
+    if abs(clock - int(timestamp)) > tolerance_seconds:
+        raise ValueError("this message is too old")
+    message: Json = json.loads(body)
+    return message
+
+
 def _bundle(version: str) -> str:
     return f"/v1/bundles/{quote(version, safe='')}"
 
@@ -394,14 +541,14 @@ def _image(image_id: str) -> str:
     return f"/v1/images/{quote(image_id, safe='')}"
 
 
-def _given(**values: Any) -> Json:
+def _without_none(**values: Any) -> Json:
     shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
     return {name: value for name, value in shown.items() if value is not None}
 
 
 def _problem(response: httpx.Response) -> Mapping[str, Any]:
     try:
-        told = response.json()
+        problem = response.json()
     except ValueError:
         return {"title": response.reason_phrase, "detail": response.text[:200]}
-    return told if isinstance(told, dict) else {}
+    return problem if isinstance(problem, dict) else {}

@@ -5,7 +5,7 @@ serves it, and so does ``python -m api.main``.
 """
 
 import gc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import uvicorn
@@ -17,12 +17,13 @@ from sqlalchemy import text
 from starlette.middleware.cors import CORSMiddleware
 
 from api.answers.remembered import Remembered
-from api.auth import KeyRing
 from api.console import routes as console
 from api.errors.problems import install
+from api.identity import IdentityProvider, ProviderTerms
+from api.key_ring import KeyRing
 from api.metrics import HttpMetrics, failed_authentications
 from api.readiness import Readiness
-from api.reference.examples import show_examples
+from api.reference.openapi import show_examples
 from api.requests.bodies import MemoryBudget
 from api.requests.body_limits import IDLE_SECONDS, BodyLimits
 from api.requests.encoded_ids import EncodedIds
@@ -30,15 +31,21 @@ from api.requests.idempotency import install as install_replays
 from api.requests.pace import Pace, Unlimited, ValkeyPace
 from api.requests.request_context import RequestContext
 from api.routes import (
+    appeals,
     audit,
+    batch,
     bundles,
     challengers,
+    changes,
     drift,
     errors,
     events,
+    exports,
+    fetches,
     health,
+    image_context,
     images,
-    labelled,
+    labelled_contents,
     labels,
     policies,
     reference,
@@ -46,8 +53,10 @@ from api.routes import (
     retention,
     reviewers,
     scans,
+    statements,
     stats,
     training_runs,
+    transparency,
     verdicts,
     webhook_endpoints,
 )
@@ -65,9 +74,10 @@ from worker.settings import Settings
 
 _DESCRIPTION = (
     "Tells which images are AI-generated. Errors are problem details (RFC 9457) with a request id; their `type` leads "
-    "to what they mean. Keys carry scopes: `read` looks, `ingest` brings images, `review` labels, `review:delegate` "
-    "labels for registered reviewers. `admin` does all, changes policies, bundles, webhooks and retention, and reads "
-    "the audit trail."
+    "to what they mean. Keys carry scopes: `read` looks, `ingest` brings images, `ingest:priority` before those "
+    "of others, `review` labels, `review:delegate` labels for registered reviewers, `review:lead` sees the whole team "
+    "and sets reasons and goals, `audit` reads the audit trail. `operate` does all but review, and changes "
+    "policies, bundles, webhooks and retention. `admin` does everything."
 )
 # Uploads of the largest size that are held in memory at once.
 _UPLOADS_HELD = 16
@@ -91,21 +101,22 @@ def create_app(services: Services) -> FastAPI:
             allow_origins=services.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["ETag", "Location", "Retry-After", "X-Request-Id"],
+            expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(RequestContext, metrics=HttpMetrics(services.registry))
     install(app)
     install_replays(app)
     show_examples(app)
     # Routes of images with a suffix stand before the one without.
-    for routes in (labels, images, verdicts, scans, events, *_ABOUT_THE_WHOLE, health, console):
+    of_images = (labels, appeals, statements, image_context, images, batch, fetches)
+    for routes in (*of_images, verdicts, scans, events, *_ABOUT_THE_WHOLE, health, console):
         app.include_router(routes.router)
     return app
 
 
 _ABOUT_THE_WHOLE = (
     stats,
-    labelled,
+    labelled_contents,
     reviewers,
     policies,
     bundles,
@@ -113,7 +124,10 @@ _ABOUT_THE_WHOLE = (
     drift,
     rescans,
     training_runs,
+    exports,
+    transparency,
     webhook_endpoints,
+    changes,
     retention,
     audit,
     errors,
@@ -146,7 +160,15 @@ def services_from(settings: Settings) -> Services:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     terms = LabelTerms(settings.label_reviewers, settings.audit_share)
-    stores = stores_over(database, settings.artifact_bucket, terms)
+    stores = stores_over(
+        database,
+        settings.artifact_bucket,
+        terms,
+        appeal_deadline=timedelta(days=settings.appeal_deadline_days),
+        review_reasons=settings.review_reasons,
+        session_life=timedelta(hours=settings.console_session_hours),
+        actor_key=settings.actor_key.get_secret_value() if settings.actor_key else None,
+    )
     return Services(
         queries=Queries(database),
         stores=stores,
@@ -176,8 +198,25 @@ def services_from(settings: Settings) -> Services:
         webhook_ports=settings.webhook_ports,
         serves_metrics=settings.api_metrics,
         cors_origins=settings.cors_origins,
-        review_reasons=settings.review_reasons,
+        fetch_private_addresses=settings.fetch_private_addresses,
+        provider=provider_of(settings),
     )
+
+
+def provider_of(settings: Settings) -> IdentityProvider | None:
+    """Return the identity provider that people sign in with, if there is one."""
+    if settings.oidc_issuer is None:
+        return None
+    secret = settings.oidc_client_secret.get_secret_value() if settings.oidc_client_secret else None
+    terms = ProviderTerms(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        secret,
+        settings.oidc_scopes,
+        settings.oidc_role_claim,
+        settings.oidc_roles,
+    )
+    return IdentityProvider(terms)
 
 
 def pace_of(settings: Settings, rate: str | None, name: str) -> Pace:

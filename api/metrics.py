@@ -29,6 +29,6 @@ class HttpMetrics:
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; unusual methods share one label value."""
-        known = method if method in _METHODS else "other"
-        self._requests.labels(known, route, str(status)).inc()
-        self._seconds.labels(known, route).observe(seconds)
+        label = method if method in _METHODS else "other"
+        self._requests.labels(label, route, str(status)).inc()
+        self._seconds.labels(label, route).observe(seconds)

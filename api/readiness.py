@@ -27,7 +27,7 @@ class _Round:
     def __init__(self, begun: float) -> None:
         self.begun = begun
         self.ended: float | None = None
-        self.found: dict[str, Part] = {}
+        self.parts: dict[str, Part] = {}
         self.done = Event()
 
 
@@ -56,7 +56,7 @@ class Readiness:
         """
         current = self._current()
         current.done.wait(max(0.0, current.begun + _PATIENCE_SECONDS - self._clock()))
-        return {name: current.found.get(name) or Part(ok=False, hint=hint) for name, (_, hint) in self._checks.items()}
+        return {name: current.parts.get(name) or Part(ok=False, hint=hint) for name, (_, hint) in self._checks.items()}
 
     def _current(self) -> _Round:
         with self._lock:
@@ -71,7 +71,7 @@ class Readiness:
 
     def _ask_all(self, current: _Round) -> None:
         for name, (check, hint) in self._checks.items():
-            current.found[name] = _ask(name, check, hint)
+            current.parts[name] = _ask(name, check, hint)
         current.ended = self._clock()
         current.done.set()
 

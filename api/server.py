@@ -39,7 +39,7 @@ class BoundedProtocol(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Take the connection out of the count."""
         self._work()
         super().connection_lost(exc)
 

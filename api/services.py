@@ -1,43 +1,61 @@
 """All parts of the app, handed in by whoever makes it; routes take theirs by :mod:`api.parts`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
 
 from api.answers.remembered import Remembered
-from api.auth import KeyRing
+from api.answers.waiting import Waiting
+from api.identity import IdentityProvider
+from api.key_ring import KeyRing
 from api.readiness import Readiness
 from api.requests.bodies import MemoryBudget
 from api.requests.pace import Pace
 from worker.database.api_keys import ApiKeys
+from worker.database.appeals import Appeals
 from worker.database.audit import Audit
+from worker.database.bulk_labels import BulkLabels
 from worker.database.challengers import Challengers
-from worker.database.console_sessions import ConsoleSessions
+from worker.database.changes import Changes
+from worker.database.console_sessions import LIFE, ConsoleSessions
 from worker.database.dead_scans import DeadScans
 from worker.database.drift import DriftMeasures
 from worker.database.duplicates import Duplicates
 from worker.database.erasure import Erasure
+from worker.database.exports import Exports
+from worker.database.fetches import Fetches
 from worker.database.heatmap_requests import HeatmapRequests
 from worker.database.idempotency import Idempotency
+from worker.database.image_context import ImageContexts
 from worker.database.label_agreement import LabelledContents, LabelTerms
+from worker.database.label_pages import LabelPages
 from worker.database.labels import Labels
+from worker.database.people import People
+from worker.database.platform_decisions import PlatformDecisions
 from worker.database.policies import Policies
 from worker.database.promotion import Bundles
 from worker.database.rescans import Rescans
 from worker.database.retention import Retentions
 from worker.database.review import ReviewQueue
+from worker.database.review_statistics import ReviewStatistics
+from worker.database.review_terms import DeskTermsTable
 from worker.database.reviewers import Reviewers
+from worker.database.saved_views import SavedViews
 from worker.database.search import Search
 from worker.database.served import Served
 from worker.database.session import Database
+from worker.database.sign_ins import SignIns
+from worker.database.standing import Standing
 from worker.database.stats import Figures, Stats
-from worker.database.tables import Heatmap, Image, Scan, ScanState, Verdict
+from worker.database.tables import Fetch, Heatmap, Image, Scan, ScanState, Verdict
+from worker.database.thumbnails import Thumbnails
 from worker.database.training_runs import TrainingRuns
+from worker.database.transparency import Transparency
 from worker.database.webhook_endpoints import WebhookEndpoints
-from worker.ingest.sqs import Registers
+from worker.ingest.sqs import RegistersMany
 from worker.objects.versions import ObjectHead, ObjectVersion
 
 
@@ -67,6 +85,9 @@ class Reads(Protocol):
 
     def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
         """Return what is served for an image."""
+
+    def fetch(self, image_id: str) -> Fetch | None:
+        """Return the newest fetch of an image."""
 
     def history(
         self,
@@ -101,26 +122,42 @@ class Stores:
     """The nouns that routes change or list, each with its table."""
 
     api_keys: ApiKeys
+    appeals: Appeals
     audit: Audit
+    bulk_labels: BulkLabels
     bundles: Bundles
     challengers: Challengers
+    changes: Changes
     console_sessions: ConsoleSessions
     drift: DriftMeasures
     duplicates: Duplicates
     erasure: Erasure
+    exports: Exports
+    fetches: Fetches
     figures: Figures
     dead_scans: DeadScans
     heatmap_requests: HeatmapRequests
     idempotency: Idempotency
-    labelled: LabelledContents
+    image_contexts: ImageContexts
+    label_pages: LabelPages
+    labelled_contents: LabelledContents
     labels: Labels
+    people: People
+    platform_decisions: PlatformDecisions
     policies: Policies
     rescans: Rescans
     retentions: Retentions
     reviewers: Reviewers
     review: ReviewQueue
+    review_statistics: ReviewStatistics
+    review_terms: DeskTermsTable
+    saved_views: SavedViews
     search: Search
+    standing: Standing
+    sign_ins: SignIns
+    thumbnails: Thumbnails
     training_runs: TrainingRuns
+    transparency: Transparency
     webhook_endpoints: WebhookEndpoints
 
 
@@ -128,30 +165,55 @@ class Stores:
 FIGURES_SECONDS = 5.0
 
 
-def stores_over(database: Database, artifact_bucket: str, label_terms: LabelTerms | None = None) -> Stores:
+def stores_over(
+    database: Database,
+    artifact_bucket: str,
+    label_terms: LabelTerms | None = None,
+    *,
+    appeal_deadline: timedelta = timedelta(days=14),
+    review_reasons: Sequence[str] = ("Looks generated",),
+    session_life: timedelta = LIFE,
+    actor_key: str | None = None,
+) -> Stores:
     """Return the stores over a database; nothing is contacted."""
     return Stores(
         api_keys=ApiKeys(database),
+        appeals=Appeals(database, appeal_deadline),
         audit=Audit(database),
+        bulk_labels=BulkLabels(database),
         bundles=Bundles(database),
         challengers=Challengers(database),
-        console_sessions=ConsoleSessions(database),
+        changes=Changes(database),
+        console_sessions=ConsoleSessions(database, session_life),
         drift=DriftMeasures(database),
         duplicates=Duplicates(database),
         erasure=Erasure(database, artifact_bucket),
+        exports=Exports(database, artifact_bucket),
+        fetches=Fetches(database),
         figures=Figures(database),
         dead_scans=DeadScans(database),
         heatmap_requests=HeatmapRequests(database),
         idempotency=Idempotency(database),
-        labelled=LabelledContents(database, label_terms or LabelTerms()),
+        image_contexts=ImageContexts(database, actor_key),
+        label_pages=LabelPages(database, label_terms or LabelTerms()),
+        labelled_contents=LabelledContents(database, label_terms or LabelTerms()),
         labels=Labels(database),
+        people=People(database),
+        platform_decisions=PlatformDecisions(database),
         policies=Policies(database),
         rescans=Rescans(database),
         reviewers=Reviewers(database),
         retentions=Retentions(database, artifact_bucket),
-        review=ReviewQueue(database),
+        review=ReviewQueue(database, label_terms),
+        review_statistics=ReviewStatistics(database),
+        review_terms=DeskTermsTable(database, review_reasons),
+        saved_views=SavedViews(database),
         search=Search(database),
+        standing=Standing(database),
+        sign_ins=SignIns(database),
+        thumbnails=Thumbnails(database),
         training_runs=TrainingRuns(database),
+        transparency=Transparency(database, label_terms or LabelTerms()),
         webhook_endpoints=WebhookEndpoints(database),
     )
 
@@ -180,10 +242,12 @@ class Services:
         presign_seconds: life of a presigned address.
         shadow_min_images: that a bundle must have judged in shadow before it is promoted.
         webhook_ports: that webhooks may be sent to; any where there are none.
+        fetch_private_addresses: whether files may be fetched from where only we can go.
         webhook_private_addresses: whether webhooks may go where only we can.
         serves_metrics: whether `/metrics` answers.
         cors_origins: whose pages may call us from a browser.
-        review_reasons: presets that reviewers choose with the keys 1 to 9.
+        provider: the identity provider that people sign in with; None for keys alone.
+        waiting: holds back answers for those who wait for a verdict.
     """
 
     queries: Reads
@@ -194,7 +258,7 @@ class Services:
     guesses: Pace
     failed_authentications: Counter
     objects: Objects
-    register: Registers
+    register: RegistersMany
     readiness: Readiness
     registry: CollectorRegistry
     budget: MemoryBudget
@@ -208,4 +272,6 @@ class Services:
     webhook_ports: Collection[int]
     serves_metrics: bool
     cors_origins: Sequence[str]
-    review_reasons: Sequence[str] = ()
+    fetch_private_addresses: bool = False
+    provider: IdentityProvider | None = None
+    waiting: Waiting = field(default_factory=Waiting)

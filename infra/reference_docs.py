@@ -1,10 +1,11 @@
-"""Writes the generated parts of `docs/`: settings, commands, routes, errors and metrics, each from its own definition.
+"""Writes what is generated: parts of `docs/`, each from its own definition, and the client for asyncio.
 
 `python -m infra.reference_docs` writes them; `make docs` fails where one of them is out of date.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from pydantic_core import PydanticUndefined
 from api.errors.catalogue import CATALOGUE
 from api.main import create_app, services_from
 from api.metrics import HttpMetrics
+from infra.async_client import TWIN, async_client
 from infra.cli.main import app as command_line
+from worker.bundles.card import read_card
+from worker.bundles.headline import headline
+from worker.bundles.plain_files import read_json
+from worker.bundles.release import shipped_bundle
 from worker.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -70,7 +76,44 @@ def metrics_table() -> str:
     return _table(("metric", "type", "what it counts"), [described[name] for name in sorted(described)])
 
 
+def headline_table(*names: str) -> str:
+    """Return the Markdown table of the leading figures of shipped bundles, each as its card has them."""
+    columns = ("figure", "value", "")
+    return "\n\n".join(_of_bundle(read_json(shipped_bundle(name) / "card.json"), columns) for name in names)
+
+
+def _of_bundle(document: Mapping[str, Any], columns: tuple[str, ...]) -> str:
+    card = read_card(document)
+    summary = headline(card)
+    if summary is None:
+        raise ValueError(f"the card of {card.bundle} has no figures")
+    rows = [f"| {row.name} | {_bold(row.value)} | {row.note} |" for row in summary.rows()]
+    return f"`{card.bundle}`: {summary.measured_on}.\n\n{_table(columns, rows)}"
+
+
+def _bold(value: str) -> str:
+    return value if "," in value else f"**{value}**"
+
+
+def robustness_table() -> str:
+    """Return the Markdown table of what changes of the pixels cost `wild`, and of its whole images."""
+    card = read_card(read_json(shipped_bundle("wild") / "card.json"))
+    folds, whole = card.measured_folds, card.whole_images
+    changed = folds.changes.by_change if folds else {}
+    rows = [f"| crops, {name.replace('_', ' ')} | {one.auroc:.3f} | | |" for name, one in changed.items()]
+    for name, one in whole.by_change.items() if whole else ():
+        counts = one.by_views["all"]
+        accused = f"{counts.accused} of {counts.photographs:,}, at most {100 * counts.accused_at_most:.1f} %"
+        rows.append(
+            f"| whole images, {name} | {one.auroc:.3f} | {counts.found} of {counts.ai_generated:,} | {accused} |"
+        )
+    return _table(("images", "AUROC", "AI pictures found", "photographs accused"), rows)
+
+
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "wild-figures": ("../README.md", partial(headline_table, "wild")),
+    "bundle-figures": ("bundles.md", partial(headline_table, "wild", "cifake")),
+    "robustness": ("bundles.md", robustness_table),
     "settings": ("settings.md", settings_table),
     "commands": ("commands.md", commands_list),
     "routes": ("api.md", routes_table),
@@ -92,10 +135,11 @@ def replace_part(page: str, name: str, content: str) -> str:
 
 
 def write_docs() -> None:
-    """Write every generated part into its page."""
+    """Write every generated part into its page, and the client's twin."""
     for name, (file, make) in PARTS.items():
         page = DOCS / file
         page.write_text(replace_part(page.read_text(encoding="utf-8"), name, make()), encoding="utf-8")
+    TWIN.write_text(async_client(), encoding="utf-8")
 
 
 def _walk(words: str, command: Any) -> Iterator[tuple[str, Any]]:

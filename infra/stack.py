@@ -5,11 +5,13 @@ import secrets
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from sqlalchemy import make_url
 
 from infra.cli.environment import adopt, child_environment
 from infra.embedded.addresses import StackAddresses
@@ -19,9 +21,18 @@ from infra.embedded.process import Process
 from infra.embedded.stack import PARTS, EmbeddedStack
 from worker.database import migrate
 from worker.database.api_keys import ApiKeys, Scope
+from worker.database.roles import Role, establish_roles, url_of
 from worker.database.session import connect
 from worker.settings import Settings
 
+# Who signs in to the database as whom; others hold no data of it.
+_ROLES = {
+    "api": Role.API,
+    "worker": Role.WORKER,
+    "dispatcher": Role.DISPATCHER,
+    "listener": Role.DISPATCHER,
+    "training-worker": Role.TRAINING,
+}
 # Which setting replaces which embedded part.
 _REPLACED_BY = {"postgres": "database_url", "valkey": "redis_url", "object_store": "s3_endpoint_url"}
 
@@ -54,6 +65,7 @@ class AssayStack(AbstractContextManager[Doors]):
         """
         parts = [part for part in PARTS if _REPLACED_BY[part] not in settings.model_fields_set]
         self._data_dir = settings.data_dir.absolute()
+        self._owner_url = ""  # of the embedded database; empty where it is somebody else's, and so are its roles
         self._report = report
         self._variables = variables
         self.embedded = EmbeddedStack(self._data_dir, parts=parts, report=report)
@@ -80,14 +92,20 @@ class AssayStack(AbstractContextManager[Doors]):
     def _start_processes(self, addresses: StackAddresses) -> Doors:
         adopt(addresses.environment())
         login = _kept(self._data_dir / "flower_login", lambda: f"assay:{secrets.token_urlsafe(18)}")
-        adopt({"ASSAY_FLOWER_BASIC_AUTH": login})
+        actor_key = _kept(self._data_dir / "actor_key", lambda: secrets.token_urlsafe(32))
+        adopt({"ASSAY_FLOWER_BASIC_AUTH": login, "ASSAY_ACTOR_KEY": actor_key})
         settings = Settings()
         api_port = choose([settings.api_port])
         flower_port = choose([settings.flower_port], avoid=[api_port])
         database = connect(settings.database_url.get_secret_value())
         migrate.upgrade(database)
+        self._owner_url = addresses.database_url
+        if self._owner_url:
+            establish_roles(database)
         key = _local_key(self._data_dir / "api_key", ApiKeys(database))
-        self.embedded.supervisor.start(*self.processes(settings, api_port, flower_port))
+        processes = self.processes(settings, api_port, flower_port)
+        self.embedded.supervisor.start(*processes)
+        write_private(self._data_dir / "metrics.json", metrics_targets(processes, api_port))
         write_private(self._data_dir / "api_key.header", f"X-API-Key: {key}\n")
         write_private(self._data_dir / "aws.env", aws_variables(addresses))
         doors = Doors(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{flower_port}", login, key)
@@ -96,9 +114,11 @@ class AssayStack(AbstractContextManager[Doors]):
 
     def processes(self, settings: Settings, api_port: int, flower_port: int) -> list[Process]:
         """Return Assay's own processes; a listener only where there is a queue to listen to."""
+        worker = self.worker(avoid=[api_port, flower_port])
+        taken = [api_port, flower_port, int(worker.env["ASSAY_METRICS_PORT"])]
         return [
-            self.worker(avoid=[api_port, flower_port]),
-            self._process("dispatcher"),
+            worker,
+            self._process("dispatcher", ASSAY_METRICS_PORT=str(choose([0], avoid=taken))),
             self._process("training-worker"),
             *([self._process("listener")] if settings.sqs_queue_url else []),
             self._process("api", _answers(f"http://127.0.0.1:{api_port}/health/live"), ASSAY_API_PORT=str(api_port)),
@@ -111,6 +131,15 @@ class AssayStack(AbstractContextManager[Doors]):
         name = "worker" if number == 1 else f"worker-{number}"
         return self._process("worker", _listens(port), 180.0, name=name, ASSAY_METRICS_PORT=str(port))
 
+    def database_url(self, command: str) -> str:
+        """Return the address by which a process reaches the embedded database, by its own role where it has one."""
+        owner = make_url(self._owner_url)
+        role = _ROLES.get(command)
+        return (url_of(role, owner) if role else owner).render_as_string(hide_password=False)
+
+    def _sign_in(self, command: str) -> dict[str, str]:
+        return {"ASSAY_DATABASE_URL": self.database_url(command)} if self._owner_url else {}
+
     def _process(
         self,
         command: str,
@@ -120,10 +149,11 @@ class AssayStack(AbstractContextManager[Doors]):
         **extra: str,
     ) -> Process:
         name = name or command
+        variables = {**self._sign_in(command), **extra, **self._variables(name)}
         return Process(
             name=name,
             argv=(sys.executable, "-m", "infra.cli", command),
-            env=child_environment(**extra, **self._variables(name)),
+            env=child_environment(**variables),
             log_file=self.embedded.log_file(name),
             ready=ready,
             ready_seconds=ready_seconds,
@@ -140,6 +170,15 @@ def aws_variables(addresses: StackAddresses) -> str:
         "AWS_ENDPOINT_URL": addresses.s3_endpoint_url,
     }
     return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+def metrics_targets(processes: Iterable[Process], api_port: int) -> str:
+    """Return where each process tells its metrics, as a file that Prometheus' `file_sd_configs` reads."""
+    ports = {process.name: process.env.get("ASSAY_METRICS_PORT") for process in processes} | {"api": str(api_port)}
+    targets = [
+        {"labels": {"job": name}, "targets": [f"127.0.0.1:{port}"]} for name, port in ports.items() if port is not None
+    ]
+    return json.dumps(targets, indent=2) + "\n"
 
 
 def running_doors(data_dir: Path) -> Doors | None:

@@ -281,10 +281,10 @@ def debian_program() -> Callable[[str], str]:
     def find(program: str) -> str:
         path = debian.find(program)
         if path is None:
-            said = f"needs {program}; as root: {debian.command(program)}"
+            reason = f"needs {program}; as root: {debian.command(program)}"
             if in_ci():
-                pytest.fail(said)
-            pytest.skip(said)
+                pytest.fail(reason)
+            pytest.skip(reason)
         return path
 
     return find

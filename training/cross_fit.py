@@ -76,13 +76,13 @@ def cross_fit(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> Cro
     tensors, features = {}, {}
     for column, part in enumerate(recipe.detectors):
         draws = features_of(part, recipe, rows, out / "cache", device)
-        for place, (fitted, judged) in enumerate(parts):
-            apart = fitted[~np.isin(rows.hashes[fitted], rows.hashes[judged])]
-            head = _head(part, draws, rows, apart)
-            heads[place][part.name], folds[judged] = head, place
-            logits[judged, column] = head.logits(draws[0][judged])
+        for place, (fitted, left_out) in enumerate(parts):
+            apart = fitted[~np.isin(rows.hashes[fitted], rows.hashes[left_out])]
+            head = _head(recipe, part, draws, rows, apart)
+            heads[place][part.name], folds[left_out] = head, place
+            logits[left_out, column] = head.logits(draws[0][left_out])
         everything = np.arange(len(rows))
-        head, mass = _head(part, draws, rows, everything), sampling_weights(rows, {})
+        head, mass = _head(recipe, part, draws, rows, everything), sampling_weights(rows, recipe.emphasis)
         tensors[part.name] = tensors_of(head, draws, mass, int(part.architecture["features"]))
         features[part.name] = stored_as(tensors[part.name], draws[0], logits[:, column])
     names = tuple(part.name for part in recipe.detectors)
@@ -117,32 +117,37 @@ def _rows(recipe: Recipe, data: Path, cache: Path) -> Rows:
 
 
 def _head(
-    part: DetectorRecipe, draws: Sequence[NDArray[np.floating]], rows: Rows, fitted: NDArray[np.int64]
+    recipe: Recipe,
+    part: DetectorRecipe,
+    draws: Sequence[NDArray[np.floating]],
+    rows: Rows,
+    fitted: NDArray[np.int64],
 ) -> LinearHead:
     some = rows.take(fitted) if len(fitted) < len(rows) else rows
     sys.stderr.write(f"{part.name}: a head on {len(fitted)} images\n")
-    return fit_linear_head(
-        [draw[fitted] for draw in draws], some.labels, sampling_weights(some, {}), part.fit.weight_decay
-    )
+    weights, chosen = sampling_weights(some, recipe.emphasis), [draw[fitted] for draw in draws]
+    return fit_linear_head(chosen, some.labels, weights, part.fit.weight_decay, part.fit.later_draws)
 
 
 def _covariates(rows: Rows) -> NDArray[np.float64]:
-    found = [quality_covariates(Image.fromarray(pixels)) for pixels in tqdm(rows.pixels, desc="quality", mininterval=5)]
-    return np.array(found)
+    covariates = [
+        quality_covariates(Image.fromarray(pixels)) for pixels in tqdm(rows.pixels, desc="quality", mininterval=5)
+    ]
+    return np.array(covariates)
 
 
 def judge_changed(
-    recipe: Recipe, found: CrossFitted, which: NDArray[np.int64], change: Change, device: str
+    recipe: Recipe, cross_fitted: CrossFitted, which: NDArray[np.int64], change: Change, device: str
 ) -> Measured:
     """Judge some images again after a change, each by the heads that never saw its source."""
     logits = np.empty((len(which), len(recipe.detectors)))
-    pictures = [Image.fromarray(pixels) for pixels in found.rows.pixels[which]]
+    pictures = [Image.fromarray(pixels) for pixels in cross_fitted.rows.pixels[which]]
     changed = [change(picture) for picture in pictures]
     for column, part in enumerate(recipe.detectors):
         features = changed_features(part, changed, device)
-        for place, heads in enumerate(found.heads):
-            there = found.folds[which] == place
+        for place, heads in enumerate(cross_fitted.heads):
+            there = cross_fitted.folds[which] == place
             logits[there, column] = heads[part.name].logits(features[there])
     covariates = np.array([quality_covariates(image) for image in changed])
-    few = found.measured.take(which)
+    few = cross_fitted.measured.take(which)
     return replace(few, logits=logits, covariates=covariates)

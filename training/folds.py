@@ -14,7 +14,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,11 +23,12 @@ from training.calibration.fusion import Measured, folds
 from training.cross_fit import cross_fit
 from training.data.assemble import Rows, joined, recipe_rows, split
 from training.data.collection import DataError
-from training.evaluation.fold_report import aurocs, report_of, told_of_folds
+from training.evaluation.fold_report import FoldReport, aurocs, fold_report, measures_of_folds, report_of
 from training.export.run_bundle import measure_held_out, uncalibrated
 from training.recipe import Recipe, with_minutes
 from training.recipe_file import load_recipe
 from training.train import Order, train
+from worker.bundles.card_measures import Fold
 from worker.bundles.folder import read_bundle, update_card
 from worker.errors import AssayError
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> dict[str, Any]:
+def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> FoldReport:
     """Fit and judge fold by fold; writes `folds.json` into `out`.
 
     Returns:
@@ -51,17 +52,17 @@ def measure_folds(recipe: Recipe, data: Path, out: Path, device: str = "cpu") ->
         report = report_of(recipe, cross_fit(recipe, data, out, device), device)
     else:
         report = _trained(recipe, data, out, device)
-    (out / "folds.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (out / "folds.json").write_text(json.dumps(report.document(), indent=2) + "\n", encoding="utf-8")
     return report
 
 
-def _trained(recipe: Recipe, data: Path, out: Path, device: str) -> dict[str, Any]:
+def _trained(recipe: Recipe, data: Path, out: Path, device: str) -> FoldReport:
     rows = recipe_rows(recipe, data, out / "cache")
-    judged = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
-    together, known = _together([measured for measured, _, _ in judged]), joined([rows for _, rows, _ in judged])
+    results = [_judge_fold(part, data, out, place, device) for place, part in enumerate(_parted(recipe, rows), start=1)]
+    together, truth = _together([measured for measured, _, _ in results]), joined([rows for _, rows, _ in results])
     minutes = {part.name: part.fit.minutes for part in recipe.detectors}
-    facts = [facts for _, _, facts in judged]
-    return {"recipe": recipe.name, "minutes": minutes, "folds": facts, **told_of_folds(together, known)}
+    facts = [facts for _, _, facts in results]
+    return fold_report(recipe, minutes, facts, measures_of_folds(together, truth))
 
 
 def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
@@ -71,17 +72,15 @@ def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
     return [
         replace(
             recipe,
-            held_out_sources=tuple(np.unique(rows.sources[judged]).tolist()),
+            held_out_sources=tuple(np.unique(rows.sources[left_out]).tolist()),
             held_out_share=0.0,
             gate_share=0.0,
         )
-        for _, judged in parts
+        for _, left_out in parts
     ]
 
 
-def _judge_fold(
-    recipe: Recipe, data: Path, out: Path, place: int, device: str
-) -> tuple[Measured, Rows, dict[str, Any]]:
+def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) -> tuple[Measured, Rows, Fold]:
     folder = out / f"fold-{place}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "cache").exists():  # decoded once for all folds
@@ -92,10 +91,10 @@ def _judge_fold(
     # What the data itself holds out is so in every fold, and is judged in its source's alone.
     held_out = held_out.take(np.flatnonzero(np.isin(held_out.sources, recipe.held_out_sources)))
     measured, _ = measure_held_out(uncalibrated(recipe, folder), held_out, device)
-    facts = {"sources": list(recipe.held_out_sources), "images": len(held_out), **aurocs(measured)}
+    facts = Fold(sources=list(recipe.held_out_sources), images=len(held_out), **aurocs(measured))
     nothing = np.empty((len(held_out), 0, 0, 3), dtype=np.uint8)  # all folds' pixels together would be gigabytes
-    known = replace(held_out, pixels=nothing)
-    return replace(measured, groups=held_out.sources, by_source=True), known, facts
+    truth = replace(held_out, pixels=nothing)
+    return replace(measured, groups=held_out.sources, by_source=True), truth, facts
 
 
 def _together(measured: Sequence[Measured]) -> Measured:
@@ -104,11 +103,10 @@ def _together(measured: Sequence[Measured]) -> Measured:
     return Measured(measured[0].names, logits, covariates, labels, sources)
 
 
-def put_on_card(report: dict[str, Any], folder: Path, command: str) -> None:
+def put_on_card(report: FoldReport, folder: Path, command: str) -> None:
     """Put what a recipe's folds gave on a card, all but each source's figures; raises as `made_by`."""
-    made_by(report["recipe"], folder)
-    told = {key: value for key, value in report.items() if key not in {"recipe", "by_source"}}
-    update_card(folder, {"folds": {"command": command, **told}})
+    made_by(report.recipe, folder)
+    update_card(folder, {"folds": report.for_card(command).document()})
 
 
 def made_by(recipe: str, folder: Path) -> None:
@@ -122,24 +120,24 @@ def made_by(recipe: str, folder: Path) -> None:
         raise DataError(f"{folder} holds a bundle of {name}, and its card no place for figures of {recipe}")
 
 
-def as_text(report: dict[str, Any]) -> str:
+def as_text(report: FoldReport) -> str:
     """Lay the report out for people: a line for each fold, then all of them together."""
     lines = [
-        f"fold {place}: {fold['images']:5d} images, AUROC "
-        + ", ".join(f"{name} {value:.3f}" for name, value in fold["auroc_by_detector"].items())
-        + f", added {fold['auroc_of_added_logits']:.3f}  ({', '.join(fold['sources'])})"
-        for place, fold in enumerate(report["folds"], start=1)
+        f"fold {place}: {fold.images:5d} images, AUROC "
+        + ", ".join(f"{name} {value:.3f}" for name, value in fold.auroc_by_detector.items())
+        + f", added {fold.auroc_of_added_logits:.3f}  ({', '.join(fold.sources)})"
+        for place, fold in enumerate(report.folds, start=1)
     ]
-    overall, ranges = report["overall"], report["intervals_95"]
-    low, high = ranges["auroc"]
+    between = report.intervals_95.get("auroc")
     lines.append(
-        f"all: {overall['images']} images, AUROC {overall['auroc']:.3f} [{low:.3f}, {high:.3f}] fused, "
-        + ", ".join(f"{name} {value:.3f}" for name, value in report["auroc_by_detector"].items())
-        + f", added {report['auroc_of_added_logits']:.3f}"
+        f"all: {report.overall.images} images, AUROC {report.overall.auroc:.3f}"
+        + (f" [{between[0]:.3f}, {between[1]:.3f}] fused, " if between else " fused, ")
+        + ", ".join(f"{name} {value:.3f}" for name, value in report.auroc_by_detector.items())
+        + f", added {report.auroc_of_added_logits:.3f}"
     )
     lines += [
-        f"{kind}: {found['accused']} of {found['images']} accused, {found['wrongly_accused']:.4f}"
-        for kind, found in report["negatives"].items()
+        f"{kind}: {figures.accused} of {figures.images} accused, {figures.wrongly_accused:.4f}"
+        for kind, figures in report.negatives.items()
     ]
     return "\n".join(lines) + "\n"
 

@@ -35,7 +35,7 @@ _SMOKE_ROWS, _SMOKE_CLASSIFIER_ROWS, _SMOKE_MINUTES, _SMOKE_BATCH, _SMOKE_MADE, 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
-MadeKind = Literal["drawings", "assay_generator"]
+MadeKind = Literal["drawings", "renderings", "assay_generator"]
 
 
 class RecipeError(AssayError):
@@ -69,6 +69,7 @@ class Fit:
             CLIP tower, or of an SRM detector, and fits the head by regularised logistic regression.
         draws: augmented views of each image whose features `logistic` caches; an encoder's first is the image as it is.
         draw_as: how each of these is augmented, in turn; empty for the recipe's way.
+        later_draws: of a head on an encoder, how much each draw after the first counts beside it.
     """
 
     batch_size: Count
@@ -87,6 +88,7 @@ class Fit:
     head: Literal["gradient", "logistic"] = "gradient"
     draws: Count = 2
     draw_as: tuple[AugmentationName, ...] = ()
+    later_draws: NotNegative = 1.0
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
     if path.suffix != ".toml":
         path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
-        known = sorted(file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.toml"))
-        raise RecipeError(f"there is no recipe {name_or_path!r}; there are {', '.join(known)}, or name a TOML file")
+        names = sorted(file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.toml"))
+        raise RecipeError(f"there is no recipe {name_or_path!r}; there are {', '.join(names)}, or name a TOML file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         for change in changes:
@@ -54,10 +54,10 @@ def _recipe(table: dict[str, Any]) -> Recipe:
     detectors = []
     for name, part in by_name.items():
         at = f"detectors.{name}."
-        known = {"name": name, "pretrained": pretrained, "kind": kind or name, **_table(part, at)}
-        known["views"] = _made(ViewPlan, _table(known.get("views"), f"{at}views."), f"{at}views.")
-        known["fit"] = _made(Fit, _several(_table(known.get("fit"), f"{at}fit.")), f"{at}fit.")
-        detectors.append(_made(DetectorRecipe, known, at))
+        values = {"name": name, "pretrained": pretrained, "kind": kind or name, **_table(part, at)}
+        values["views"] = _made(ViewPlan, _table(values.get("views"), f"{at}views."), f"{at}views.")
+        values["fit"] = _made(Fit, _several(_table(values.get("fit"), f"{at}fit.")), f"{at}fit.")
+        detectors.append(_made(DetectorRecipe, values, at))
         _refuse_idle_cutout(detectors[-1], at)
     return _made(Recipe, {"files": (), **_several(table), "detectors": tuple(detectors)})
 
@@ -76,8 +76,8 @@ def _refuse_idle_cutout(part: DetectorRecipe, at: str) -> None:
 
 def _table(value: Any, at: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        found = "it is missing" if value is None else f"not {value!r}"
-        raise TypeError(f"{at.removesuffix('.')} must be a table, {found}")
+        instead = "it is missing" if value is None else f"not {value!r}"
+        raise TypeError(f"{at.removesuffix('.')} must be a table, {instead}")
     return value
 
 

@@ -59,7 +59,7 @@ class Order:
         out: the run's folder: cache, manifest, checkpoints, curves, results.
         device: a torch device.
         only: fit this detector alone and stop before calibration.
-        told: hears of the progress, for whoever shows it elsewhere.
+        listener: hears of the progress, for whoever shows it elsewhere.
         start_from: a bundle's folder whose weights the detectors begin with, instead of fresh ones.
         named: what the data is called in the folder's note in place of its fingerprint: for one that is gathered anew.
     """
@@ -69,7 +69,7 @@ class Order:
     out: Path
     device: str = "cpu"
     only: str | None = None
-    told: Callable[[dict[str, Any]], None] = field(default=lambda _: None)
+    listener: Callable[[dict[str, Any]], None] = field(default=lambda _: None)
     start_from: Path | None = None
     named: str = ""
 
@@ -85,17 +85,17 @@ def train(order: Order) -> dict[str, Any]:
     """
     recipe, out = order.recipe, order.out
     share_freed_memory()
-    asked = _asked_for(order)
+    detectors = _detectors_of(order)
     # Of several processes the first decodes, the others find the cache.
     processes = PartialState(cpu=order.device == "cpu", timeout=_PATIENCE)
     with alone_in(out, locks=processes.is_main_process):
         with processes.main_process_first():
-            claims = partial(_claim, order, asked)
+            claims = partial(_claim, order, detectors)
             parts = look_at_data(recipe, order.data, out, writes=processes.is_main_process, claims=claims)
         if recipe.is_cross_fitted:
             version = export_cross_fitted(recipe, order.data, out, out / "bundle", order.device)
             return {"bundle": version, "folder": str(out / "bundle")}
-        runs = [_fit(order, part, parts) for part in asked]
+        runs = [_fit(order, part, parts) for part in detectors]
         if order.only is not None or not runs[0].leads:
             return {"out": str(out)}
         if recipe.kind == "classifier":
@@ -104,17 +104,17 @@ def train(order: Order) -> dict[str, Any]:
         return {"bundle": version, "folder": str(out / "bundle")}
 
 
-def _asked_for(order: Order) -> list[DetectorRecipe]:
+def _detectors_of(order: Order) -> list[DetectorRecipe]:
     """Name the detectors to fit; what cannot be built is told now, not when its turn comes, hours later."""
     names = [part.name for part in order.recipe.detectors]
     if order.only not in {None, *names}:
         raise RecipeError(f"recipe {order.recipe.name} has no detector {order.only!r}; it has {', '.join(names)}")
-    asked = [part for part in order.recipe.detectors if order.only in {None, part.name}]
-    for part in asked:
+    detectors = [part for part in order.recipe.detectors if order.only in {None, part.name}]
+    for part in detectors:
         detector = part.build()
         if order.start_from is not None and _takes_a_start(part):
             take_weights(detector, part, order.start_from)
-    return asked
+    return detectors
 
 
 def _takes_a_start(part: DetectorRecipe) -> bool:
@@ -131,22 +131,22 @@ def _fit(order: Order, part: DetectorRecipe, parts: Parts) -> Run:
     if part.fit.head == "logistic":
         logistic_head.fit_head(run, recipe, parts.training)
     else:
-        fit_detector(run, recipe, parts.training, parts.validation, order.told)
+        fit_detector(run, recipe, parts.training, parts.validation, order.listener)
     return run
 
 
-def _claim(order: Order, asked: Sequence[DetectorRecipe], seen: str) -> None:
-    claim(order.out, {part.name: _order_text(order, part, seen) for part in asked})
+def _claim(order: Order, detectors: Sequence[DetectorRecipe], data: str) -> None:
+    claim(order.out, {part.name: _order_text(order, part, data) for part in detectors})
 
 
-def _order_text(order: Order, part: DetectorRecipe, seen: str) -> str:
+def _order_text(order: Order, part: DetectorRecipe, data: str) -> str:
     """Write down what decides a detector's weights; minutes may be raised to go on with a run.
 
-    The data is named by what is `seen` of it: the same at another place goes on, other labels at the same place do not.
+    `data` is the data's fingerprint: the same at another place goes on, other labels at the same place do not.
     """
     timeless = replace(part, fit=replace(part.fit, minutes=0.0))
     recipe = replace(order.recipe, detectors=(), card={}, scope="", claim="", checkpoint_seconds=0.0)
-    note = {"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or seen}
+    note = {"recipe": asdict(recipe), "detector": asdict(timeless), "data": order.named or data}
     if order.start_from is not None:
         note["start_from"] = read_bundle(order.start_from).version()
     return json.dumps(note, indent=1)
@@ -162,7 +162,7 @@ def look_at_data(
         data: as `Order.data`.
         out: the run's folder.
         writes: of several processes only the first does.
-        claims: told `training.data.manifest.seen` before anything but the cache is written; it may refuse the folder.
+        claims: takes the data's fingerprint before anything but the cache is written; it may refuse the folder.
     """
     cache = out / "cache"
     try:
@@ -170,24 +170,24 @@ def look_at_data(
     except MixedSizesError:
         # Files that were not made alike are those that leak: the audit is told even so.
         if writes:
-            found = leaks.audit(headers(recipe_places(recipe, data, cache), _HEADERS))
-            sys.stderr.write(leaks.as_text(found))
+            audited = leaks.audit(headers(recipe_places(recipe, data, cache), _HEADERS))
+            sys.stderr.write(leaks.as_text(audited))
         raise
     parts = parts_of(rows, recipe)
     if not writes:
         return parts
     table = load_manifest(recipe_places(recipe, data, cache), cache, recipe.shape)
     splits = manifest.splits_of(table, parts, "held_out" if recipe.kind == "bundle" else "test")
-    claims(manifest.seen(table, splits))
-    found = leaks.audit(table)
-    description = manifest.describe(table, splits, found)
-    told = ""
+    claims(manifest.fingerprint(table, splits))
+    audited = leaks.audit(table)
+    description = manifest.describe(table, splits, audited)
+    listener = ""
     if recipe.kind == "bundle":
         sources = held_out_sources(rows, recipe)
-        told = held_out_note(sources, recipe)
-        description |= {"held_out_sources": list(sources), "held_out_is": told}
+        listener = held_out_note(sources, recipe)
+        description |= {"held_out_sources": list(sources), "held_out_is": listener}
     manifest.write(out, table, splits, description)
-    sys.stderr.write(manifest.as_text(description) + told + leaks.as_text(found))
+    sys.stderr.write(manifest.as_text(description) + listener + leaks.as_text(audited))
     return parts
 
 
@@ -208,11 +208,11 @@ def order_of(
     Raises:
         AssayError: there is no such recipe, or the data is out of reach.
     """
-    asked = load_recipe(recipe, changes)
-    asked = smoke(asked) if smoke_run else asked
-    asked = asked if minutes is None else with_minutes(asked, minutes)
-    found = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Order(asked, local_data(data, out / "cache", Settings()), out, found, only, start_from=start_from)
+    changed = load_recipe(recipe, changes)
+    changed = smoke(changed) if smoke_run else changed
+    changed = changed if minutes is None else with_minutes(changed, minutes)
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Order(changed, local_data(data, out / "cache", Settings()), out, chosen, only, start_from=start_from)
 
 
 def main() -> None:

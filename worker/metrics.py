@@ -16,21 +16,25 @@ class BySource:
     def __init__(self, counter: Counter, most: int = _MOST_SOURCES) -> None:
         self._counter = counter
         self._most = most
-        self._known: set[str] = set()
+        self._sources: set[str] = set()
 
     def labels(self, verdict: str, source: str) -> Counter:
         """Return the counter of a verdict and a source; those that come after the first many are one."""
-        if source not in self._known and len(self._known) < self._most:
-            self._known.add(source)
-        return self._counter.labels(verdict, source if source in self._known else OTHER_SOURCES)
+        if source not in self._sources and len(self._sources) < self._most:
+            self._sources.add(source)
+        return self._counter.labels(verdict, source if source in self._sources else OTHER_SOURCES)
 
 
 # How scans end: completed, rejected, dead, retried, fenced (lease lost).
 SCANS = Counter("assay_scans", "Scans by how they ended.", ["outcome", "reason"])
+# How attempts at files that platforms name by address end: done, retried, fenced (lease lost), or a reason.
+FETCHES = Counter("assay_fetches", "Attempts to fetch files by how they ended.", ["outcome"])
 # What is said of images, by source.
 VERDICTS = BySource(Counter("assay_verdicts", "Verdicts by value and source.", ["verdict", "source"]))
 # Where the time of a scan goes.
 STAGE_SECONDS = Histogram("assay_stage_seconds", "Seconds of a scan by stage.", ["stage"])
+# What a scan costs in its own thread; decoder processes and the device's thread are not in it. "task" is all of it.
+STAGE_PROCESSOR = Counter("assay_stage_processor_seconds", "Processor seconds of a scan's thread by stage.", ["stage"])
 # How full batches are; half-empty ones waste the device.
 BATCH_SIZE = Histogram("assay_batch_size", "Images in one call.", buckets=(1, 2, 4, 8, 12, 16, 24, 32, 64))
 # What the device holds: allocated, reserved by torch, and in all; a CPU has none of it.
@@ -41,6 +45,8 @@ ENGINE = Gauge("assay_engine", "Engine of a bundle's detector.", ["bundle", "det
 ENGINE_NOT_FINITE = Counter("assay_engine_not_finite", "Batches run again by eager torch.", ["detector"])
 # What the dispatcher publishes, by queue.
 DISPATCHED = Counter("assay_dispatched", "Scans published to Celery.", ["queue"])
+# Workers that died or froze; what they held was done by others.
+LOST_WORKERS = Counter("assay_workers_lost", "Workers that died or froze, by heartbeat and lock.")
 # When each loop last went round; one that stands still has an alert.
 LAST_ROUND = Gauge("assay_last_round_timestamp_seconds", "When a loop last went round, in Unix time.", ["process"])
 # Events from the queue, by what became of them: registered, refused, unknown, postponed, failed.

@@ -11,10 +11,11 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from worker.setting_checks import check_address, check_level
-from worker.setting_sources import SECRETS, SettingsSources
+from worker.setting_sources import SECRETS
+from worker.sign_in_settings import SignInSettings
 
 
-class Settings(SettingsSources):
+class Settings(SignInSettings):
     """Everything a platform engineer can set, with defaults for one machine."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -70,12 +71,14 @@ class Settings(SettingsSources):
         default=0.1, gt=0, description="Pause of the dispatcher when nothing was due."
     )
     dispatch_timeout_seconds: float = Field(
-        default=60.0,
+        default=10.0,
         gt=0,
-        description="A dispatched scan nobody leased by then is dispatched again.",
+        description="A dispatched scan nobody leased by then is dispatched again, if the broker has lost its message.",
     )
     lease_seconds: float = Field(
-        default=60.0, gt=0, description="How long a worker may hold a scan before it is taken back."
+        default=60.0,
+        gt=0,
+        description="How long a lease lasts that is not renewed; a worker that dies is noticed within seconds.",
     )
     max_attempts: int = Field(default=5, ge=1, description="Attempts after which a scan is dead.")
     retry_base_seconds: float = Field(
@@ -89,6 +92,12 @@ class Settings(SettingsSources):
     # --- Limits --------------------------------------------------------------
     max_image_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1, description="Largest object fetched or uploaded, in bytes."
+    )
+    fetch_threads: int = Field(
+        default=4, ge=0, le=64, description="Files that a worker fetches beside its scans at once; 0: it fetches none."
+    )
+    fetch_private_addresses: bool = Field(
+        default=False, description="Fetch files from private, loopback and link-local addresses and over http too."
     )
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Most pixels decoded, width times height.")
     animation_frames: int = Field(
@@ -147,9 +156,9 @@ class Settings(SettingsSources):
             "https://raw.githubusercontent.com/c2pa-org/conformance-public/main/trust-list/C2PA-TSA-TRUST-LIST.pem",
             "https://contentcredentials.org/trust/anchors.pem",
         ),
-        description="Where `assay trust update` fetches trust lists from: the C2PA's own, that of its time-stamping "
-        "authorities, and the interim list of the Content Authenticity Initiative; kept in `trust` below "
-        "ASSAY_DATA_DIR. JSON array.",
+        description="Where `assay trust update` fetches trust lists from, into `trust` below ASSAY_DATA_DIR. By "
+        "default the C2PA's own, that of its time-stamping authorities, and the interim list of the Content "
+        "Authenticity Initiative. JSON array.",
     )
     shadow_min_images: int = Field(
         default=200, ge=0, description="Images that a bundle must have judged in shadow before it may be promoted."
@@ -235,6 +244,9 @@ class Settings(SettingsSources):
         ),
         max_length=9,
         description="Reasons that reviewers choose with the keys 1 to 9, as a JSON list of at most nine.",
+    )
+    appeal_deadline_days: float = Field(
+        default=14.0, gt=0, le=3650, description="An appeal is overdue after so many days without a decision."
     )
     webhook_private_addresses: bool = Field(
         default=False, description="Send webhooks to private, loopback and link-local addresses and over http too."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from worker.database.policies import Judged
+from worker.database.policies import JudgedImage
 from worker.decisions.action import Action, recommend
 from worker.decisions.calibration import CalibrationFigures, Thresholds, shift
 from worker.decisions.policy import PolicyTerms, Rules, actions_for, rules_for
@@ -49,20 +49,20 @@ class Preview(BaseModel):
     examples: list[str]
 
 
-def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Judged]) -> Preview:
-    """Judge verdicts anew. Pure.
+def preview(terms: PolicyTerms, figures: CalibrationFigures, images: Sequence[JudgedImage]) -> Preview:
+    """Judge stored verdicts by other terms; nothing is written.
 
     Args:
         terms: of the policy that might be.
         figures: of the bundle that gave the verdicts.
-        judged: its verdicts.
+        images: with its verdicts.
     """
     rules: dict[str, Rules] = {}
     cuts: dict[str, Thresholds] = {}
     changes: Counter[tuple[VerdictValue, VerdictValue]] = Counter()
     actions: Counter[Action] = Counter()
     examples: list[str] = []
-    for one in judged:
+    for one in images:
         if one.source not in cuts:
             rules[one.source] = rules_for(terms, one.source)
             cuts[one.source] = rules[one.source].thresholds(figures)
@@ -76,7 +76,7 @@ def preview(terms: PolicyTerms, figures: CalibrationFigures, judged: Sequence[Ju
             if len(examples) < _MOST_EXAMPLES:
                 examples.append(one.image_id)
     return Preview(
-        examined=len(judged),
+        examined=len(images),
         changed=changes.total(),
         changes=[Change(before=old, after=new, images=count) for (old, new), count in changes.most_common()],
         actions=[ActionCount(action=action, images=count) for action, count in actions.most_common()],

@@ -29,7 +29,7 @@ class TellsOfRuns(Protocol):
         """Return one run."""
 
     def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
-        """Return what it told."""
+        """Return the run's events after one id, oldest first."""
 
 
 def last_seen(header: str | None, after: int) -> int:
@@ -41,10 +41,12 @@ def last_seen(header: str | None, after: int) -> int:
 def event_stream(runs: TellsOfRuns, run_id: int, after: int) -> StreamingResponse:
     """Return a response that sends the run's events beyond ``after`` as they come."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(told(runs, run_id, after, asyncio.sleep), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        stream_text(runs, run_id, after, asyncio.sleep), media_type="text/event-stream", headers=headers
+    )
 
 
-async def told(
+async def stream_text(
     runs: TellsOfRuns, run_id: int, after: int, sleep: Callable[[float], Awaitable[object]]
 ) -> AsyncIterator[str]:
     """Yield the events as text, ids included; looks for new ones between calls of ``sleep``."""

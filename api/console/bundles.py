@@ -6,15 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from api import parts
-from api.console.evidence import (
-    compared_in,
-    confusion_in,
-    curves_in,
-    evaluations_of,
-    groups_of,
-    measures_of,
-    weaknesses_of,
-)
+from api.console.card import shown_card
+from api.console.evidence import compared_in
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
 from api.errors.problems import ProblemError
@@ -34,7 +27,7 @@ router = APIRouter(prefix=f"{HOME}/bundles", include_in_schema=False, route_clas
 
 _PROMOTIONS, _FLIPS = 20, 30
 Version = Annotated[str, Query(min_length=1, max_length=200)]
-_ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
+_ByOperator = Annotated[Form, Depends(Sends(Scope.OPERATE))]
 _REFUSED = (
     AlreadyChampionError,
     BarredError,
@@ -46,14 +39,14 @@ _REFUSED = (
 
 
 @router.get("")
-def show_bundles(bundles: parts.Bundles, who: FromVisitor, said: str | None = None) -> Response:
+def show_bundles(bundles: parts.Bundles, who: FromVisitor, notice: str | None = None) -> Response:
     """List bundles, and how the champion changed."""
-    rows = [(bundle, measures_of(bundle.card)) for bundle in sorted(bundles.all(), key=_rank)]
-    return page("bundles", who, rows=rows, promotions=bundles.promotions(limit=_PROMOTIONS), said=said)
+    rows = [(bundle, shown_card(bundle.card).rows) for bundle in sorted(bundles.all(), key=_rank)]
+    return page("bundles", who, rows=rows, promotions=bundles.promotions(limit=_PROMOTIONS), notice=notice)
 
 
 @router.post("/rollback")
-def roll_back(bundles: parts.Bundles, form: _ByAdmin) -> Response:
+def roll_back(bundles: parts.Bundles, form: _ByOperator) -> Response:
     """Make champion again what the champion replaced."""
     form.confirmed()
     try:
@@ -61,7 +54,7 @@ def roll_back(bundles: parts.Bundles, form: _ByAdmin) -> Response:
         bundles.roll_back(form.visitor.actor, form.needed("reason"), champion=champion)
     except _REFUSED as error:
         raise _conflict(error) from error
-    return go(f"{HOME}/bundles", said="rolled_back")
+    return go(f"{HOME}/bundles", notice="rolled_back")
 
 
 @router.get("/one")
@@ -72,48 +65,42 @@ def show_bundle(
     bundles: parts.Bundles,
     challengers: parts.Challengers,
     least: parts.ShadowMinImages,
-    said: str | None = None,
+    notice: str | None = None,
 ) -> Response:
     """Show a bundle: its card, its gate, what it would change."""
-    bundle = _known(bundles, version)
-    judged = bundle.challenged_at is not None
+    bundle = _existing(bundles, version)
+    is_challenger = bundle.challenged_at is not None
     return page(
         "bundle",
         who,
         bundle=bundle,
-        card=bundle.card,
-        measures=measures_of(bundle.card),
-        evaluations=evaluations_of(bundle.card),
-        curves=curves_in(bundle.card),
-        confusion=confusion_in(bundle.card.get("held_out")),
-        groups=groups_of(bundle.card),
-        weaknesses=weaknesses_of(bundle.card),
+        card=shown_card(bundle.card),
         compared=compared_in((bundle.gate or {}).get("measures", {}).get("all")),
         gate=bundle.gate,
-        shadow=challengers.report(version) if judged else None,
-        flips=challengers.flips(version, limit=_FLIPS) if judged else (),
+        shadow=challengers.report(version) if is_challenger else None,
+        flips=challengers.flips(version, limit=_FLIPS) if is_challenger else (),
         least=least,
-        said=said,
+        notice=notice,
     )
 
 
 @router.post("/promote")
-def promote(version: Version, least: parts.ShadowMinImages, bundles: parts.Bundles, form: _ByAdmin) -> Response:
+def promote(version: Version, least: parts.ShadowMinImages, bundles: parts.Bundles, form: _ByOperator) -> Response:
     """Make a bundle champion."""
-    _known(bundles, version)
+    _existing(bundles, version)
     form.confirmed()
     force = form.text("force") == "yes"
     try:
         bundles.promote(form.visitor.actor, version, form.needed("reason"), least=least, force=force)
     except _REFUSED as error:
         raise _conflict(error) from error
-    return go(f"{HOME}/bundles", said="promoted")
+    return go(f"{HOME}/bundles", notice="promoted")
 
 
 @router.post("/challenge")
-def challenge(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByAdmin) -> Response:
+def challenge(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByOperator) -> Response:
     """Let a bundle scan a share of the live images in shadow."""
-    _known(bundles, version)
+    _existing(bundles, version)
     try:
         share = float(form.needed("percent")) / 100
     except ValueError:
@@ -124,25 +111,25 @@ def challenge(version: Version, challengers: parts.Challengers, bundles: parts.B
         challengers.challenge(form.visitor.actor, version, share, form.needed("reason"))
     except _REFUSED as error:
         raise _conflict(error) from error
-    return go(f"{HOME}/bundles/one", version=version, said="challenged")
+    return go(f"{HOME}/bundles/one", version=version, notice="challenged")
 
 
 @router.post("/withdraw")
-def withdraw(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByAdmin) -> Response:
+def withdraw(version: Version, challengers: parts.Challengers, bundles: parts.Bundles, form: _ByOperator) -> Response:
     """End a challenger's shadow."""
-    _known(bundles, version)
+    _existing(bundles, version)
     try:
         challengers.withdraw(form.visitor.actor, version, form.needed("reason"))
     except _REFUSED as error:
         raise _conflict(error) from error
-    return go(f"{HOME}/bundles/one", version=version, said="withdrawn")
+    return go(f"{HOME}/bundles/one", version=version, notice="withdrawn")
 
 
 def _rank(bundle: Bundle) -> int:
     return [BundleRole.CHAMPION, BundleRole.CHALLENGER, BundleRole.REGISTERED].index(BundleRole(bundle.role))
 
 
-def _known(bundles: parts.Bundles, version: str) -> Bundle:
+def _existing(bundles: parts.Bundles, version: str) -> Bundle:
     bundle = bundles.get(version)
     if bundle is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, UnknownBundleError().detail)

@@ -21,7 +21,7 @@ router = APIRouter(prefix=f"{HOME}/drift", include_in_schema=False, route_class=
 _DAYS, _RESCANS, _MOST_SOURCES = 30, 20, 200
 # The usual reading of the population stability index.
 _NOTABLE = 0.25
-_ByAdmin = Annotated[Form, Depends(Sends(Scope.ADMIN))]
+_ByOperator = Annotated[Form, Depends(Sends(Scope.OPERATE))]
 
 
 @router.get("")
@@ -30,7 +30,7 @@ def show_drift(
     rescans: parts.Rescans,
     figures: parts.Figures,
     who: FromVisitor,
-    said: str | None = None,
+    notice: str | None = None,
 ) -> Response:
     """Show the last days by source, and the rescans of history."""
     rows = drift_measures.page(days=_DAYS)
@@ -42,30 +42,30 @@ def show_drift(
         rescans=rescans.page(limit=_RESCANS),
         sources=figures.sources(_MOST_SOURCES),
         values=list(VerdictValue),
-        said=said,
+        notice=notice,
     )
 
 
 @router.post("/rescan")
-def rescan(rescans: parts.Rescans, form: _ByAdmin) -> Response:
+def rescan(rescans: parts.Rescans, form: _ByOperator) -> Response:
     """Have history scanned again by the champion."""
     value, source = form.text("verdict"), form.text("source")
     if value and value not in set(VerdictValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"verdict: there is no verdict {value!r}")
-    wanted = RescanFilter(source=source or None, verdict=VerdictValue(value) if value else None)
+    history = RescanFilter(source=source or None, verdict=VerdictValue(value) if value else None)
     try:
-        rescans.add(form.visitor.actor, wanted, rate=_rate(form.needed("rate")), reason=form.needed("reason"))
+        rescans.add(form.visitor.actor, history, rate=_rate(form.needed("rate")), reason=form.needed("reason"))
     except NoChampionError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
-    return go(f"{HOME}/drift", said="rescan_queued")
+    return go(f"{HOME}/drift", notice="rescan_queued")
 
 
 @router.post("/rescans/{rescan_id}/cancel")
-def cancel(rescan_id: int, rescans: parts.Rescans, form: _ByAdmin) -> Response:
+def cancel(rescan_id: int, rescans: parts.Rescans, form: _ByOperator) -> Response:
     """Make no more scans of a rescan."""
     if not rescans.cancel(form.visitor.actor, rescan_id):
         raise ProblemError(HTTPStatus.CONFLICT, "This rescan has ended already.")
-    return go(f"{HOME}/drift", said="rescan_cancelled")
+    return go(f"{HOME}/drift", notice="rescan_cancelled")
 
 
 def newest_of(rows: Sequence[Drift]) -> list[Drift]:

@@ -32,14 +32,6 @@ _POINTS = 400
 _OUTCOMES = ("tn", "fp", "fn", "tp")
 
 
-class Measure(NamedTuple):
-    """A measure as it is shown; ``between`` is its 95 % interval."""
-
-    name: str
-    value: str
-    between: str | None
-
-
 class Compared(NamedTuple):
     """A measure of champion and challenger side by side."""
 
@@ -64,48 +56,6 @@ class Curves(NamedTuple):
     histogram: list[list[float]] | None
 
 
-def measures_of(document: Mapping[str, Any]) -> list[Measure]:
-    """Return the measures of a card or an evaluation, in their order; those that nobody took are left out."""
-    found = _mapping(document.get("held_out")) or _mapping(document.get("overall"))
-    intervals = _mapping(document.get("intervals_95"))
-    return [
-        Measure(name, _written(found[key], kind), _interval(intervals.get(key), kind))
-        for key, name, kind in _MEASURES
-        if _is_number(found.get(key))
-    ]
-
-
-def evaluations_of(card: Mapping[str, Any]) -> list[tuple[str, list[Measure]]]:
-    """Return what was evaluated since, by the name of its data, that of most images first."""
-    return [(str(one.get("data") or "data"), measures_of(one)) for one in _evaluations(card)]
-
-
-def weaknesses_of(card: Mapping[str, Any]) -> list[str]:
-    """Return where a card says that the bundle is weak, its evaluations included."""
-    known = card.get("known_weaknesses")
-    said = [str(one) for one in known] if isinstance(known, list) else []
-    for one in _evaluations(card):
-        found = one.get("weaknesses")
-        said += [f"{one.get('data') or 'data'}: {words}" for words in found] if isinstance(found, list) else []
-    return said
-
-
-def _evaluations(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    told = card.get("evaluations")
-    evaluations = [one for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
-    return sorted(evaluations, key=_images, reverse=True)
-
-
-def _images(evaluation: Mapping[str, Any]) -> int:
-    images = _mapping(evaluation.get("overall")).get("images")
-    return images if isinstance(images, int) else 0
-
-
-def groups_of(card: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return what a card says of each source."""
-    return {str(name): told for name, told in _mapping(card.get("by_source")).items() if isinstance(told, Mapping)}
-
-
 def confusion_in(measured: Any) -> dict[str, int] | None:
     """Return `tn fp fn tp` of measures, if they are there."""
     counts = measured.get("confusion") if isinstance(measured, Mapping) else None
@@ -128,24 +78,24 @@ def compared_in(measured: Any) -> list[Compared]:
 
 def curves_in(document: Any) -> Curves | None:
     """Return the first curves that are anywhere in a card or report."""
-    found = _first(document, "curves")
-    if not isinstance(found, Mapping):
+    curves = _first(document, "curves")
+    if not isinstance(curves, Mapping):
         return None
-    histogram = _mapping(found.get("histogram"))
+    histogram = _mapping(curves.get("histogram"))
     edges = histogram.get("edges") or []
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     return Curves(
-        _pair(found.get("roc"), "false_positive_rate", "true_positive_rate"),
-        _pair(found.get("precision_recall"), "recall", "precision"),
-        _bins(found.get("reliability")),
+        _pair(curves.get("roc"), "false_positive_rate", "true_positive_rate"),
+        _pair(curves.get("precision_recall"), "recall", "precision"),
+        _bins(curves.get("reliability")),
         [middles, list(histogram["not_ai_generated"]), list(histogram["ai_generated"])] if middles else None,
     )
 
 
-def losses_in(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def losses_in(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the loss of each detector along its steps, thinned: `name`, `points` as two lists."""
     lines: dict[str, list[list[float]]] = {}
-    for data in told:
+    for data in events:
         along = data.get("step", data.get("done", data.get("progress")))
         if _is_number(data.get("loss")) and _is_number(along):
             steps, losses = lines.setdefault(str(data.get("detector") or "loss"), [[], []])
@@ -167,7 +117,7 @@ def _first(document: Any, name: str) -> Any:
         inner = list(document.values())
     else:
         inner = document if isinstance(document, list) else []
-    return next((found for part in inner if (found := _first(part, name)) is not None), None)
+    return next((value for part in inner if (value := _first(part, name)) is not None), None)
 
 
 def _pair(curve: Any, x: str, y: str) -> list[list[float]] | None:
@@ -178,8 +128,8 @@ def _pair(curve: Any, x: str, y: str) -> list[list[float]] | None:
     return [[one for one, _ in along], [other for _, other in along]]
 
 
-def _bins(told: Any) -> list[list[float]] | None:
-    bins = [_mapping(one) for one in told] if isinstance(told, list) else []
+def _bins(value: Any) -> list[list[float]] | None:
+    bins = [_mapping(one) for one in value] if isinstance(value, list) else []
     points = [(one["mean_probability"], one["ai_generated_share"]) for one in bins if "mean_probability" in one]
     return [[x for x, _ in points], [y for _, y in points]] if points else None
 
@@ -196,9 +146,3 @@ def _written(value: Any, kind: str) -> str:
     if not _is_number(value):
         return percent(None)
     return percent(value) if kind is _SHARE else figure(float(value))
-
-
-def _interval(ends: Any, kind: str) -> str | None:
-    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):  # noqa: PLR2004 - two ends.
-        return None
-    return f"{_written(ends[0], kind)} to {_written(ends[1], kind)}"

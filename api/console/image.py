@@ -1,5 +1,6 @@
 """One image: the picture with its evidence, the verdict and what it stands on, its history, and what people say."""
 
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -8,8 +9,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from api import parts
-from api.answers.artifacts import Artifacts
 from api.console.pages import HEADERS, ConsoleRoute, go, link, page
+from api.console.provenance_words import Step, steps_of
+from api.console.standing import stands
 from api.console.visitor import (
     CSRF_HEADER,
     HOME,
@@ -23,28 +25,20 @@ from api.console.visitor import (
 from api.console.wording import headline, percent, words
 from api.errors.problems import ProblemError
 from api.requests.image_ids import unknown_image
-from api.requests.image_types import HEAD_BYTES, image_type
 from api.requests.uploads import Uploads
 from worker.database.api_keys import Scope
 from worker.database.heatmap_requests import NotJudgedError
 from worker.database.served import Served
-from worker.database.tables import LabelValue, ScanState
+from worker.database.tables import Image, LabelValue, Scan, ScanState, Verdict
 from worker.decisions.near_hashes import MOST_DISTANCE
-from worker.detectors.names import DetectorName
-from worker.errors import PermanentError
+from worker.decisions.vocabulary import VerdictValue
+from worker.provenance.findings import provenance_of
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 
 ImageId = Annotated[str, Query(alias="id", min_length=1, max_length=2048)]
 _HISTORY, _LABELS, _NEAR = 100, 100, 8
 _ENDED = frozenset({ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD})
-# What others uploaded is shown, never run: should it be no picture after all, it may do nothing.
-_PICTURE_HEADERS = {
-    **HEADERS,
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, max-age=300",
-    "Content-Disposition": "inline",
-}
 
 
 @router.get("/image")
@@ -55,51 +49,74 @@ def show_image(
     queries: parts.Queries,
     duplicates: parts.Duplicates,
     labels: parts.Labels,
-    said: str | None = None,
-    asked: bool = False,
+    policies: parts.Policies,
+    appeals: parts.Appeals,
+    contexts: parts.ImageContexts,
+    notice: str | None = None,
+    requested: bool = False,
 ) -> Response:
-    """Show an image, or that there is none; ``asked`` waits for heatmaps."""
+    """Show an image, or that there is none; ``requested`` waits for heatmaps."""
     served = queries.served(image_id)
     if served is None:
         return page("unknown_image", who, HTTPStatus.NOT_FOUND, image_id=image_id)
     near = duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
-    about = _about(queries, labels, image_id, served, asked=asked)
-    return page("image", who, image_id=image_id, said=said, near=near, asked=asked, **about)
+    about = _about(queries, labels, policies, image_id, served, requested=requested)
+    return page(
+        "image",
+        who,
+        image_id=image_id,
+        notice=notice,
+        near=near,
+        appeals=appeals.of(image_id, limit=_LABELS) or (),
+        place=contexts.of(served.image.id, limit=_NEAR),
+        requested=requested,
+        **about,
+    )
 
 
 @router.get("/image/state")
 def show_state(
-    image_id: ImageId, queries: parts.Queries, labels: parts.Labels, who: FromVisitor, *, asked: bool = False
+    image_id: ImageId,
+    queries: parts.Queries,
+    labels: parts.Labels,
+    policies: parts.Policies,
+    who: FromVisitor,
+    *,
+    requested: bool = False,
 ) -> Response:
     """Return the verdict's part of the page alone, for a page that waits for it."""
     served = queries.served(image_id)
     if served is None:
         raise unknown_image()
-    return page("image_verdict", who, image_id=image_id, **_about(queries, labels, image_id, served, asked=asked))
+    about = _about(queries, labels, policies, image_id, served, requested=requested)
+    return page("image_verdict", who, image_id=image_id, **about)
 
 
 def _about(
-    queries: parts.Queries, labels: parts.Labels, image_id: str, served: Served, *, asked: bool
+    queries: parts.Queries,
+    labels: parts.Labels,
+    policies: parts.Policies,
+    image_id: str,
+    served: Served,
+    *,
+    requested: bool,
 ) -> dict[str, Any]:
     history = queries.history(image_id, limit=_HISTORY, shadow=True) or ()
     withdrawn = queries.withdrawn()
-    by_machine = [
-        verdict
-        for verdict, _ in history
-        if verdict.detectors and not verdict.shadow and verdict.bundle_version not in withdrawn
-    ]
-    # What the detectors said stays in sight when a person decides.
-    machine = served.verdict if served.verdict and served.verdict.detectors else next(iter(by_machine), None)
+    machine = _verdict_of_detectors(served, (verdict for verdict, _ in history), withdrawn)
     explained = machine is not None and machine.bundle_version in {one["bundle_version"] for one in served.heatmaps}
     return {
         "served": served,
         "image": served.image,
         "verdict": served.verdict,
         "machine": machine,
+        "standing": stands(policies, machine),
+        "steps": _steps(served.image, machine or served.verdict),
+        "flagged": machine is not None and machine.verdict == VerdictValue.AI_GENERATED,
         "explained": explained,
         "scan": served.scan,
-        "waiting": served.verdict is None and served.scan is not None and served.scan.state not in _ENDED,
-        "drawing": asked and not explained,
+        "waiting": served.verdict is None and _is_under_way(served.scan),
+        "drawing": requested and not explained,
         "history": history,
         "withdrawn": withdrawn,
         "labels": labels.of(image_id, limit=_LABELS) or (),
@@ -107,56 +124,27 @@ def _about(
     }
 
 
-@router.get("/picture")
-def get_picture(
-    image_id: ImageId,
-    queries: parts.Queries,
-    objects: parts.Objects,
-    max_image_bytes: parts.MaxImageBytes,
-    who: FromVisitor,
-) -> Response:
-    """Return the picture itself, read by us: the browser needs no way to the object store."""
-    assert who  # noqa: S101 - named to be signed in
-    served = queries.served(image_id)
-    if served is None:
-        raise unknown_image()
-    image = served.image
+def _verdict_of_detectors(served: Served, history: Iterable[Verdict], withdrawn: Collection[str]) -> Verdict | None:
+    """Return what the detectors said, the newest that counts: it stays in sight when a person decides."""
+    if served.verdict and served.verdict.detectors:
+        return served.verdict
+    counting = (one for one in history if one.detectors and not one.shadow and one.bundle_version not in withdrawn)
+    return next(counting, None)
+
+
+def _is_under_way(scan: Scan | None) -> bool:
+    return scan is not None and scan.state not in _ENDED
+
+
+def _steps(image: Image, verdict: Verdict | None) -> list[Step]:
+    """Return the picture's way; nothing where no verdict records it, or in words of an older release."""
+    if verdict is None:
+        return []
     try:
-        body = objects.fetch(
-            image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=max_image_bytes
-        )
-    except PermanentError as error:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "The object is not there any more, or not as it was.") from error
-    found = image_type(body[:HEAD_BYTES])
-    if found is None:
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The object is no image of a type that Assay knows.")
-    return Response(body, headers=_PICTURE_HEADERS, media_type=found.media_type)
-
-
-@router.get("/heatmap")
-def get_heatmap(
-    image_id: ImageId,
-    detector: DetectorName,
-    queries: parts.Queries,
-    artifacts: Artifacts,
-    who: FromVisitor,
-) -> Response:
-    """Return a detector's newest heatmap."""
-    assert who  # noqa: S101 - named to be signed in
-    heatmap = queries.heatmap(image_id, detector)
-    if heatmap is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image.")
-    return Response(artifacts.read(heatmap.key), headers=_PICTURE_HEADERS, media_type="image/png")
-
-
-@router.get("/frame")
-def get_frame(image_id: ImageId, queries: parts.Queries, artifacts: Artifacts, who: FromVisitor) -> Response:
-    """Return a picture of the gravest frame of an animation."""
-    assert who  # noqa: S101 - named to be signed in
-    key = queries.frame(image_id)
-    if key is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no picture of a frame of this image.")
-    return Response(artifacts.read(key), headers=_PICTURE_HEADERS, media_type="image/png")
+        provenance = provenance_of(verdict.provenance)
+    except (LookupError, TypeError, ValueError):
+        return []
+    return steps_of(provenance, image.stored_at, verdict.created_at)
 
 
 @router.post("/image/label")
@@ -166,10 +154,10 @@ def add_label(image_id: ImageId, labels: parts.Labels, form: Annotated[Form, Dep
     if value not in set(LabelValue):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"label: there is no label {value!r}")
     actor = form.visitor.actor
-    given = labels.add(actor, image_id, LabelValue(value), reviewer=actor.name, reason=form.needed("reason"))
-    if given is None:
+    label = labels.add(actor, image_id, LabelValue(value), reviewer=actor.name, reason=form.needed("reason"))
+    if label is None:
         raise unknown_image()
-    return go(f"{HOME}/image", id=image_id, said="labelled")
+    return go(f"{HOME}/image", id=image_id, notice="labelled")
 
 
 @router.post("/image/heatmaps")
@@ -178,24 +166,24 @@ def ask_heatmaps(
 ) -> Response:
     """Ask for heatmaps of an image that was not flagged."""
     try:
-        asked = heatmap_requests.ask(form.visitor.actor, image_id)
+        request = heatmap_requests.ask(form.visitor.actor, image_id)
     except NotJudgedError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
-    if asked is None:
+    if request is None:
         raise unknown_image()
-    return go(f"{HOME}/image", id=image_id, asked=1, said="heatmaps_asked")
+    return go(f"{HOME}/image", id=image_id, requested=1, notice="heatmaps_asked")
 
 
 @router.post("/image/erase")
 def erase_image(
-    image_id: ImageId, erasure: parts.Erasure, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]
+    image_id: ImageId, erasure: parts.Erasure, form: Annotated[Form, Depends(Sends(Scope.OPERATE))]
 ) -> Response:
     """Erase an image for good, once its id was typed again."""
     if form.text("confirm", most=2048) != image_id:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "confirm: type the image's id to erase it")
     if not erasure.erase(form.visitor.actor, image_id):
         raise unknown_image()
-    return go(HOME, said="erased")
+    return go(HOME, notice="erased")
 
 
 @router.get("/drop")
@@ -212,8 +200,8 @@ async def upload(request: Request, uploads: Uploads, who: FromVisitor) -> Respon
     check_scope(who, Scope.INGEST)
     async with uploads.receive(request) as image:
         accepted = await run_in_threadpool(uploads.accept, image, who.actor)
-    told = {"page": link(f"{HOME}/image", id=accepted.image_id), "id": accepted.image_id}
-    return JSONResponse(told, HTTPStatus.ACCEPTED)
+    body = {"page": link(f"{HOME}/image", id=accepted.image_id), "id": accepted.image_id}
+    return JSONResponse(body, HTTPStatus.ACCEPTED)
 
 
 @router.get("/progress")
@@ -224,12 +212,17 @@ def get_progress(image_id: ImageId, queries: parts.Queries, who: FromVisitor) ->
     if served is None:
         raise unknown_image()
     verdict, scan = served.verdict, served.scan
-    told = {
-        "state": scan.state if scan else None,
-        "reason": scan.reason and words(scan.reason) if scan else None,
+    progress = {
+        **_progress_of(scan),
         "verdict": verdict and verdict.verdict,
         "words": verdict and headline(verdict.verdict),
         "probability": percent(verdict.probability) if verdict and verdict.probability is not None else None,
         "ended": bool(verdict) or (scan is not None and scan.state in _ENDED),
     }
-    return JSONResponse(told, headers=HEADERS)
+    return JSONResponse(progress, headers=HEADERS)
+
+
+def _progress_of(scan: Scan | None) -> dict[str, str | None]:
+    if scan is None:
+        return {"state": None, "reason": None}
+    return {"state": scan.state, "reason": scan.reason and words(scan.reason)}

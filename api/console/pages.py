@@ -1,6 +1,6 @@
 """Pages: templates to HTML under a strict content policy, and errors as pages."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from api.console import wording
 from api.console.static_files import address_of
 from api.console.visitor import CSRF_FIELD, SignInNeededError, Visitor
-from api.errors.problems import ProblemError, problem_response
+from api.errors.problems import RETRY_AFTER_SECONDS, ProblemError, problem_response
 from worker.detectors.names import TITLES
 from worker.errors import TransientError
 from worker.log import get_logger
@@ -41,8 +41,8 @@ BY_SCRIPT = ("X-Requested-With", "assay")
 
 def link(path: str, **query: Any) -> str:
     """Return an address with a query; what is None or empty is left out."""
-    given = {name: value for name, value in query.items() if value not in {None, ""}}
-    return path + (f"?{urlencode(given, quote_via=quote)}" if given else "")
+    set_values = {name: value for name, value in query.items() if value not in {None, ""}}
+    return path + (f"?{urlencode(set_values, quote_via=quote)}" if set_values else "")
 
 
 _PAGES = Environment(
@@ -57,13 +57,13 @@ _PAGES.globals |= {
     "link": link,
     "static": address_of,
     "csrf_field": CSRF_FIELD,
-    "said_in_full": wording.said_in_full,
+    "notice_text": wording.notice_text,
     "detector_titles": TITLES,
 }
 
 
 def page(template: str, who: Visitor | None, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-    """Make a page.
+    """Render a template into a response.
 
     Args:
         template: name without `.html`.
@@ -71,7 +71,7 @@ def page(template: str, who: Visitor | None, status: int = HTTPStatus.OK, **valu
         status: HTTP status.
         values: what the template shows.
     """
-    html = _PAGES.get_template(f"{template}.html").render(**{"who": who, "said": None, **values})
+    html = _PAGES.get_template(f"{template}.html").render(**{"who": who, "notice": None, **values})
     return HTMLResponse(html, status, HEADERS)
 
 
@@ -84,7 +84,7 @@ class ConsoleRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the handler."""
+        """Let errors of this route become pages instead of JSON."""
         handler = super().get_route_handler()
 
         async def served(request: Request) -> Response:
@@ -92,12 +92,12 @@ class ConsoleRoute(APIRoute):
                 return await handler(request)
             except SignInNeededError as error:
                 if by_script(request):
-                    return told(request, HTTPStatus.UNAUTHORIZED, "You are signed out. Sign in again.")
+                    return show_problem(request, HTTPStatus.UNAUTHORIZED, "You are signed out. Sign in again.")
                 return go(error.address)
             except ClientDisconnect:
                 raise
             except Exception as error:  # noqa: BLE001 - the boundary: people get a page, the log gets the rest.
-                return told(request, *_in_words(error))
+                return show_problem(request, *_in_words(error))
 
         return served
 
@@ -107,18 +107,20 @@ def by_script(request: Request) -> bool:
     return request.headers.get(BY_SCRIPT[0]) == BY_SCRIPT[1]
 
 
-def told(request: Request, status: int, detail: str) -> Response:
-    """Return an error as whoever asks can read it."""
+def show_problem(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an error as whoever asks can read it, with further headers."""
     request_id = request.state.request_id
     if by_script(request):
-        return problem_response(request_id, status, detail)
+        return problem_response(request_id, status, detail, headers)
     who = getattr(request.state, "visitor", None)
-    return page("error", who, status, title=HTTPStatus(status).phrase, detail=detail, request_id=request_id)
+    shown = page("error", who, status, title=HTTPStatus(status).phrase, detail=detail, request_id=request_id)
+    shown.headers.update(headers or {})
+    return shown
 
 
-def _in_words(error: Exception) -> tuple[int, str]:
+def _in_words(error: Exception) -> tuple[int, str] | tuple[int, str, Mapping[str, str] | None]:
     if isinstance(error, ProblemError):
-        return error.status, error.detail
+        return error.status, error.detail, error.headers
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)
     if isinstance(error, RequestValidationError):
@@ -127,6 +129,7 @@ def _in_words(error: Exception) -> tuple[int, str]:
         return 422, "The request holds a value that cannot be stored."
     if isinstance(error, TransientError | RefusedError):
         log.warning("console_postponed", error=str(error))
-        return 503, "A part that Assay needs does not answer. Nothing is lost; try again in a moment."
+        detail = "A part that Assay needs does not answer. Nothing is lost; try again in a moment."
+        return 503, detail, {"Retry-After": str(RETRY_AFTER_SECONDS)}
     log.error("console_failed", exc_info=error)
     return 500, "Something went wrong inside Assay; the log has it under this request id."

@@ -1,5 +1,6 @@
 """The review desk: the images that wait for a person, decided by keys, one after the other."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -9,56 +10,76 @@ from pydantic.dataclasses import dataclass
 from starlette.responses import JSONResponse
 
 from api import parts
-from api.console.pages import HEADERS, ConsoleRoute, link, page
+from api.console.pages import HEADERS, ConsoleRoute, page
+from api.console.review_items import DeskItems
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor, check_scope
-from api.console.wording import headline, known_as, percent, size, standing
+from api.console.wording import figure
 from api.errors.problems import ProblemError
 from worker.database.api_keys import Scope
-from worker.database.review import ReviewOrder
+from worker.database.appeals import NotOpenError, SamePersonError
+from worker.database.review import ReviewFigures
+from worker.database.review_orders import ReviewOrder
+from worker.database.review_terms import terms_for
 from worker.database.served import Served
 from worker.database.tables import LabelValue
-from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 router = APIRouter(prefix=f"{HOME}/review", include_in_schema=False, route_class=ConsoleRoute)
 
 # The one on screen, two whose pictures load meanwhile, and the one whose decision may still be undone.
 _HELD = 4
-_NEAR = 12
 _MOST_SOURCES = 200
 _MOST_AT_ONCE = 50
 _LABELS = {value.value for value in LabelValue}
+_UNDECIDED = {ReviewOrder.UNCERTAIN, ReviewOrder.NEWEST, ReviewOrder.OLDEST, ReviewOrder.CLUSTERS}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a reviewer does with an image."""
+    """What a reviewer does with an image; ``appeal`` is the one that they decide with it."""
 
     image_pk: int
     image_id: str
     act: Literal["ai_generated", "not_ai_generated", "cannot_tell", "skip", "undo"]
     reason: str = ""
+    appeal: int | None = None
+
+
+def desk_items(
+    duplicates: parts.Duplicates,
+    policies: parts.Policies,
+    labels: parts.Labels,
+    appeals: parts.Appeals,
+    review_terms: parts.ReviewTerms,
+) -> DeskItems:
+    """Return what makes images into what the desk shows."""
+    return DeskItems(duplicates, policies, labels, appeals, review_terms.all())
 
 
 @router.get("")
 def show_desk(
     review_queue: parts.ReviewQueue,
-    review_reasons: parts.ReviewReasons,
+    review_terms: parts.ReviewTerms,
     who: FromVisitor,
+    *,
     order: ReviewOrder = ReviewOrder.UNCERTAIN,
     source: Annotated[str, Query(max_length=1024)] = "",
+    notice: str | None = None,
 ) -> Response:
     """Show the desk; its script claims images and shows them."""
     check_scope(who, Scope.REVIEW)
+    terms = terms_for(review_terms.all(), source)
     return page(
         "review",
         who,
+        notice=notice,
         order=order,
         orders=list(ReviewOrder),
         source=source,
         sources=review_queue.sources(_MOST_SOURCES),
-        reasons=review_reasons,
-        figures=review_queue.figures(who.actor.name),
+        reasons=terms.reasons,
+        goal=terms.daily_goal,
+        figures=_figures(review_queue, who, order, source),
     )
 
 
@@ -66,19 +87,24 @@ def show_desk(
 def claim_next(
     review_queue: parts.ReviewQueue,
     queries: parts.Queries,
-    duplicates: parts.Duplicates,
+    items: Annotated[DeskItems, Depends(desk_items)],
     form: Annotated[Form, Depends(Sends(Scope.REVIEW))],
 ) -> Response:
     """Claim images and return what the desk shows of them, and how the queue stands."""
-    who = form.visitor
-    order = ReviewOrder(form.text("order") or ReviewOrder.UNCERTAIN)
-    shown = _claimed(review_queue, queries, duplicates, who, order=order, source=form.text("source", most=1024) or None)
-    return _answer(review_queue, who, shown)
+    who, (order, source) = form.visitor, _queue_of(form)
+    # What the page has already is held on, and not made again.
+    held = {int(pk) for pk in form.several("known")[:_HELD] if pk.isdecimal()}
+    claimed = _claimed(review_queue, queries, who, order=order, source=source, held=held)
+    shown = [items.show(image_id, served, order) for image_id, served in claimed]
+    return _answer(_figures(review_queue, who, order, source), shown)
 
 
 @router.post("/decide")
 def decide(
-    review_queue: parts.ReviewQueue, labels: parts.Labels, form: Annotated[Form, Depends(Sends(Scope.REVIEW))]
+    review_queue: parts.ReviewQueue,
+    labels: parts.Labels,
+    appeals: parts.Appeals,
+    form: Annotated[Form, Depends(Sends(Scope.REVIEW))],
 ) -> Response:
     """Do what a reviewer chose: label the image and those they ticked beside it, pass on it, or take a pass back."""
     who, choice = form.visitor, _choice(form)
@@ -88,17 +114,37 @@ def decide(
         raise ProblemError(
             HTTPStatus.CONFLICT, "Somebody decided this image meanwhile, or your claim ran out. Nothing was saved."
         )
-    elif choice.act in _LABELS:
+    elif choice.act not in _LABELS:
+        review_queue.put_back(who.principal.key_id, choice.image_pk, cannot_tell=choice.act == "cannot_tell")
+    elif choice.appeal is not None:
+        _decide_appeal(appeals, who, choice)
+    else:
         for image_id in (choice.image_id, *form.several("also")[:_MOST_AT_ONCE]):
             labels.add(who.actor, image_id, LabelValue(choice.act), reviewer=who.actor.name, reason=choice.reason)
-    else:
-        review_queue.put_back(who.principal.key_id, choice.image_pk, cannot_tell=choice.act == "cannot_tell")
-    return _answer(review_queue, who, [])
+    order, source = _queue_of(form)
+    return _answer(_figures(review_queue, who, order, source), [])
+
+
+def _decide_appeal(appeals: parts.Appeals, who: Visitor, choice: Choice) -> None:
+    assert choice.appeal is not None  # noqa: S101 - asked before
+    value = LabelValue(choice.act)
+    try:
+        appeals.decide(who.actor, choice.appeal, value, reviewer=who.actor.name, reason=choice.reason)
+    except (NotOpenError, SamePersonError) as error:
+        raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
+
+
+def _queue_of(form: Form) -> tuple[ReviewOrder, str | None]:
+    order = form.text("order") or ReviewOrder.UNCERTAIN
+    if order not in set(ReviewOrder):
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"order: there is no order {order!r}")
+    return ReviewOrder(order), form.text("source", most=1024) or None
 
 
 def _choice(form: Form) -> Choice:
+    texts = {name: form.text(name, most=2048) for name in ("image_pk", "image_id", "act", "reason")}
     try:
-        choice = Choice(form.text("image_pk"), form.text("image_id"), form.text("act"), form.text("reason"))  # type: ignore[arg-type] # pydantic reads them
+        choice = Choice(**texts, appeal=form.text("appeal") or None)  # type: ignore[arg-type] # pydantic reads them
     except ValidationError as error:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"{error.errors()[0]['loc'][-1]}: not understood"
@@ -111,66 +157,42 @@ def _choice(form: Form) -> Choice:
 def _claimed(
     review_queue: parts.ReviewQueue,
     queries: parts.Queries,
-    duplicates: parts.Duplicates,
     who: Visitor,
     *,
     order: ReviewOrder,
     source: str | None,
-) -> list[dict[str, Any]]:
+    held: Collection[int],
+) -> list[tuple[str, Served]]:
     """Return claimed images whose served verdict still needs a person; others leave the queue."""
-    shown: list[dict[str, Any]] = []
+    shown: list[tuple[str, Served]] = []
     for claim in review_queue.claim(who.principal.key_id, most=_HELD, order=order, source=source):
+        if claim.image_pk in held:
+            continue
         served = queries.served(claim.image_id)
-        if served is None or served.image.id != claim.image_pk or not _needs_person(served):
+        if served is None or served.image.id != claim.image_pk or not _needs_person(served, order):
             review_queue.remove(claim.image_pk)
         else:
-            shown.append(_shown(duplicates, claim.image_id, served))
+            shown.append((claim.image_id, served))
     return shown
 
 
-def _needs_person(served: Served) -> bool:
+def _needs_person(served: Served, order: ReviewOrder) -> bool:
     verdict = served.verdict
-    return verdict is not None and verdict.verdict == VerdictValue.UNCERTAIN and verdict.decided_by != DecidedBy.HUMAN
+    if verdict is None or order not in _UNDECIDED:
+        return verdict is not None
+    return verdict.verdict == VerdictValue.UNCERTAIN and verdict.decided_by != DecidedBy.HUMAN
 
 
-def _shown(duplicates: parts.Duplicates, image_id: str, served: Served) -> dict[str, Any]:
-    image, verdict = served.image, served.verdict
-    assert verdict is not None  # noqa: S101 - an image without a verdict is not in the queue
-    sides = f"{image.width} \N{MULTIPLICATION SIGN} {image.height}, " if image.width else ""
-    near = duplicates.near(image_id, most_distance=MOST_DISTANCE, limit=_NEAR) or ()
-    return {
-        "image_pk": image.id,
-        "image_id": image_id,
-        "picture": _picture(image_id, image.id),
-        "page": link(f"{HOME}/image", id=image_id),
-        "source": image.source,
-        "size": sides + size(image.size_bytes),
-        "width": image.width,
-        "height": image.height,
-        "verdict": headline(verdict.verdict),
-        "probability": percent(verdict.probability),
-        "standing": standing(verdict.probability, verdict.lower_threshold, verdict.upper_threshold),
-        "detectors": [[known_as(name), percent(one["probability"])] for name, one in verdict.detectors.items()],
-        "heatmaps": [
-            {"name": known_as(one["detector"]), "at": link(f"{HOME}/heatmap", id=image_id, detector=one["detector"])}
-            for one in served.heatmaps
-        ],
-        "near": [
-            {
-                "image_id": one.image.image_id,
-                "picture": _picture(one.image.image_id, one.image.id),
-                "distance": "same file" if one.same_bytes else f"{one.distance} of 256 bits apart",
-            }
-            for one in near
-        ],
-    }
+def _figures(
+    review_queue: parts.ReviewQueue, who: Visitor, order: ReviewOrder, source: str | None
+) -> dict[str, int | str]:
+    standing = review_queue.figures(who.principal.key_id, who.actor.name, order=order, source=source or None)
+    return {"waiting": _counted(standing), "own": standing.own, "team": standing.team}
 
 
-def _picture(image_id: str, image_pk: int) -> str:
-    return link(f"{HOME}/picture", id=image_id, row=image_pk)
+def _counted(standing: ReviewFigures) -> int | str:
+    return f"{figure(standing.most)}+" if standing.waiting >= standing.most else standing.waiting
 
 
-def _answer(review_queue: parts.ReviewQueue, who: Visitor, shown: list[dict[str, Any]]) -> Response:
-    figures = review_queue.figures(who.actor.name)
-    counts = {"waiting": figures.waiting, "own": figures.own, "team": figures.team}
-    return JSONResponse({"items": shown, "figures": counts}, headers=HEADERS)
+def _answer(figures: dict[str, int | str], shown: list[dict[str, Any]]) -> Response:
+    return JSONResponse({"items": shown, "figures": figures}, headers=HEADERS)

@@ -6,16 +6,24 @@ from fastapi import APIRouter, Response
 
 from api.console import (
     administration,
+    appeals,
     bundles,
     drift,
     feed,
     image,
+    keys,
+    pictures,
     policies,
     review,
+    review_bulk,
+    review_team,
     scans,
     sign_in,
+    sign_in_provider,
     static_files,
     training,
+    transparency,
+    webhooks,
 )
 from api.console.pages import ConsoleRoute, go
 from api.console.visitor import HOME, FromVisitor
@@ -34,6 +42,26 @@ def show_nothing(rest: str, who: FromVisitor) -> Response:
     raise ProblemError(HTTPStatus.NOT_FOUND, "There is no page at this address.")
 
 
-for part in (static_files, sign_in, feed, review, image, scans, drift, bundles, training, policies, administration):
+for part in (
+    static_files,
+    sign_in,
+    sign_in_provider,
+    feed,
+    review,
+    review_bulk,
+    review_team,
+    appeals,
+    image,
+    pictures,
+    scans,
+    drift,
+    transparency,
+    bundles,
+    training,
+    policies,
+    administration,
+    keys,
+    webhooks,
+):
     router.include_router(part.router)
 router.include_router(_elsewhere)

@@ -28,19 +28,19 @@ def show_scans(
     *,
     state: ScanState = ScanState.DEAD,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
-    said: str | None = None,
+    notice: str | None = None,
 ) -> Response:
     """Show the queues and the scans of one state."""
-    found = queries.scans(state, limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    scans = queries.scans(state, limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
     return page(
         "scans",
         who,
         stats=stats(_DAY),
         state=state,
         states=list(ScanState),
-        rows=found[:_ON_A_PAGE],
-        next_cursor=next_cursor([scan.id for scan, _ in found], _ON_A_PAGE),
-        said=said,
+        rows=scans[:_ON_A_PAGE],
+        next_cursor=next_cursor([scan.id for scan, _ in scans], _ON_A_PAGE),
+        notice=notice,
     )
 
 
@@ -51,10 +51,10 @@ def show_figures(stats: parts.Stats, who: FromVisitor) -> Response:
 
 
 @router.post("/replay")
-def replay(dead_scans: parts.DeadScans, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def replay(dead_scans: parts.DeadScans, form: Annotated[Form, Depends(Sends(Scope.OPERATE))]) -> Response:
     """Queue dead scans again: those that were chosen."""
     chosen = [int(text) for text in form.several("scan") if text.isdecimal() and int(text) <= MAX_ID]
     replayed = [scan_id for scan_id in chosen if dead_scans.replay(form.visitor.actor, scan_id)]
     if not replayed:
         raise ProblemError(HTTPStatus.CONFLICT, "None of these scans is dead, so there is nothing to replay.")
-    return go(f"{HOME}/scans", said="replayed")
+    return go(f"{HOME}/scans", notice="replayed")

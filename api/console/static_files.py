@@ -28,20 +28,20 @@ class _File(NamedTuple):
 @router.get("/{name:path}")
 def get_static_file(name: str, request: Request) -> Response:
     """Return a file; one that was asked for by its content may be kept for good."""
-    found = _files().get(name)
-    if found is None:
+    file = _files().get(name)
+    if file is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no file of this name.")
-    etag = f'"{found.digest}"'
-    named = request.query_params.get("v") == found.digest
+    etag = f'"{file.digest}"'
+    named = request.query_params.get("v") == file.digest
     headers = {
         "ETag": etag,
         # The style names the font, and no style knows digests.
-        "Cache-Control": _YEAR if named else _DAY if found.media_type == "font/woff2" else "no-cache",
+        "Cache-Control": _YEAR if named else _DAY if file.media_type == "font/woff2" else "no-cache",
         "X-Content-Type-Options": "nosniff",
     }
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(found.body, media_type=found.media_type, headers=headers)
+    return Response(file.body, media_type=file.media_type, headers=headers)
 
 
 def address_of(name: str) -> str:
@@ -51,11 +51,11 @@ def address_of(name: str) -> str:
 
 @cache
 def _files() -> dict[str, _File]:
-    found = {}
+    by_name = {}
     for folder in _FOLDERS:
         for entry in (files("api.console") / "static" / folder).iterdir():
             suffix = "." + entry.name.rpartition(".")[2]
             if entry.is_file() and suffix in _TYPES:
                 body = entry.read_bytes()
-                found[folder + entry.name] = _File(body, _TYPES[suffix], sha256(body).hexdigest()[:16])
-    return found
+                by_name[folder + entry.name] = _File(body, _TYPES[suffix], sha256(body).hexdigest()[:16])
+    return by_name

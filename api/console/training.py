@@ -37,36 +37,36 @@ def show_runs(
     bundles: parts.Bundles,
     who: FromVisitor,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
-    said: str | None = None,
+    notice: str | None = None,
 ) -> Response:
     """List training runs, newest first."""
-    found = runs.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
+    newest = runs.page(limit=_ON_A_PAGE + 1, before=decode_cursor(cursor))
     return page(
         "training",
         who,
-        rows=found[:_ON_A_PAGE],
-        next_cursor=next_cursor([run.id for run in found], _ON_A_PAGE),
+        rows=newest[:_ON_A_PAGE],
+        next_cursor=next_cursor([run.id for run in newest], _ON_A_PAGE),
         recipes=_RECIPES,
         bundles=bundles.all(),
-        said=said,
+        notice=notice,
     )
 
 
 @router.post("")
-def start_run(runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def start_run(runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.OPERATE))]) -> Response:
     """Ask for a run, as the API does."""
-    wanted = _wanted(form)
-    parameters = wanted.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
+    new_run = _new_run(form)
+    parameters = new_run.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
     try:
-        run = runs.queue(form.visitor.actor, wanted.recipe, parameters, allow_parallel=wanted.allow_parallel)
+        run = runs.queue(form.visitor.actor, new_run.recipe, parameters, allow_parallel=new_run.allow_parallel)
     except ActiveRunError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
-    return go(f"{HOME}/training/{run.id}", said="run_queued")
+    return go(f"{HOME}/training/{run.id}", notice="run_queued")
 
 
-def _wanted(form: Form) -> NewRun:
+def _new_run(form: Form) -> NewRun:
     share = form.text("shadow_percent").replace(",", ".")
-    told = {
+    fields = {
         "recipe": form.needed("recipe"),
         "data": form.text("data", most=50_000).split(),
         "base_bundle": form.text("base_bundle") or None,
@@ -75,7 +75,7 @@ def _wanted(form: Form) -> NewRun:
         "allow_parallel": form.text("allow_parallel") == "yes",
     }
     try:
-        return NewRun.model_validate({**told, "shadow_share": float(share) / 100 if share else None})
+        return NewRun.model_validate({**fields, "shadow_share": float(share) / 100 if share else None})
     except ValidationError as error:
         words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, words) from error
@@ -85,11 +85,11 @@ def _wanted(form: Form) -> NewRun:
 
 @router.get("/{run_id}")
 def show_run(
-    run_id: RunId, runs: parts.TrainingRuns, bundles: parts.Bundles, who: FromVisitor, said: str | None = None
+    run_id: RunId, runs: parts.TrainingRuns, bundles: parts.Bundles, who: FromVisitor, notice: str | None = None
 ) -> Response:
     """Show one run."""
-    run = _known(runs, run_id)
-    told = runs.events(run_id)
+    run = _existing(runs, run_id)
+    events = runs.events(run_id)
     bundle = bundles.get(run.bundle_version) if run.bundle_version else None
     measures = (run.report or {}).get("measures", {}).get("all", {})
     return page(
@@ -97,20 +97,20 @@ def show_run(
         who,
         run=run,
         active=run.state in ACTIVE,
-        events=told,
-        losses=losses_in([event.data for event in told]),
+        events=events,
+        losses=losses_in([event.data for event in events]),
         compared=compared_in(measures),
         confusions={role: confusion_in(measures.get(role)) for role in ("champion", "challenger")},
         curves=curves_in(run.report) or (curves_in(bundle.card) if bundle else None),
         bundle=bundle,
-        said=said,
+        notice=notice,
     )
 
 
 @router.get("/{run_id}/state")
 def show_state(run_id: RunId, runs: parts.TrainingRuns, who: FromVisitor) -> Response:
     """Return how far a run is, for a page that keeps itself up to date."""
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     return page("run_state", who, run=run, active=run.state in ACTIVE)
 
 
@@ -124,7 +124,7 @@ def stream_events(
 ) -> Response:
     """Send what a run tells as it comes."""
     assert who  # noqa: S101 - named to be signed in
-    _known(runs, run_id)
+    _existing(runs, run_id)
     last = last_seen(request.headers.get("last-event-id"), after)
     return event_stream(runs, run_id, last)
 
@@ -138,22 +138,24 @@ def open_report(
 ) -> Response:
     """Lead to the gate's report as a page of its own, which lies in the artifact bucket."""
     assert who  # noqa: S101 - named to be signed in
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     if run.report is None or not run.artifacts:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
     return artifacts.lead_to(f"{run.artifacts}{REPORT_PAGE}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/{run_id}/cancel")
-def cancel_run(run_id: RunId, runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.ADMIN))]) -> Response:
+def cancel_run(
+    run_id: RunId, runs: parts.TrainingRuns, form: Annotated[Form, Depends(Sends(Scope.OPERATE))]
+) -> Response:
     """Cancel a run."""
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     if not runs.cancel(form.visitor.actor, run_id):
         raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
-    return go(f"{HOME}/training/{run_id}", said="run_cancelled")
+    return go(f"{HOME}/training/{run_id}", notice="run_cancelled")
 
 
-def _known(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
+def _existing(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
     run: TrainingRun | None = runs.get(run_id)
     if run is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no training run of this id.")

@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from structlog.contextvars import bind_contextvars
 
+from api import parts
+from api.auth import ChecksKeys
 from api.errors.problems import ProblemError
 from api.requests.bodies import not_its_charset
 from api.requests.quotas import count_request
@@ -38,10 +40,10 @@ class CookieTerms(TypedDict):
 class SignInNeededError(Exception):
     """Nobody is signed in; the page asked for waits behind the sign-in."""
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, page: str) -> None:
         """Keep where the visitor wanted to go, as a path of the console."""
-        super().__init__(wanted)
-        self.address = f"{SIGN_IN}?next={quote(wanted, safe='')}"
+        super().__init__(page)
+        self.address = f"{SIGN_IN}?next={quote(page, safe='')}"
 
 
 @dataclass(frozen=True)
@@ -87,21 +89,21 @@ def cookie_terms(request: Request) -> CookieTerms:
     return {"path": "/" if tls else HOME, "secure": tls, "httponly": True, "samesite": "lax"}
 
 
-async def visitor(request: Request) -> Visitor:
-    """Return who visits.
+async def visitor(request: Request, sessions: parts.ConsoleSessions, checks: ChecksKeys) -> Visitor:
+    """Return the visitor that a session cookie names.
 
     Raises:
         SignInNeededError: nobody, or somebody whose session or key is over.
         ProblemError: 403 for a key that may not read.
     """
     token = request.cookies.get(cookie_name(request))
-    sessions = request.app.state.services.stores.console_sessions
     principal = await run_in_threadpool(sessions.principal, token) if token else None
     if token is None or principal is None:
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        raise SignInNeededError(wanted if request.method == "GET" else HOME)
+        page = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        raise SignInNeededError(page if request.method == "GET" else HOME)
     bind_contextvars(api_key=principal.key_id)
-    await count_request(request, principal)
+    await count_request(request, checks.pace, principal)
+    await checks.note_address(request, principal)
     if not principal.may(Scope.READ):
         raise ProblemError(
             HTTPStatus.FORBIDDEN, "This key lacks the scope `read`, without which there is nothing here."
@@ -157,7 +159,7 @@ class Sends:
         self._scope = scope
 
     async def __call__(self, request: Request, who: FromVisitor) -> Form:
-        """Return the form.
+        """Return the form that was sent.
 
         Raises:
             ProblemError: 403 for a form of elsewhere, or without the scope.
@@ -183,6 +185,12 @@ def check_scope(who: Visitor, scope: Scope) -> None:
         raise ProblemError(HTTPStatus.FORBIDDEN, f"Your key lacks the scope `{scope}`.", missing_scope=scope)
 
 
+def check_may_see_reviews(who: Visitor) -> None:
+    """Refuse who neither reviews nor audits; raises a ProblemError, 403."""
+    if not who.may(Scope.AUDIT):
+        check_scope(who, Scope.REVIEW)
+
+
 def check_token(who: Visitor, shown: str) -> None:
     """Refuse a form that does not come from a page of this session; raises a ProblemError, 403."""
     if not hmac.compare_digest(shown.encode(), who.csrf.encode()):
@@ -199,8 +207,8 @@ def check_origin(request: Request) -> None:
         raise ProblemError(HTTPStatus.FORBIDDEN, "This was sent by a page of another site.")
 
 
-def safe_next(wanted: str | None) -> str:
+def safe_next(page: str | None) -> str:
     """Return where to go after signing in: only ever a page of the console."""
-    if wanted and (wanted == HOME or wanted.startswith((f"{HOME}/", f"{HOME}?"))) and "\\" not in wanted:
-        return wanted
+    if page and (page == HOME or page.startswith((f"{HOME}/", f"{HOME}?"))) and "\\" not in page:
+        return page
     return HOME

@@ -4,13 +4,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.decisions.action import ActionCase
+from worker.decisions.policy import Rules
 from worker.detectors.names import title_of
 
 _NONE = "\N{EN DASH}"
+_RARE = 0.1  # up to this, a share is told as one in so many
 # What a page says after a form was sent. Addresses carry the name alone, so that nobody can put words of their own
 # on our pages with a link.
-_SAID = {
+_NOTICES = {
     "signed_out": "You are signed out.",
+    "appeal_decided": "The appeal is decided; what you said is served from now on.",
+    "view_saved": "The view is saved.",
+    "view_removed": "The view is gone.",
+    "labelled_many": "Done. Your verdict is served for all of them from now on.",
+    "terms_set": "These reasons and this goal count from now on.",
+    "terms_removed": "This source goes by what counts for all again.",
     "labelled": "Thank you. Your verdict is served from now on.",
     "erased": "The image was erased.",
     "heatmaps_asked": "Heatmaps are on their way; they show up here.",
@@ -25,14 +33,17 @@ _SAID = {
     "rescan_queued": "History is scanned again, behind all live images.",
     "rescan_cancelled": "No more scans are made; those that are queued are still done.",
     "redelivered": "The message is sent again.",
+    "revoked": "It opens nothing any more, and its sessions have ended.",
+    "let_in": "They may sign in again.",
+    "endpoint_removed": "The endpoint is gone, with all that waited for it.",
     "endpoint_on": "The endpoint is told again.",
     "endpoint_off": "The endpoint is told nothing more.",
 }
 
 
-def said_in_full(name: str | None) -> str | None:
+def notice_text(name: str | None) -> str | None:
     """Return what a page says after a form was sent; nothing for a name that we did not give."""
-    return _SAID.get(name or "")
+    return _NOTICES.get(name or "")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -57,12 +68,12 @@ def plain(value: Any) -> str:
 
 
 def in_percent(share: float | None) -> str:
-    """Write a share as a form takes it; empty where there is none."""
+    """Return a share as the percent that a form's field shows; empty for None."""
     return "" if share is None else f"{100 * share:.6g}"
 
 
 def moment(time: datetime | None) -> str:
-    """Write a time, UTC."""
+    """Return a time as people read it, in UTC."""
     return _NONE if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -98,15 +109,33 @@ def headline(name: str) -> str:
     return spoken[:1].upper() + spoken[1:]
 
 
-def standing(probability: float | None, lower: float | None, upper: float | None) -> str:
-    """Say in words where a probability stands between its thresholds."""
+def standing(probability: float | None, lower: float | None, upper: float | None, rules: Rules | None = None) -> str:
+    """Say in words where a probability stands between its thresholds.
+
+    Args:
+        probability: calibrated, 0 to 1.
+        lower: threshold below which an image is cleared.
+        upper: threshold above which it is accused.
+        rules: what the thresholds were made from; without them nothing is said of budgets.
+    """
     if probability is None or lower is None or upper is None:
         return "No detector judged this image."
     if probability > upper:
-        return f"Above {percent(upper)}, the line above which the policy accuses."
+        budget = rules and f"at most {out_of(rules.false_positive_budget, 'photograph')} would be accused"
+        return f"Above {percent(upper)}, the line above which {budget or 'the policy accuses'}."
     if probability < lower:
-        return f"Below {percent(lower)}, the line below which the policy clears."
+        budget = rules and f"at most {out_of(rules.miss_budget, 'AI-generated image')} would be cleared"
+        return f"Below {percent(lower)}, the line below which {budget or 'the policy clears'}."
     return f"Between {percent(lower)} and {percent(upper)}: the policy neither accuses nor clears."
+
+
+def out_of(share: float, what: str) -> str:
+    """Write a small share as people count: "1 photograph in 100"."""
+    if share <= 0:
+        return f"no {what}"
+    if share <= _RARE:
+        return f"1 {what} in {figure(round(1 / share))}"
+    return f"{round(100 * share)} {what}s in 100"
 
 
 def origin(rule: str) -> str:

@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     BODY_TOO_SLOW = "body-too-slow"
     CONFLICT = "conflict"
     STILL_RUNNING = "still-running"
+    CURSOR_EXPIRED = "cursor-expired"
     BODY_TOO_LARGE = "body-too-large"
     NOT_AN_IMAGE = "not-an-image"
     INVALID = "invalid"
@@ -87,6 +88,12 @@ CATALOGUE: dict[ErrorCode, Kind] = {
         "A request with this `Idempotency-Key` is being served right now.",
         "Wait for `Retry-After` seconds and send it again: the answer will be that of the first request.",
     ),
+    ErrorCode.CURSOR_EXPIRED: Kind(
+        HTTPStatus.GONE,
+        "Cursor expired",
+        "What follows this cursor of `/v1/changes` is kept no more, or the database was restored from a backup.",
+        "Take a new cursor from `/v1/changes?start=newest`, then read `/v1/verdicts?since=` the last change you had.",
+    ),
     ErrorCode.BODY_TOO_LARGE: Kind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "Body too large",
@@ -141,8 +148,8 @@ _BY_STATUS = {kind.status: code for code, kind in reversed(CATALOGUE.items())}
 
 def code_for(status: int) -> ErrorCode:
     """Return the kind of error that a status stands for where nothing more is known."""
-    known = _BY_STATUS.get(HTTPStatus(status))
-    return known or (ErrorCode.BAD_REQUEST if status < HTTPStatus.INTERNAL_SERVER_ERROR else ErrorCode.INTERNAL)
+    code = _BY_STATUS.get(HTTPStatus(status))
+    return code or (ErrorCode.BAD_REQUEST if status < HTTPStatus.INTERNAL_SERVER_ERROR else ErrorCode.INTERNAL)
 
 
 def type_of(code: ErrorCode) -> str:

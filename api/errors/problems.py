@@ -128,8 +128,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above.
     # What was sent is left out: it may be a secret.
-    errors = [{"loc": list(found["loc"]), "msg": found["msg"]} for found in error.errors()]
-    detail = "; ".join(f"{found['loc'][-1]}: {found['msg']}" for found in errors)
+    errors = [{"loc": list(fault["loc"]), "msg": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in errors)
     return problem_response(request.state.request_id, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
 

@@ -55,7 +55,7 @@ class Held:
         self.total = 0
 
     def add(self, count: int) -> None:
-        """Hold more bytes."""
+        """Take more bytes from the budget, for this request."""
         self._budget.take(count)
         self.total += count
 

@@ -8,6 +8,7 @@ it and gives the key free again.
 
 import re
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -15,10 +16,10 @@ from typing import Annotated, Any
 from anyio import CancelScope
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Acts, bearer_scheme, header_scheme
+from api import parts
+from api.auth import Acts, ChecksKeys, ShownKey
 from api.errors.catalogue import ErrorCode
 from api.errors.problems import InvalidError, ProblemError
 from worker.database.api_keys import Scope
@@ -30,11 +31,6 @@ REPLAYED = "Idempotency-Replayed"
 _VALID = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "etag", "warning", "deprecation", "link")
 
-Key = Annotated[
-    str | None,
-    Header(alias=HEADER, description="Any name of your own for this request; sent again within a day it is done once."),
-]
-
 
 class Replay(Exception):  # noqa: N818 - no error: it carries an answer past the route.
     """This request was answered before."""
@@ -42,6 +38,63 @@ class Replay(Exception):  # noqa: N818 - no error: it carries an answer past the
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A key that a request brings, and where it is claimed."""
+
+    text: str
+    table: Idempotency
+
+    async def claim(self, request: Request, actor: Actor, content: bytes) -> None:
+        """Claim the key for this request.
+
+        Raises:
+            Replay: it was answered before.
+            ProblemError: 422 for a key that cannot be or was used for something
+                else, 409 while the first request is being served.
+        """
+        if not _VALID.fullmatch(self.text):
+            raise InvalidError("header", HEADER, "must be 1 to 255 visible ASCII characters")
+        if actor.api_key_id is None:
+            raise RuntimeError("only requests with a key reach this")
+        request_bytes = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + content
+        digest = sha256(request_bytes).hexdigest()
+        earlier = await run_in_threadpool(self.table.claim, actor.api_key_id, self.text, digest)
+        if isinstance(earlier, Answer):
+            raise Replay(earlier)
+        if earlier is Claim.RUNNING:
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                "A request with this idempotency key is being served.",
+                code=ErrorCode.STILL_RUNNING,
+                headers={"Retry-After": "1"},
+            )
+        if earlier is Claim.OTHER:
+            raise ProblemError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "This idempotency key was used for another request.",
+                code=ErrorCode.KEY_REUSED,
+            )
+        request.state.claimed = earlier
+        earlier.join()
+
+
+async def idempotency_key(
+    table: parts.Idempotency,
+    key: Annotated[
+        str | None,
+        Header(
+            alias=HEADER, description="Any name of your own for this request; sent again within a day it is done once."
+        ),
+    ] = None,
+) -> IdempotencyKey | None:
+    """Return the key that a request brings, None where it brings none."""
+    return None if key is None else IdempotencyKey(key, table)
+
+
+OnceKey = Annotated[IdempotencyKey | None, Depends(idempotency_key)]
 
 
 class Once:
@@ -53,49 +106,15 @@ class Once:
     async def __call__(
         self,
         request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
-        header: Annotated[str | None, Depends(header_scheme)],
-        key: Key = None,
+        shown_key: ShownKey,
+        checks: ChecksKeys,
+        key: OnceKey,
     ) -> Actor:
         """Return who acts, once the key is claimed."""
-        actor = await self._acts(request, bearer, header)
+        actor = await self._acts(request, shown_key, checks)
         if key is not None:
-            await claim(request, actor, key, await request.body())
+            await key.claim(request, actor, await request.body())
         return actor
-
-
-async def claim(request: Request, actor: Actor, key: str, content: bytes) -> None:
-    """Claim a key for this request.
-
-    Raises:
-        Replay: it was answered before.
-        ProblemError: 422 for a key that cannot be or was used for something
-            else, 409 while the first request is being served.
-    """
-    if not _VALID.fullmatch(key):
-        raise InvalidError("header", HEADER, "must be 1 to 255 visible ASCII characters")
-    if actor.api_key_id is None:
-        raise RuntimeError("only requests with a key reach this")
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + content
-    table: Idempotency = request.app.state.services.stores.idempotency
-    found = await run_in_threadpool(table.claim, actor.api_key_id, key, sha256(asked).hexdigest())
-    if isinstance(found, Answer):
-        raise Replay(found)
-    if found is Claim.RUNNING:
-        raise ProblemError(
-            HTTPStatus.CONFLICT,
-            "A request with this idempotency key is being served.",
-            code=ErrorCode.STILL_RUNNING,
-            headers={"Retry-After": "1"},
-        )
-    if found is Claim.OTHER:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "This idempotency key was used for another request.",
-            code=ErrorCode.KEY_REUSED,
-        )
-    request.state.claimed = found
-    found.join()
 
 
 class OnceRoute(APIRoute):

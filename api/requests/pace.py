@@ -52,7 +52,7 @@ class Quota:
 
 
 class Pace(Protocol):
-    """Counts what somebody does."""
+    """Counts somebody's requests against a rate limit."""
 
     async def count(self, subject: str) -> Quota | None:
         """Count one; None where nothing is counted."""
@@ -62,7 +62,7 @@ class Pace(Protocol):
 
 
 class Unlimited:
-    """Counts nothing."""
+    """A rate limit that nobody reaches."""
 
     async def count(self, subject: str) -> Quota | None:  # noqa: ARG002 - the protocol's.
         """Let everything through."""
@@ -117,14 +117,14 @@ class ValkeyPace:
         self._resume_at = 0.0
 
     async def count(self, subject: str) -> Quota | None:
-        """Count one."""
-        return await self._asked(self._window.hit, subject)
+        """Count a request; return what is left of the limit."""
+        return await self._quota(self._window.hit, subject)
 
     async def look(self, subject: str) -> Quota | None:
         """Look whether one more would be allowed."""
-        return await self._asked(self._window.test, subject)
+        return await self._quota(self._window.test, subject)
 
-    async def _asked(self, ask: Callable[..., Awaitable[bool]], subject: str) -> Quota | None:
+    async def _quota(self, ask: Callable[..., Awaitable[bool]], subject: str) -> Quota | None:
         if self._monotonic() < self._resume_at:
             return None
         try:

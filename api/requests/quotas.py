@@ -13,33 +13,30 @@ from worker.database.api_keys import Principal
 _IPV6_HOST_BITS = 64
 
 
-async def count_request(request: Request, principal: Principal) -> None:
+async def count_request(request: Request, pace: Pace, principal: Principal) -> None:
     """Count a request against its key, whatever becomes of it.
 
     Raises:
         ProblemError: 429, the key asks too often.
     """
-    pace: Pace = request.app.state.services.pace
     _settle(request, "key", await pace.count(str(principal.key_id)), "This API key asks too often")
 
 
-async def refuse_guesser(request: Request) -> None:
+async def refuse_guesser(request: Request, guesses: Pace) -> None:
     """Refuse an address that has shown too many wrong keys; nothing is counted.
 
     Raises:
         ProblemError: 429, it has.
     """
-    guesses: Pace = request.app.state.services.guesses
     _settle(request, "address", await guesses.look(address_of(request)), _TOO_MANY)
 
 
-async def count_guess(request: Request) -> None:
+async def count_guess(request: Request, guesses: Pace) -> None:
     """Count a wrong or missing key against the address that it comes from.
 
     Raises:
         ProblemError: 429, there were too many.
     """
-    guesses: Pace = request.app.state.services.guesses
     _settle(request, "address", await guesses.count(address_of(request)), _TOO_MANY)
 
 

@@ -89,8 +89,8 @@ class _Response:
 
 def request_id_of(scope: MutableMapping[str, Any]) -> str:
     """Return the incoming request id where it is harmless, else a new one."""
-    given = Headers(scope=scope).get(HEADER, "")
-    return given if _VALID_ID.fullmatch(given) else uuid4().hex
+    sent = Headers(scope=scope).get(HEADER, "")
+    return sent if _VALID_ID.fullmatch(sent) else uuid4().hex
 
 
 def route_of(scope: MutableMapping[str, Any]) -> str:

@@ -29,18 +29,18 @@ def refuse_unknown_query(request: Request) -> None:
     """
     if not request.query_params or request.url.path in _FOREIGN:
         return
-    known = query_names(request.scope["route"])
+    names = query_names(request.scope["route"])
     for name in request.query_params:
-        if name not in known:
-            hint = f"known are {', '.join(sorted(known))}" if known else "there are none here"
+        if name not in names:
+            hint = f"known are {', '.join(sorted(names))}" if names else "there are none here"
             raise InvalidError("query", name, f"unknown parameter; {hint}")
 
 
 def query_names(route: Any) -> frozenset[str]:
     """Name the query parameters of a route."""
-    known = _known_of.get(route.endpoint)
-    if known is None:
+    names = _known_of.get(route.endpoint)
+    if names is None:
         params = get_flat_params(route.dependant)
         queries = (field for field in params if getattr(field.field_info, "in_", None) is ParamTypes.query)
-        known = _known_of[route.endpoint] = frozenset(field.alias for field in queries)
-    return known
+        names = _known_of[route.endpoint] = frozenset(field.alias for field in queries)
+    return names

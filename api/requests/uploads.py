@@ -16,10 +16,10 @@ from api import parts
 from api.errors.problems import InvalidError, ProblemError
 from api.requests.bodies import Held, read_body, read_form, too_large
 from api.requests.image_ids import checked_image_id, checked_source, from_header
-from api.requests.image_types import HEAD_BYTES, TYPES, ImageType, image_type
 from api.schemas.images import Accepted, AcceptedScan
 from worker.database.audit import Actor
 from worker.database.tables import ScanState
+from worker.images.image_types import HEAD_BYTES, TYPES, ImageType, image_type
 from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
 from worker.objects.versions import ObjectVersion
@@ -63,13 +63,13 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
         body = await read_body(request, limit, held)
     else:
         raise _unsupported("Send `multipart/form-data` with a `file`, or the image itself as `image/*`.")
-    found = image_type(body[:HEAD_BYTES])
-    if found is None:
-        known = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
-        raise _unsupported(f"The bytes are no image of a type that Assay knows: {known}.")
+    kind = image_type(body[:HEAD_BYTES])
+    if kind is None:
+        types = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
+        raise _unsupported(f"The bytes are no image of a type that Assay knows: {types}.")
     return Upload(
         body,
-        found,
+        kind,
         checked_image_id(image_id) if image_id else uuid4().hex,
         checked_source(source) if source else None,
         named=bool(image_id),
@@ -127,16 +127,16 @@ class Intake:
         if registered is None:
             raise RuntimeError(f"ingest refuses the upload bucket {self.bucket!r}")
         self.audit.note(actor, "image.upload", f"image:{registered.image_pk}")
-        known = None
+        scan = None
         if not registered.created:  # the store's own event was faster, and the scan may have moved on already
             log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
-            known = self.queries.scan(registered.scan_id)
+            scan = self.queries.scan(registered.scan_id)
         return Accepted(
             image_id=registered.image_id,
             bucket=self.bucket,
             key=registered.key,
             version=registered.version,
-            scan=AcceptedScan(id=registered.scan_id, state=ScanState(known[0].state) if known else ScanState.QUEUED),
+            scan=AcceptedScan(id=registered.scan_id, state=ScanState(scan[0].state) if scan else ScanState.QUEUED),
         )
 
     def _stored_before(self, key: str, metadata: Mapping[str, str]) -> ObjectVersion | None:

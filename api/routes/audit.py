@@ -38,14 +38,14 @@ class Trail(BaseModel):
     next_cursor: str | None
 
 
-@router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
+@router.get("", dependencies=[Depends(Needs(Scope.AUDIT))])
 def read_audit_trail(
     audit: parts.Audit, action: Exactly = None, target: Exactly = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Trail:
     """Read the trail, newest first; `action` such as `label.add`, `target` such as `image:7`."""
     before = decode_cursor(cursor)
-    found = audit.page(limit=limit + 1, before=before, action=action, target=target)
+    entries = audit.page(limit=limit + 1, before=before, action=action, target=target)
     return Trail(
-        items=[EntryOut.model_validate(entry) for entry in found[:limit]],
-        next_cursor=next_cursor([entry.id for entry in found], limit),
+        items=[EntryOut.model_validate(entry) for entry in entries[:limit]],
+        next_cursor=next_cursor([entry.id for entry in entries], limit),
     )

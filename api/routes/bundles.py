@@ -65,7 +65,7 @@ class Why(StrictBody):
 
 
 class RollbackWanted(Why):
-    """A rollback."""
+    """Why to roll back, and which champion is meant to end."""
 
     champion: Annotated[
         Line | None,
@@ -114,16 +114,16 @@ def list_bundles(bundles: parts.Bundles) -> BundlesOut:
 @router.get("/promotions", dependencies=[_may_read])
 def list_promotions(bundles: parts.Bundles, limit: Limit = 50, cursor: Cursor = None) -> Promotions:
     """List promotions and rollbacks, newest first."""
-    found = bundles.promotions(limit=limit + 1, before=decode_cursor(cursor))
+    promotions = bundles.promotions(limit=limit + 1, before=decode_cursor(cursor))
     return Promotions(
-        items=[PromotionOut.model_validate(promotion) for promotion in found[:limit]],
-        next_cursor=next_cursor([promotion.id for promotion in found], limit),
+        items=[PromotionOut.model_validate(promotion) for promotion in promotions[:limit]],
+        next_cursor=next_cursor([promotion.id for promotion in promotions], limit),
     )
 
 
 @router.post("/rollback", responses=problems(409, *WITH_BODY))
 def roll_back(
-    wanted: RollbackWanted, bundles: parts.Bundles, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    rollback: RollbackWanted, bundles: parts.Bundles, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> PromotionOut:
     """Make champion again what the champion replaced, and serve again what was served before.
 
@@ -131,7 +131,7 @@ def roll_back(
     queued for the restored bundle; until then they answer `pending` with the reason `withdrawn`.
     """
     try:
-        return PromotionOut.model_validate(bundles.roll_back(actor, wanted.reason, champion=wanted.champion))
+        return PromotionOut.model_validate(bundles.roll_back(actor, rollback.reason, champion=rollback.champion))
     except (NothingToRollBackError, OtherChampionError) as error:
         raise _conflict(error) from error
 
@@ -148,14 +148,14 @@ def get_bundle(version: Version, bundles: parts.Bundles) -> BundleWithCard:
 @router.post("/{version}/promote", responses=problems(404, 409, *WITH_BODY))
 def promote(
     version: Version,
-    wanted: PromotionWanted,
+    terms: PromotionWanted,
     least: parts.ShadowMinImages,
     bundles: parts.Bundles,
-    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
+    actor: Annotated[Actor, Depends(Once(Scope.OPERATE))],
 ) -> PromotionOut:
     """Make a bundle champion that gate and shadow have passed; workers judge by it what they take from now on."""
     try:
-        promotion = bundles.promote(actor, version, wanted.reason, least=least, force=wanted.force)
+        promotion = bundles.promote(actor, version, terms.reason, least=least, force=terms.force)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (AlreadyChampionError, BarredError) as error:

@@ -21,7 +21,7 @@ from worker.database.promotion import AlreadyChampionError, UnknownBundleError
 router = APIRouter(prefix="/v1/bundles/{version}", tags=["bundles"], responses=problems(404), route_class=OnceRoute)
 
 _may_read = Depends(Needs(Scope.READ))
-_ByAdmin = Annotated[Actor, Depends(Once(Scope.ADMIN))]
+_ByOperator = Annotated[Actor, Depends(Once(Scope.OPERATE))]
 
 
 class Challenge(Why):
@@ -79,10 +79,10 @@ class Flips(BaseModel):
 
 
 @router.post("/challenge", responses=problems(409, *WITH_BODY))
-def challenge(version: Version, wanted: Challenge, challengers: parts.Challengers, actor: _ByAdmin) -> BundleOut:
+def challenge(version: Version, terms: Challenge, challengers: parts.Challengers, actor: _ByOperator) -> BundleOut:
     """Let a bundle scan a share of the live images in shadow; its verdicts are kept and never served."""
     try:
-        bundle = challengers.challenge(actor, version, wanted.share, wanted.reason)
+        bundle = challengers.challenge(actor, version, terms.share, terms.reason)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (AlreadyChampionError, OtherChallengerError) as error:
@@ -91,7 +91,7 @@ def challenge(version: Version, wanted: Challenge, challengers: parts.Challenger
 
 
 @router.post("/withdraw", responses=problems(409, *WITH_BODY))
-def withdraw(version: Version, why: Why, challengers: parts.Challengers, actor: _ByAdmin) -> BundleOut:
+def withdraw(version: Version, why: Why, challengers: parts.Challengers, actor: _ByOperator) -> BundleOut:
     """End a challenger's shadow; what it has judged is kept."""
     try:
         return BundleOut.model_validate(challengers.withdraw(actor, version, why.reason))

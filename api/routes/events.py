@@ -65,11 +65,9 @@ def _take(body: bytes, register: parts.Register, audit: parts.Audit, actor: Acto
         )
     if not arrived:
         return None
-    registered = [register(created) for created in arrived]
-    refused = registered.count(None)
-    known = len(registered) - refused
-    audit.note(actor, "event.take", "images", registered=known, refused=refused)
-    if refused:
-        log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=refused)
-    missing = sum(one is not None and one.missing for one in registered)
-    return EventsTaken(registered=known, refused=refused, missing=missing)
+    intake = register.take_many(arrived)
+    registered = len(intake.registered)
+    audit.note(actor, "event.take", "images", registered=registered, refused=intake.refused)
+    if intake.refused:
+        log.warning("event_refused", buckets=sorted({created.bucket for created in arrived}), refused=intake.refused)
+    return EventsTaken(registered=registered, refused=intake.refused, missing=intake.missing)

@@ -15,11 +15,12 @@ from starlette.responses import RedirectResponse
 
 from api import parts
 from api.answers.artifacts import Artifacts
-from api.auth import Admin, Ingester, Needs
+from api.answers.waiting import LONGEST_SECONDS
+from api.auth import Ingester, Needs, Operator
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import Cursor, Limit, decode_cursor, next_cursor
 from api.requests.etags import NOT_MODIFIED, tagged
-from api.requests.idempotency import Key, Once, OnceRoute, claim
+from api.requests.idempotency import Once, OnceKey, OnceRoute
 from api.requests.image_ids import image_path, unknown_image
 from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, Uploads, fingerprint_of
 from api.schemas.images import Accepted, AskedHeatmaps, ImageOut, NearImage, NearImages
@@ -27,6 +28,8 @@ from api.schemas.verdicts import History, PastVerdict
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.heatmap_requests import NotJudgedError
+from worker.database.served import ENDED, Served
+from worker.database.tables import Fetch
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.detectors.names import DetectorName
 
@@ -67,13 +70,13 @@ async def upload_image(
     response: Response,
     uploads: Uploads,
     actor: Ingester,
-    key: Key = None,
+    key: OnceKey,
 ) -> Accepted:
     """Upload an image, as a form with `file` or as the raw body; its verdict comes by itself."""
     async with uploads.receive(request) as upload:
         if key is not None:
-            await claim(request, actor, key, fingerprint_of(upload))
-        accepted = await run_in_threadpool(uploads.accept, upload, actor, key)
+            await key.claim(request, actor, fingerprint_of(upload))
+        accepted = await run_in_threadpool(uploads.accept, upload, actor, key.text if key else None)
     response.headers["Location"] = image_path(accepted.image_id)
     return accepted
 
@@ -139,18 +142,37 @@ def get_frame(image_id: ImageId, queries: parts.Queries, artifacts: Artifacts) -
     return artifacts.lead_to(key)
 
 
+@router.get(
+    "/{image_id:encoded}/thumbnail",
+    status_code=HTTPStatus.TEMPORARY_REDIRECT,
+    response_class=RedirectResponse,
+    responses={202: {"description": "It is being made; ask again after `Retry-After` seconds"}},
+    dependencies=[_may_read],
+)
+def get_thumbnail(image_id: ImageId, thumbnails: parts.Thumbnails, artifacts: Artifacts) -> Response:
+    """Redirect to a small WebP picture; one that is missing is made now, and the answer is 202 meanwhile."""
+    thumbnail = thumbnails.find(image_id)
+    if thumbnail is None:
+        raise unknown_image()
+    if thumbnail.key is not None:
+        return artifacts.lead_to(thumbnail.key)
+    if not thumbnail.is_coming:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "No thumbnail can be made of this file.")
+    return Response(status_code=HTTPStatus.ACCEPTED, headers={"Retry-After": "1"})
+
+
 @router.post("/{image_id:encoded}/heatmap", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def ask_heatmaps(
     image_id: ImageId, heatmap_requests: parts.HeatmapRequests, actor: Annotated[Actor, Depends(Once(Scope.REVIEW))]
 ) -> AskedHeatmaps:
     """Ask for the heatmaps of an image that was not flagged; they are made once, however often it is asked."""
     try:
-        asked = heatmap_requests.ask(actor, image_id)
+        request = heatmap_requests.ask(actor, image_id)
     except NotJudgedError as error:
         raise ProblemError(HTTPStatus.CONFLICT, error.detail) from error
-    if asked is None:
+    if request is None:
         raise unknown_image()
-    return AskedHeatmaps(image_id=image_id, ready=asked.ready, scan_id=asked.scan_id)
+    return AskedHeatmaps(image_id=image_id, ready=request.ready, scan_id=request.scan_id)
 
 
 @router.get("/{image_id:encoded}/duplicates", dependencies=[_may_read])
@@ -170,12 +192,45 @@ def list_duplicates(
 
 
 @router.get("/{image_id:encoded}", response_model=ImageOut, responses=NOT_MODIFIED, dependencies=[_may_read])
-def get_image(request: Request, image_id: ImageId, queries: parts.Queries, as_of: AsOf = None) -> Response:
+async def get_image(  # noqa: PLR0917 - parameters of the query
+    request: Request,
+    image_id: ImageId,
+    queries: parts.Queries,
+    waiting: parts.Waiting,
+    as_of: AsOf = None,
+    wait: Annotated[
+        int,
+        Query(ge=0, le=LONGEST_SECONDS, description="Seconds to wait for a verdict; answered as soon as it is there."),
+    ] = 0,
+) -> Response:
     """Return an image's newest version, where its scan stands, and the verdict that is served."""
-    served = queries.served(image_id, as_of)
-    if served is None:
-        raise unknown_image()
-    return tagged(request, ImageOut.of(served))
+
+    def look_now() -> Served | Fetch | None:
+        return queries.served(image_id, as_of) or queries.fetch(image_id)
+
+    async def look() -> Served | Fetch | None:
+        return await run_in_threadpool(look_now)
+
+    answer = await waiting.until(look, _is_settled, seconds=wait, has_gone=request.is_disconnected)
+    if isinstance(answer, Served):
+        return tagged(request, ImageOut.of(answer))
+    raise unknown_image() if answer is None else _not_here(answer)
+
+
+def _not_here(fetch: Fetch) -> ProblemError:
+    """Return the 404 of an image whose file is still to be fetched, or could not be."""
+    detail = f"The file of this image could not be fetched: {fetch.reason}."
+    if fetch.finished_at is None:
+        detail = "The file of this image is still to be fetched; ask again, with `wait`."
+    standing = {"id": fetch.id, "state": fetch.state, "reason": fetch.reason}
+    return ProblemError(HTTPStatus.NOT_FOUND, detail, fetch=standing)
+
+
+def _is_settled(answer: Served | Fetch | None) -> bool:
+    """Tell whether waiting changes nothing: the image is unknown, has its verdict, or ended without."""
+    if not isinstance(answer, Served):
+        return answer is None or answer.finished_at is not None
+    return answer.verdict is not None or answer.scan is None or answer.scan.state in ENDED
 
 
 @router.delete(
@@ -183,7 +238,7 @@ def get_image(request: Request, image_id: ImageId, queries: parts.Queries, as_of
     status_code=HTTPStatus.NO_CONTENT,
     responses={204: {"description": "Erased; what lies in the object store goes within a minute"}},
 )
-def erase_image(image_id: ImageId, erasure: parts.Erasure, actor: Admin) -> None:
+def erase_image(image_id: ImageId, erasure: parts.Erasure, actor: Operator) -> None:
     """Erase an image for good: its ids, labels, heatmaps, reasons and provenance; a tombstone stays.
 
     An object that the platform put into its bucket by itself stays there and

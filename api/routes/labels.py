@@ -80,22 +80,22 @@ def add_label(
 ) -> GivenLabel:
     """Label an image; a human verdict is served from now on, for images of the same bytes too."""
     reviewer = label.reviewer or actor.name
-    given = labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
-    if given is None:
+    added = labels.add(actor, image_id, label.label, reviewer=reviewer, reason=label.reason)
+    if added is None:
         raise unknown_image()
-    if label.reviewer and (given.label.voice or "").startswith("key:"):
+    if label.reviewer and (added.label.voice or "").startswith("key:"):
         response.headers["Warning"] = _KEYS_WORD
-    known = LabelOut.model_validate(given.label).model_dump()
-    return GivenLabel(**known, verdict_id=given.verdict.id, duplicates=given.duplicates)
+    fields = LabelOut.model_validate(added.label).model_dump()
+    return GivenLabel(**fields, verdict_id=added.verdict.id, duplicates=added.duplicates)
 
 
 @router.get("/{image_id:encoded}/labels", dependencies=[Depends(Needs(Scope.READ))])
 def list_labels(image_id: ImageId, labels: parts.Labels, limit: Limit = 50, cursor: Cursor = None) -> Labels:
     """List the labels of an image, newest first, over all its versions."""
-    found = labels.of(image_id, limit=limit + 1, before=decode_cursor(cursor))
-    if found is None:
+    newest = labels.of(image_id, limit=limit + 1, before=decode_cursor(cursor))
+    if newest is None:
         raise unknown_image()
     return Labels(
-        items=[LabelOut.model_validate(label) for label in found[:limit]],
-        next_cursor=next_cursor([label.id for label in found], limit),
+        items=[LabelOut.model_validate(label) for label in newest[:limit]],
+        next_cursor=next_cursor([label.id for label in newest], limit),
     )

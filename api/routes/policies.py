@@ -30,7 +30,7 @@ _MOST_SOURCES = 1000
 
 
 class Budgets(StrictBody):
-    """What one source has of its own; what is left out is the policy's."""
+    """Budgets of one source; a field that is left out takes the policy's value."""
 
     false_positive_budget: Budget | None = None
     miss_budget: Budget | None = None
@@ -39,7 +39,7 @@ class Budgets(StrictBody):
 
 
 class Terms(StrictBody):
-    """What a policy says."""
+    """The terms of a policy."""
 
     prior_shift: Annotated[
         float, Field(ge=-20, le=20, allow_inf_nan=False, description="Added to the calibrated logit.")
@@ -98,16 +98,16 @@ class PoliciesOut(BaseModel):
 @router.get("", dependencies=[Depends(Needs(Scope.READ))])
 def list_policies(policies: parts.Policies, limit: Limit = 50, cursor: Cursor = None) -> PoliciesOut:
     """List the versions of the policy, newest first; the newest counts."""
-    found = policies.page(limit=limit + 1, before=decode_cursor(cursor))
+    versions = policies.page(limit=limit + 1, before=decode_cursor(cursor))
     return PoliciesOut(
-        items=[PolicyOut.model_validate(policy) for policy in found[:limit]],
-        next_cursor=next_cursor([policy.version for policy in found], limit),
+        items=[PolicyOut.model_validate(policy) for policy in versions[:limit]],
+        next_cursor=next_cursor([policy.version for policy in versions], limit),
     )
 
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
 def add_policy(
-    terms: Terms, policies: parts.Policies, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    terms: Terms, policies: parts.Policies, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> PolicyOut:
     """Make a new version; scans that workers take from now on are judged by it."""
     return PolicyOut.model_validate(policies.add(actor, terms.terms(policies.newest())))
@@ -125,4 +125,4 @@ def preview_policy(terms: Terms, bundles: parts.Bundles, policies: parts.Policie
             HTTPStatus.CONFLICT,
             "The champion's calibration figures are not known yet: a worker writes them at its start.",
         )
-    return preview(terms.terms(policies.newest()), figures, policies.judged(champion.version))
+    return preview(terms.terms(policies.newest()), figures, policies.judged_images(champion.version))

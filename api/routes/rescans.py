@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from api import parts
-from api.auth import Admin, Needs
+from api.auth import Needs, Operator
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
@@ -89,16 +89,16 @@ class Rescans(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_rescan(
-    wanted: RescanWanted, rescans: parts.Rescans, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    order: RescanWanted, rescans: parts.Rescans, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> RescanOut:
     """Scan again what is known now, behind all live images; what the bundle has judged already is passed over."""
     try:
         rescan = rescans.add(
             actor,
-            RescanFilter(**dict(wanted.filter)),
-            rate=wanted.rate,
-            reason=wanted.reason,
-            bundle_version=wanted.bundle_version,
+            RescanFilter(**dict(order.filter)),
+            rate=order.rate,
+            reason=order.reason,
+            bundle_version=order.bundle_version,
         )
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
@@ -110,30 +110,30 @@ def request_rescan(
 @router.get("", dependencies=[_may_read])
 def list_rescans(rescans: parts.Rescans, limit: Limit = 50, cursor: Cursor = None) -> Rescans:
     """List rescans, newest first."""
-    found = rescans.page(limit=limit + 1, before=decode_cursor(cursor))
+    newest = rescans.page(limit=limit + 1, before=decode_cursor(cursor))
     return Rescans(
-        items=[RescanOut.model_validate(rescan) for rescan in found[:limit]],
-        next_cursor=next_cursor([rescan.id for rescan in found], limit),
+        items=[RescanOut.model_validate(rescan) for rescan in newest[:limit]],
+        next_cursor=next_cursor([rescan.id for rescan in newest], limit),
     )
 
 
 @router.get("/{rescan_id}", responses=problems(404), dependencies=[_may_read])
 def get_rescan(rescan_id: RescanId, rescans: parts.Rescans) -> RescanOut:
     """Return one rescan."""
-    return RescanOut.model_validate(_known(rescans, rescan_id))
+    return RescanOut.model_validate(_existing(rescans, rescan_id))
 
 
 @router.post("/{rescan_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def cancel_rescan(rescan_id: RescanId, rescans: parts.Rescans, actor: Admin) -> RescanOut:
+def cancel_rescan(rescan_id: RescanId, rescans: parts.Rescans, actor: Operator) -> RescanOut:
     """Make no more scans; those that are queued are still done."""
     cancelled = rescans.cancel(actor, rescan_id)
-    rescan = _known(rescans, rescan_id)
+    rescan = _existing(rescans, rescan_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This rescan has ended: it is {rescan.state}.")
     return RescanOut.model_validate(rescan)
 
 
-def _known(rescans: parts.Rescans, rescan_id: int) -> Rescan:
+def _existing(rescans: parts.Rescans, rescan_id: int) -> Rescan:
     rescan = rescans.get(rescan_id)
     if rescan is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no rescan of this id.")

@@ -28,6 +28,7 @@ class Terms(StrictBody):
     image_days: Annotated[Days | None, Field(description="After which an image is erased, as by DELETE.")] = None
     heatmap_days: Days | None = None
     delivery_days: Annotated[Days, Field(description="Of webhook deliveries that have ended.")] = 30
+    appeal_days: Annotated[Days, Field(description="Of who appealed and why, after the decision.")] = 180
 
 
 class RetentionOut(FromRow):
@@ -37,11 +38,12 @@ class RetentionOut(FromRow):
     image_days: int | None
     heatmap_days: int | None
     delivery_days: int
+    appeal_days: int
     created_by: str
     created_at: datetime
 
 
-@router.get("", dependencies=[Depends(Needs(Scope.ADMIN))])
+@router.get("", dependencies=[Depends(Needs(Scope.OPERATE))])
 def get_retention(retentions: parts.Retentions) -> RetentionOut:
     """Return the rules that count."""
     return RetentionOut.model_validate(retentions.newest())
@@ -49,8 +51,8 @@ def get_retention(retentions: parts.Retentions) -> RetentionOut:
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
 def set_retention(
-    terms: Terms, retentions: parts.Retentions, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    terms: Terms, retentions: parts.Retentions, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> RetentionOut:
     """Make new rules; the dispatcher keeps them from its next round on, within the hour."""
-    wanted = RetentionTerms(terms.image_days, terms.heatmap_days, terms.delivery_days)
-    return RetentionOut.model_validate(retentions.add(actor, wanted))
+    new_terms = RetentionTerms(terms.image_days, terms.heatmap_days, terms.delivery_days, terms.appeal_days)
+    return RetentionOut.model_validate(retentions.add(actor, new_terms))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from api import parts
-from api.auth import Admin
+from api.auth import Operator
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
@@ -42,21 +42,21 @@ class Reviewers(BaseModel):
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(*WITH_BODY))
 def register_reviewer(
-    new: NewReviewer, reviewers: parts.Reviewers, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    new: NewReviewer, reviewers: parts.Reviewers, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> ReviewerOut:
     """Register a reviewer, whose labels count as that person's where a key of scope `review:delegate` names them."""
     return ReviewerOut.model_validate(reviewers.add(actor, new.name))
 
 
 @router.get("")
-def list_reviewers(reviewers: parts.Reviewers, actor: Admin) -> Reviewers:
+def list_reviewers(reviewers: parts.Reviewers, actor: Operator) -> Reviewers:
     """List the registered reviewers."""
     del actor
     return Reviewers(items=[ReviewerOut.model_validate(one) for one in reviewers.all()])
 
 
 @router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
-def remove_reviewer(name: str, reviewers: parts.Reviewers, actor: Admin) -> None:
+def remove_reviewer(name: str, reviewers: parts.Reviewers, actor: Operator) -> None:
     """Let a name count no more from now on; labels keep what they counted."""
     if not reviewers.remove(actor, name):
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no reviewer of this name.")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field, model_validator
 
 from api import parts
-from api.auth import Admin, Needs
+from api.auth import Needs, Operator
 from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, encode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
@@ -82,16 +82,16 @@ def list_scans(state: ScanState, queries: parts.Queries, limit: Limit = 50, curs
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, *WITH_BODY))
 def request_scans(
-    wanted: ScanRequest,
+    order: ScanRequest,
     response: Response,
     rescans: parts.Rescans,
-    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
+    actor: Annotated[Actor, Depends(Once(Scope.OPERATE))],
 ) -> ScansRequested:
     """Scan images again on the bulk queue, behind all new ones; `/v1/rescans` does it for all under a prefix."""
-    if wanted.under is not None:
+    if order.under is not None:
         response.headers.update(_DEPRECATED)
     try:
-        requested = _requested(wanted, rescans, actor)
+        requested = _requested(order, rescans, actor)
     except UnknownBundleError as error:
         raise ProblemError(HTTPStatus.NOT_FOUND, error.detail) from error
     except (NeverPromotedError, NoChampionError, WithdrawnBundleError) as error:
@@ -105,34 +105,34 @@ def request_scans(
     )
 
 
-def _requested(wanted: ScanRequest, rescans: parts.Rescans, actor: Actor) -> Requested:
-    if wanted.under is None:
-        if wanted.cursor is not None:
+def _requested(order: ScanRequest, rescans: parts.Rescans, actor: Actor) -> Requested:
+    if order.under is None:
+        if order.cursor is not None:
             raise InvalidError("body", "cursor", "goes with under only")
-        return rescans.of_images(actor, wanted.image_ids or [], wanted.bundle_version)
-    under, after = wanted.under, decode_cursor(wanted.cursor) or 0
-    return rescans.of_prefix(actor, under.bucket, under.prefix, bundle_version=wanted.bundle_version, after=after)
+        return rescans.of_images(actor, order.image_ids or [], order.bundle_version)
+    under, after = order.under, decode_cursor(order.cursor) or 0
+    return rescans.of_prefix(actor, under.bucket, under.prefix, bundle_version=order.bundle_version, after=after)
 
 
 @router.get("/{scan_id}", responses=problems(404), dependencies=[Depends(Needs(Scope.READ))])
 def get_scan(scan_id: ScanId, queries: parts.Queries) -> ListedScan:
     """Return one scan."""
-    found = queries.scan(scan_id)
-    if found is None:
+    row = queries.scan(scan_id)
+    if row is None:
         raise _unknown()
-    return ListedScan.of(*found)
+    return ListedScan.of(*row)
 
 
 @router.post("/{scan_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def replay_scan(scan_id: ScanId, dead_scans: parts.DeadScans, queries: parts.Queries, actor: Admin) -> ListedScan:
+def replay_scan(scan_id: ScanId, dead_scans: parts.DeadScans, queries: parts.Queries, actor: Operator) -> ListedScan:
     """Queue a dead scan again, with all its attempts."""
     replayed = dead_scans.replay(actor, scan_id)
-    found = queries.scan(scan_id)
-    if found is None:
+    row = queries.scan(scan_id)
+    if row is None:
         raise _unknown()
     if not replayed:
-        raise ProblemError(HTTPStatus.CONFLICT, f"Only dead scans are replayed; this one is {found[0].state}.")
-    return ListedScan.of(*found)
+        raise ProblemError(HTTPStatus.CONFLICT, f"Only dead scans are replayed; this one is {row[0].state}.")
+    return ListedScan.of(*row)
 
 
 def _unknown() -> ProblemError:

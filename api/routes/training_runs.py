@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api import parts
 from api.answers.artifacts import Artifacts
 from api.answers.run_stream import event_stream, last_seen
-from api.auth import Admin, Needs
+from api.auth import Needs, Operator
 from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
@@ -85,7 +85,7 @@ class RunOut(FromRow):
 
     @classmethod
     def of(cls, run: TrainingRun) -> "RunOut":
-        """Lay out a run."""
+        """Return the answer's form of a database row."""
         passed = None if run.report is None else bool(run.report["passed"])
         return cls.model_validate(run).model_copy(update={"gate_passed": passed})
 
@@ -116,7 +116,7 @@ class RunEvents(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(409, *WITH_BODY))
 def request_training(
-    run: NewRun, runs: parts.TrainingRuns, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    run: NewRun, runs: parts.TrainingRuns, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> RunOut:
     """Ask for a training run; of one recipe one is active at a time."""
     parameters = run.model_dump(exclude={"recipe", "allow_parallel"}, exclude_none=True)
@@ -131,17 +131,17 @@ def list_training_runs(
     runs: parts.TrainingRuns, state: RunState | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Runs:
     """List training runs, newest first."""
-    found = runs.page(limit=limit + 1, before=decode_cursor(cursor), state=state)
+    newest = runs.page(limit=limit + 1, before=decode_cursor(cursor), state=state)
     return Runs(
-        items=[RunOut.of(run) for run in found[:limit]],
-        next_cursor=next_cursor([run.id for run in found], limit),
+        items=[RunOut.of(run) for run in newest[:limit]],
+        next_cursor=next_cursor([run.id for run in newest], limit),
     )
 
 
 @router.get("/{run_id}", responses=problems(404), dependencies=[_may_read])
 def get_training_run(run_id: RunId, runs: parts.TrainingRuns) -> RunOut:
     """Return one training run."""
-    return RunOut.of(_known(runs, run_id))
+    return RunOut.of(_existing(runs, run_id))
 
 
 @router.get("/{run_id}/events", responses=problems(404), response_model=RunEvents, dependencies=[_may_read])
@@ -153,17 +153,17 @@ def list_training_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
     """Return what a run told; with `Accept: text/event-stream`, send it as it comes (`Last-Event-ID` goes on)."""
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     if _STREAM in request.headers.get("accept", ""):
         last = last_seen(request.headers.get("last-event-id"), after)
         return event_stream(runs, run_id, last)
     events = runs.events(run_id, after=after, limit=limit)
-    told = RunEvents(
+    answer = RunEvents(
         items=[RunEvent.model_validate(event) for event in events],
         next_after=events[-1].id if events else after,
         ended=run.finished_at is not None and len(events) < limit,
     )
-    return Response(told.model_dump_json(), media_type="application/json")
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get(
@@ -179,7 +179,7 @@ def get_training_report(
     form: Literal["json", "html"] = "json",
 ) -> Response:
     """Return what the gate found, champion and challenger side by side; as a page with `form=html`."""
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     if run.report is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"This run has no report: it is {run.state}.")
     if form == "json":
@@ -188,16 +188,16 @@ def get_training_report(
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409))
-def cancel_training_run(run_id: RunId, runs: parts.TrainingRuns, actor: Admin) -> RunOut:
+def cancel_training_run(run_id: RunId, runs: parts.TrainingRuns, actor: Operator) -> RunOut:
     """Cancel a queued run at once; a running one ends within seconds."""
     cancelled = runs.cancel(actor, run_id)
-    run = _known(runs, run_id)
+    run = _existing(runs, run_id)
     if not cancelled:
         raise ProblemError(HTTPStatus.CONFLICT, f"This run has ended: it is {run.state}.")
     return RunOut.of(run)
 
 
-def _known(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
+def _existing(runs: parts.TrainingRuns, run_id: int) -> TrainingRun:
     run = runs.get(run_id)
     if run is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no training run of this id.")

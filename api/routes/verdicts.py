@@ -41,18 +41,18 @@ def search_verdicts(
         raise InvalidError("query", "min_probability", "must not exceed max_probability")
     filters = Filters(verdict, source, since, until, min_probability, max_probability)
     page = search(filters, limit=limit, after=decode_position(cursor))
-    found = FoundVerdicts(
+    answer = FoundVerdicts(
         items=[FoundVerdict.of(decided, image) for decided, image in page.rows],
         next_cursor=encode_position(page.next) if page.next else None,
     )
     # As it is: FastAPI would check every field once more, which takes as long as all the rest.
-    return Response(found.model_dump_json(), media_type="application/json")
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get("/{verdict_id}", response_model=FoundVerdict, responses={**problems(404), **NOT_MODIFIED})
 def get_verdict(request: Request, verdict_id: Annotated[int, Path(ge=1, le=MAX_ID)], search: parts.Search) -> Response:
     """Return one verdict; it never changes, unless its image is erased."""
-    found = search.verdict(verdict_id)
-    if found is None:
+    verdict = search.verdict(verdict_id)
+    if verdict is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no verdict of this id.")
-    return tagged(request, FoundVerdict.of(*found))
+    return tagged(request, FoundVerdict.of(*verdict))

@@ -1,6 +1,5 @@
 """Webhook endpoints: where a platform wants to be told, with which secret, and what was sent there."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -9,18 +8,18 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from api import parts
-from api.auth import Admin, Needs
-from api.errors.problems import WITH_BODY, InvalidError, ProblemError, problems
+from api.auth import Needs, Operator
+from api.errors.problems import WITH_BODY, ProblemError, problems
 from api.requests.cursors import MAX_ID, Cursor, Limit, decode_cursor, next_cursor
 from api.requests.idempotency import Once, OnceRoute
 from api.requests.strict import StrictBody
 from api.requests.texts import Words
+from api.requests.webhook_targets import Targets
 from api.schemas.scans import FromRow
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.tables import WebhookDelivery
 from worker.database.webhook_endpoints import Event, NewSecret
-from worker.duties.webhook_targets import TargetRefusedError, checked_url
 
 router = APIRouter(
     prefix="/v1/webhook-endpoints",
@@ -30,7 +29,7 @@ router = APIRouter(
 )
 
 EndpointId = Annotated[int, Path(ge=1, le=MAX_ID)]
-_may_read = Depends(Needs(Scope.ADMIN))
+_may_read = Depends(Needs(Scope.OPERATE))
 Url = Annotated[str, Field(min_length=1, max_length=2000, description="`https://…`, reachable from Assay.")]
 Events = Annotated[list[Event], Field(min_length=1, max_length=20)]
 
@@ -104,30 +103,12 @@ class Deliveries(BaseModel):
     next_cursor: str | None
 
 
-@dataclass(frozen=True)
-class TargetTerms:
-    """Where webhooks may go: which ports, and whether to addresses that only we can reach."""
-
-    ports: parts.WebhookPorts
-    private: parts.WebhookPrivateAddresses
-
-    def check(self, url: str) -> str:
-        """Return the address; raises an InvalidError for one that we do not send to."""
-        try:
-            return checked_url(url, private=self.private, ports=self.ports)
-        except TargetRefusedError as error:
-            raise InvalidError("body", "url", error.detail) from error
-
-
-Targets = Annotated[TargetTerms, Depends()]
-
-
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, *WITH_BODY))
 def add_webhook_endpoint(
     new: NewEndpoint,
     endpoints: parts.WebhookEndpoints,
     targets: Targets,
-    actor: Annotated[Actor, Depends(Once(Scope.ADMIN))],
+    actor: Annotated[Actor, Depends(Once(Scope.OPERATE))],
 ) -> EndpointWithSecret:
     """Make an endpoint; the answer holds its secret, which is shown this once."""
     url = targets.check(new.url)
@@ -137,16 +118,16 @@ def add_webhook_endpoint(
 @router.get("", dependencies=[_may_read])
 def list_webhook_endpoints(endpoints: parts.WebhookEndpoints) -> Endpoints:
     """List every endpoint."""
-    return Endpoints(items=[EndpointOut.model_validate(found) for found in endpoints.all()])
+    return Endpoints(items=[EndpointOut.model_validate(endpoint) for endpoint in endpoints.all()])
 
 
 @router.get("/{endpoint_id}", responses=problems(404), dependencies=[_may_read])
 def get_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints) -> EndpointOut:
     """Return one endpoint."""
-    found = endpoints.get(endpoint_id)
-    if found is None:
+    endpoint = endpoints.get(endpoint_id)
+    if endpoint is None:
         raise _unknown()
-    return EndpointOut.model_validate(found)
+    return EndpointOut.model_validate(endpoint)
 
 
 @router.patch("/{endpoint_id}", responses=problems(404, *WITH_BODY))
@@ -155,11 +136,11 @@ def change_webhook_endpoint(
     changed: ChangedEndpoint,
     endpoints: parts.WebhookEndpoints,
     targets: Targets,
-    actor: Admin,
+    actor: Operator,
 ) -> EndpointOut:
     """Change an endpoint, disable it or enable it again."""
     url = None if changed.url is None else targets.check(changed.url)
-    found = endpoints.change(
+    endpoint = endpoints.change(
         actor,
         endpoint_id,
         url=url,
@@ -167,13 +148,13 @@ def change_webhook_endpoint(
         description=changed.description,
         enabled=changed.enabled,
     )
-    if found is None:
+    if endpoint is None:
         raise _unknown()
-    return EndpointOut.model_validate(found)
+    return EndpointOut.model_validate(endpoint)
 
 
 @router.delete("/{endpoint_id}", status_code=HTTPStatus.NO_CONTENT, responses=problems(404))
-def remove_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Admin) -> None:
+def remove_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Operator) -> None:
     """Remove an endpoint with all that waits for it."""
     if not endpoints.remove(actor, endpoint_id):
         raise _unknown()
@@ -181,7 +162,7 @@ def remove_webhook_endpoint(endpoint_id: EndpointId, endpoints: parts.WebhookEnd
 
 @router.post("/{endpoint_id}/rotate", responses=problems(404, 409, *WITH_BODY))
 def rotate_webhook_secret(
-    endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Annotated[Actor, Depends(Once(Scope.ADMIN))]
+    endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Annotated[Actor, Depends(Once(Scope.OPERATE))]
 ) -> EndpointWithSecret:
     """Give an endpoint a new secret; for 24 hours both sign. A second rotation ends the first secret at once."""
     made = endpoints.rotate(actor, endpoint_id)
@@ -195,12 +176,12 @@ def list_webhook_deliveries(
     endpoint_id: EndpointId, endpoints: parts.WebhookEndpoints, limit: Limit = 50, cursor: Cursor = None
 ) -> Deliveries:
     """List what was sent to an endpoint or waits for it, newest first."""
-    found = endpoints.deliveries(endpoint_id, limit=limit + 1, before=decode_cursor(cursor))
-    if not found and endpoints.get(endpoint_id) is None:
+    deliveries = endpoints.deliveries(endpoint_id, limit=limit + 1, before=decode_cursor(cursor))
+    if not deliveries and endpoints.get(endpoint_id) is None:
         raise _unknown()
     return Deliveries(
-        items=[DeliveryOut.model_validate(delivery) for delivery in found[:limit]],
-        next_cursor=next_cursor([delivery.id for delivery in found], limit),
+        items=[DeliveryOut.model_validate(delivery) for delivery in deliveries[:limit]],
+        next_cursor=next_cursor([delivery.id for delivery in deliveries], limit),
     )
 
 
@@ -210,13 +191,13 @@ def list_webhook_deliveries(
     responses=problems(404),
 )
 def redeliver(
-    endpoint_id: EndpointId, delivery_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Admin
+    endpoint_id: EndpointId, delivery_id: EndpointId, endpoints: parts.WebhookEndpoints, actor: Operator
 ) -> DeliveryOut:
     """Send a message once more, under the same `webhook-id`."""
-    found: WebhookDelivery | None = endpoints.redeliver(actor, endpoint_id, delivery_id)
-    if found is None:
+    delivery: WebhookDelivery | None = endpoints.redeliver(actor, endpoint_id, delivery_id)
+    if delivery is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no delivery of this id for this endpoint.")
-    return DeliveryOut.model_validate(found)
+    return DeliveryOut.model_validate(delivery)
 
 
 def _unknown() -> ProblemError:

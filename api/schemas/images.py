@@ -58,7 +58,7 @@ class ImageOut(FromRow):
 
     @classmethod
     def of(cls, served: Served) -> Self:
-        """Join what is served."""
+        """Return the answer's form of an image with its scan and its verdict."""
         image = cls.model_validate({name: getattr(served.image, name) for name in _IMAGE_COLUMNS})
         verdict = served.verdict and ServedVerdict(
             **ServedVerdict.fields_of(served.verdict),
@@ -120,7 +120,7 @@ class NearImage(BaseModel):
 
     @classmethod
     def of(cls, near: Near) -> Self:
-        """Describe one."""
+        """Return the answer's form of a database row."""
         columns = ("image_id", "source", "bucket", "key", "version", "created_at")
         named = {name: getattr(near.image, name) for name in columns}
         return cls(**named, distance=near.distance, same_bytes=near.same_bytes)
@@ -137,4 +137,6 @@ class EventsTaken(BaseModel):
 
     registered: int = Field(description="Images that are known now, whether new or not.")
     refused: int = Field(description="Objects that are no images here: other buckets, folders, ids that cannot be.")
-    missing: int = Field(0, description="Of those registered: objects that the store did not have when it was asked.")
+    missing: int = Field(
+        0, description="Objects that the store did not have when it was asked, of which no image was made."
+    )

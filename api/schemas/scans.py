@@ -38,8 +38,8 @@ class ListedScan(ScanOut):
     @classmethod
     def of(cls, scan: Scan, image: Image) -> Self:
         """Join a scan and its image."""
-        known = ScanOut.model_validate(scan).model_dump()
-        return cls(**known, image_id=image.image_id, bucket=image.bucket, key=image.key, version=image.version)
+        fields = ScanOut.model_validate(scan).model_dump()
+        return cls(**fields, image_id=image.image_id, bucket=image.bucket, key=image.key, version=image.version)
 
 
 class Scans(BaseModel):

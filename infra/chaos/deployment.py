@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, exists, func, select, text
 
 from worker.database.served import newest_first
 from worker.database.session import Database, connect
-from worker.database.tables import Bundle, BundleRole, Image, Scan, ScanKind, ScanState
+from worker.database.tables import Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict, Worker
+from worker.decisions.vocabulary import DecidedBy
 from worker.errors import AssayError
 from worker.objects.clients import s3_client
 from worker.settings import Settings
@@ -32,9 +33,12 @@ class DeploymentError(AssayError):
 
 @dataclass(frozen=True)
 class Ending:
-    """How the live scan of one version of an image stands: its state, with the reason where there is one."""
+    """How the live scan of one version of an image stands: its state, with the reason where there is one.
 
-    said: str
+    A scan that is completed without a verdict is `completed:no_verdict`.
+    """
+
+    outcome: str
     ended: bool
 
 
@@ -92,23 +96,32 @@ class Deployment:
             resting = select(Bundle.version).where(Bundle.role != BundleRole.CHAMPION)
             return session.scalar(resting.order_by(Bundle.created_at.desc()).limit(1))
 
+    def all_loaded(self) -> bool:
+        """Tell whether every worker has loaded the champion and the bundle that rests."""
+        with self.database.transaction() as session:
+            champion = session.scalar(select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION))
+            loaded = session.scalars(select(Worker.bundles)).all()
+        versions = {champion, self.resting_bundle()}
+        return bool(loaded) and all(versions <= set(bundles) for bundles in loaded)
+
     def flush_broker(self) -> None:
         """Wipe the broker, as one does that lost its memory."""
         redis.Redis.from_url(self.settings.redis_url.get_secret_value()).flushall()
 
     def endings(self, image_ids: Collection[str]) -> Mapping[str, Sequence[Ending]]:
         """Return how the live scan of each version stands, the newest version first; unknown images are absent."""
-        asked = (
-            select(Image.image_id, Scan.state, Scan.reason, Scan.finished_at)
+        query = (
+            select(Image.image_id, Scan.state, Scan.reason, Scan.finished_at, _has_verdict())
             .join(Scan, (Scan.image_pk == Image.id) & (Scan.kind == ScanKind.LIVE))
             .where(Image.image_id.in_(image_ids))
             .order_by(*newest_first())
         )
-        known: dict[str, list[Ending]] = defaultdict(list)
+        endings: dict[str, list[Ending]] = defaultdict(list)
         with self.database.transaction() as session:
-            for image_id, state, reason, finished in session.execute(asked):
-                known[image_id].append(Ending(f"{state}:{reason}" if reason else state, finished is not None))
-        return known
+            for image_id, state, reason, finished, has_verdict in session.execute(query):
+                why = reason if has_verdict or state != ScanState.COMPLETED else "no_verdict"
+                endings[image_id].append(Ending(f"{state}:{why}" if why else state, finished is not None))
+        return endings
 
     def open_scans(self, image_ids: Collection[str]) -> int:
         """Count scans of any kind that wait or are under way."""
@@ -132,6 +145,12 @@ class Deployment:
                 raise DeploymentError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
 
         insist(ask, f"{method} {path}")
+
+
+def _has_verdict() -> ColumnElement[bool]:
+    """Tell whether what a scan was to decide is written; another scan of the same bundle may have done it."""
+    of_image = (Verdict.image_pk == Scan.image_pk) & (Verdict.bundle_version == Scan.bundle_version)
+    return exists().where(of_image, Verdict.shadow.is_(False), Verdict.decided_by != DecidedBy.HUMAN)
 
 
 def insist(act: Callable[[], Any], what: str) -> Any:

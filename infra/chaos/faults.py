@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,26 +20,30 @@ from worker.errors import AssayError
 _FREEZE_SECONDS = 20.0
 _TROUBLE_SECONDS = 3.0
 _STORE_SECONDS = 6.0
+_LOADED_SECONDS = 120.0
 _SOME = 4
+_WRITE_FILES = ("postgres", "valkey", "object_store")
 _PAIR = 2
 _OF_STORES = (Trouble.ERROR_500, Trouble.SLOW_DOWN, Trouble.TRUNCATE, Trouble.STALL)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong.
+    """A fault: how to strike it, and how to mend it.
 
     Attributes:
         name: what people call it.
         strike: makes it happen; returns once it is over.
         local: it needs the stack on this machine.
         kills: parts that it kills.
+        promotes: it needs a second bundle.
     """
 
     name: str
     strike: Callable[[Scene], None]
     local: bool = True
     kills: tuple[str, ...] = ()
+    promotes: bool = False
 
 
 def all_faults() -> list[Fault]:
@@ -49,6 +54,7 @@ def all_faults() -> list[Fault]:
         *(Fault(f"freeze {part}", partial(_freeze, part)) for part in PARTS),
         *(Fault(f"cut {a} - {b}", partial(_make_trouble, Trouble.CUT, (a, b))) for a, b in PAIRS),
         *(Fault(f"slow {a} - {b}", partial(_make_trouble, Trouble.SLOW, (a, b))) for a, b in PAIRS),
+        *(Fault(f"disk full {part}", partial(_fill_disk, part)) for part in _WRITE_FILES),
         *(Fault(f"store {trouble.name.lower()}", partial(_store_trouble, trouble)) for trouble in _OF_STORES),
         Fault("SIGTERM in a batch", _terminate),
         Fault("freeze across a promotion", _freeze_across_promotion),
@@ -59,8 +65,8 @@ def all_faults() -> list[Fault]:
         Fault("stale events", _stale_events, local=False),
         Fault("overwrite", _overwrite, local=False),
         Fault("delete", _delete, local=False),
-        Fault("promotion", partial(_change_champion, ["promote"]), local=False),
-        Fault("promotion and rollback", partial(_change_champion, ["promote", "rollback"]), local=False),
+        Fault("promotion", partial(_change_champion, ["promote"]), local=False, promotes=True),
+        Fault("promotion and rollback", partial(_change_champion, ["promote", "rollback"]), local=False, promotes=True),
         Fault("bombs among innocents", _bombs, local=False),
     ]
 
@@ -92,13 +98,22 @@ def _kill(names: tuple[str, ...], scene: Scene) -> None:
 
 
 def _freeze(name: str, scene: Scene) -> None:
-    with scene.local.frozen(name):
+    with scene.local.freeze(name):
         time.sleep(_FREEZE_SECONDS)
 
 
 def _make_trouble(trouble: Trouble, pair: tuple[str, str], scene: Scene) -> None:
     with scene.local.trouble(trouble, pair):
         time.sleep(_TROUBLE_SECONDS)
+
+
+def _fill_disk(part: str, scene: Scene) -> None:
+    with ThreadPoolExecutor(1) as platform:
+        with scene.local.full_disk(part):
+            # It insists, so it ends once there is room again.
+            putting = platform.submit(scene.put, _SOME)
+            time.sleep(_TROUBLE_SECONDS)
+        putting.result()
 
 
 def _store_trouble(trouble: Trouble, scene: Scene) -> None:
@@ -115,7 +130,10 @@ def _terminate(scene: Scene) -> None:
 
 def _freeze_across_promotion(scene: Scene) -> None:
     """What a frozen worker held, others have judged by another bundle when it thaws; it must not judge it again."""
-    with scene.local.frozen("worker"):
+    _change_champion(["promote"], scene)
+    scene.wait(scene.deployment.all_loaded, _LOADED_SECONDS)  # else the others would go on with the same bundle
+    scene.put(4 * _SOME)
+    with scene.local.freeze("worker"):
         _change_champion(["promote"], scene)
         time.sleep(_FREEZE_SECONDS)
 

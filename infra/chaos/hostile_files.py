@@ -72,3 +72,13 @@ TOO_MANY_PIXELS: Mapping[str, Callable[[], bytes]] = {
     "one endless column": lambda: png(1, 50_000_000, chunk(b"IDAT", zlib.compress(b"\x00" * 100_000_000))),
     "a canvas of 50 megapixels in a few bytes": lambda: small_frame(7071),
 }
+# As attackers sent them.
+AS_SENT: Mapping[str, Callable[[], bytes]] = {
+    "2,000 scans of 49 megapixels": lambda: many_scans(7000, 2000),
+    "7,000,000 strips of a pixel": lambda: many_strips(7_000_000),
+    "30 MB of padding": lambda: b"\xff\xd8" + b"\xff" * 30_000_000 + b"\xd9",
+    "30 MB of empty comments": lambda: b"\xff\xd8" + b"\xff\xfe\x00\x02" * 7_500_000,
+    "2,500,000 empty chunks": lambda: png(8, 8, chunk(b"IDAT", b"") * 2_500_000),
+    "one endless column": TOO_MANY_PIXELS["one endless column"],
+    "a canvas of 50 megapixels in a few bytes": TOO_MANY_PIXELS["a canvas of 50 megapixels in a few bytes"],
+}

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -83,7 +84,7 @@ class LocalStack(AbstractContextManager["LocalStack"]):
         self._signal(signal.SIGTERM, name)
 
     @contextmanager
-    def frozen(self, *names: str) -> Iterator[None]:
+    def freeze(self, *names: str) -> Iterator[None]:
         """Freeze parts for as long as the block lasts: they neither work nor end."""
         pids = [self._supervisor.pids()[name] for name in names]
         for pid in pids:
@@ -94,6 +95,27 @@ class LocalStack(AbstractContextManager["LocalStack"]):
             for pid in pids:
                 if Path(f"/proc/{pid}").exists():
                     os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def full_disk(self, name: str) -> Iterator[None]:
+        """Let no process of a part write to any file for as long as the block lasts, as on a disk that is full."""
+        self._let_write(name, may=False)
+        try:
+            yield
+        finally:
+            self._let_write(name, may=True)
+
+    def _let_write(self, name: str, *, may: bool) -> None:
+        limit = "unlimited:" if may else "0:"  # the soft limit alone
+        for pid in _with_children(self._supervisor.pids()[name]):
+            with suppress(FileNotFoundError):
+                owner = Path(f"/proc/{pid}").stat()
+                # Nobody but its own user may limit a process where root lacks that capability, as in containers.
+                user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()} if os.geteuid() == 0 else {}
+                command = ["prlimit", "--pid", str(pid), f"--fsize={limit}"]
+                done = subprocess.run(command, **user, check=False, capture_output=True, text=True)  # type: ignore[call-overload]
+                if done.returncode and Path(f"/proc/{pid}").exists():
+                    raise DeploymentError(f"{name} cannot be limited: {done.stderr.strip()}")
 
     @contextmanager
     def trouble(self, trouble: Trouble, *pairs: tuple[str, str]) -> Iterator[None]:
@@ -116,17 +138,17 @@ class LocalStack(AbstractContextManager["LocalStack"]):
 
     def leaks(self) -> list[str]:
         """Say what processes hold that they did not hold before, and which processes nobody owns."""
-        now, found = self._resources(), []
+        now, leaks = self._resources(), []
         for name, (files, resident, connections) in now.items():
             first_files, first_resident, first_connections = self._before.get(name, (files, resident, connections))
             if files > first_files + _MORE_FILES:
-                found.append(f"{name}: {files} open files, {first_files} before")
+                leaks.append(f"{name}: {files} open files, {first_files} before")
             if resident > first_resident + _MORE_BYTES:
-                found.append(f"{name}: {resident >> 20} MB, {first_resident >> 20} MB before")
+                leaks.append(f"{name}: {resident >> 20} MB, {first_resident >> 20} MB before")
             if connections > first_connections + _MORE_FILES:
-                found.append(f"{name}: {connections} connections, {first_connections} before")
+                leaks.append(f"{name}: {connections} connections, {first_connections} before")
         orphans = [pid for pid in _decoders() if _parent(pid) not in self._supervisor.pids().values()]
-        return [*found, *(f"decoder {pid} has no worker" for pid in orphans if _parent(pid) == 1)]
+        return [*leaks, *(f"decoder {pid} has no worker" for pid in orphans if _parent(pid) == 1)]
 
     def _resources(self) -> dict[str, tuple[int, int, int]]:
         held = {}
@@ -135,8 +157,8 @@ class LocalStack(AbstractContextManager["LocalStack"]):
                 resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
                 held[name] = (len(list(Path(f"/proc/{pid}/fd").iterdir())), resident, 0)
         with self.deployment.database.transaction() as session:
-            asked = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay'")
-            held["postgres"] = (0, 0, session.scalar(asked) or 0)
+            query = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay'")
+            held["postgres"] = (0, 0, session.scalar(query) or 0)
         return held
 
     def _signal(self, number: signal.Signals, *names: str) -> None:
@@ -148,7 +170,9 @@ class LocalStack(AbstractContextManager["LocalStack"]):
         """Return the addresses that a process is given: a proxy of its own for each part."""
         addresses = self._stack.embedded.addresses
         return {
-            "ASSAY_DATABASE_URL": self._by_proxy(process, "postgres", addresses.database_url),
+            "ASSAY_DATABASE_URL": self._by_proxy(
+                process, "postgres", self._stack.database_url(process.removesuffix("-2"))
+            ),
             "ASSAY_REDIS_URL": self._by_proxy(process, "valkey", addresses.redis_url),
             **self._store_by_proxy(process, addresses),
         }
@@ -163,16 +187,24 @@ class LocalStack(AbstractContextManager["LocalStack"]):
         return url.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}")
 
 
+def _with_children(pid: int) -> set[int]:
+    try:
+        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return {pid}
+    return {pid}.union(*(_with_children(int(child)) for task in tasks for child in task.split()))
+
+
 def _decoders() -> list[int]:
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes()
         except OSError:
             continue
         if b"worker.decoders.child" in words and words.startswith(os.fsencode(sys.executable)):
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 def _parent(pid: int) -> int:

@@ -69,7 +69,7 @@ class Proxy:
         self._server: asyncio.Server
 
     async def listen(self) -> int:
-        """Begin; return the port."""
+        """Start to accept connections; return the port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
 

@@ -4,22 +4,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 
 from infra.chaos.deployment import Deployment
-from infra.chaos.faults import chosen_faults
+from infra.chaos.faults import Fault, chosen_faults
 from infra.chaos.local import LocalStack
 from infra.chaos.scene import Report, Scene, strike
 from infra.cli.environment import adopt, load_settings, only_these
-from worker.database.invariants import check_invariants
+from worker.database.invariants import Checked, check_invariants
 from worker.settings import Settings
 
-# What comes back by the clock comes back soon: events that were lost, by the sweep, and scans that workers held.
+# What comes back by the clock comes back soon: events that were lost, by the sweep.
 _LOCAL = {
     "ASSAY_SWEEP_INTERVAL_SECONDS": "5",
-    "ASSAY_LEASE_SECONDS": "8",
-    "ASSAY_DISPATCH_TIMEOUT_SECONDS": "8",
     "ASSAY_API_PORT": "0",
     "ASSAY_FLOWER_PORT": "0",
 }
@@ -66,13 +65,14 @@ def run(terms: Terms, against: str | None, api_key: str, report: Callable[[str],
         AssayError: no fault is called so, or a part did not come back.
     """
     random = Random(terms.seed)  # noqa: S311 - faults, no secrets
-    faults = chosen_faults(terms.only, random)
+    faults = list(filter(_possible_at(against), chosen_faults(terms.only, random)))
     reports: list[Report] = []
     # A second worker only where it matters: two on one machine take each other's time.
     workers = 2 if any(fault.local for fault in faults) else 1
     with _at(against, api_key, workers) as (deployment, local):
         for fault in faults:
-            if fault.local and local is None:
+            if (lacking := _lacking(fault, deployment)) is not None:
+                report(f"{fault.name:<28} left out: {lacking}")
                 continue
             scene = Scene(fault.name, deployment, local, random)
             reports.append(strike(scene, fault.strike, terms.images, terms.patience))
@@ -80,12 +80,27 @@ def run(terms: Terms, against: str | None, api_key: str, report: Callable[[str],
             if local:
                 local.wait_back()
         leaks = local.leaks() if local else []
-        violated = [checked for checked in check_invariants(deployment.database) if checked.violations]
-    for checked in violated:
-        report(f"violated: {checked.invariant.says}: {'; '.join(checked.listed[:3])}")
-    for leak in leaks:
-        report(f"leak: {leak}")
+        violated = list(filter(attrgetter("violations"), check_invariants(deployment.database)))
+    for line in _complaints(violated, leaks):
+        report(line)
     return {**summary(reports), "violations": len(violated), "leaks": len(leaks), "seed": terms.seed}
+
+
+def _possible_at(against: str | None) -> Callable[[Fault], bool]:
+    return lambda fault: against is None or not fault.local
+
+
+def _lacking(fault: Fault, deployment: Deployment) -> str | None:
+    """Return what a deployment lacks for a fault; None where it can be struck."""
+    alone = fault.promotes and deployment.resting_bundle() is None
+    return "the deployment has no second bundle" if alone else None
+
+
+def _complaints(violated: Sequence[Checked], leaks: Sequence[str]) -> Iterator[str]:
+    for checked in violated:
+        yield f"violated: {checked.invariant.says}: {'; '.join(checked.listed[:3])}"
+    for leak in leaks:
+        yield f"leak: {leak}"
 
 
 def summary(reports: Sequence[Report]) -> dict[str, float]:
@@ -96,9 +111,9 @@ def summary(reports: Sequence[Report]) -> dict[str, float]:
 
 
 def describe(report: Report) -> str:
-    """Return a line for people."""
-    said = ", ".join(f"{value} {name}" for name, value in asdict(report).items() if name not in {"fault", "missing"})
-    return f"{report.fault:<28} {said}{' '.join(['', *report.missing])}"
+    """Return a fault's report as one line of text."""
+    figures = ", ".join(f"{value} {name}" for name, value in asdict(report).items() if name not in {"fault", "missing"})
+    return f"{report.fault:<28} {figures}{' '.join(['', *report.missing])}"
 
 
 @contextmanager

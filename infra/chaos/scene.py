@@ -92,10 +92,14 @@ class Scene:
     def has_ended(self) -> bool:
         """Tell whether all images that were put have ended; False while the database is away."""
         try:
-            known = self.deployment.endings(self.expected)
-            certain = {image_id for image_id, endings in self.expected.items() if _UNKNOWN not in endings}
-            ended = certain <= known.keys() and all(one.ended for versions in known.values() for one in versions)
-            return ended and self.deployment.open_scans(self.expected) == 0
+            return self._each_has_its_end() and self.deployment.open_scans(self.expected) == 0
+        except TransientError:
+            return False
+
+    def live_scans_have_ended(self) -> bool:
+        """Tell whether what is served has ended, where challengers may not be there to scan in shadow."""
+        try:
+            return self._each_has_its_end()
         except TransientError:
             return False
 
@@ -108,10 +112,36 @@ class Scene:
             time.sleep(_POLL_SECONDS)
         return True
 
+    def count(self, recovery_s: float) -> Report:
+        """Count what became of the images."""
+        actual = self.deployment.endings(self.expected)
+        newest = {image_id: versions[0].outcome for image_id, versions in actual.items()}
+        wrong = [
+            f"{image_id}: {newest.get(image_id, _UNKNOWN)}"
+            for image_id, endings in self.expected.items()
+            if newest.get(image_id, _UNKNOWN) not in endings
+            or any(older.outcome not in MAY_BE_GONE | endings for older in actual.get(image_id, ())[1:])
+        ]
+        return Report(
+            self.fault,
+            images=len(self.expected),
+            verdicts=sum(outcome == "completed" for outcome in newest.values()),
+            lost=len(wrong),
+            doubled=self.deployment.count_doubles(self.expected),
+            dead=sum(one.outcome.startswith("dead") for versions in actual.values() for one in versions),
+            recovery_s=round(recovery_s, 1),
+            missing=wrong[:5],
+        )
+
+    def _each_has_its_end(self) -> bool:
+        actual = self.deployment.endings(self.expected)
+        certain = {image_id for image_id, endings in self.expected.items() if _UNKNOWN not in endings}
+        return certain <= actual.keys() and all(one.ended for versions in actual.values() for one in versions)
+
     def some_ended(self) -> bool:
         """Tell whether the first images have their verdicts, so that others are under way."""
         try:
-            return sum(found[0].ended for found in self.deployment.endings(self.expected).values()) > 0
+            return sum(versions[0].ended for versions in self.deployment.endings(self.expected).values()) > 0
         except TransientError:
             return False
 
@@ -135,7 +165,7 @@ def strike(scene: Scene, act: Callable[[Scene], None], images: int, patience: fl
         recovery = time.monotonic() - over
         pouring.result()
     scene.wait(scene.has_ended, patience)
-    return _count(scene, recovery)
+    return scene.count(recovery)
 
 
 def _pour(scene: Scene, images: int) -> None:
@@ -144,24 +174,3 @@ def _pour(scene: Scene, images: int) -> None:
         scene.upload() if number % 4 == 3 else scene.put()  # noqa: PLR2004
         if number >= images // 2:
             time.sleep(_PUT_SECONDS)
-
-
-def _count(scene: Scene, recovery: float) -> Report:
-    known = scene.deployment.endings(scene.expected)
-    newest = {image_id: found[0].said for image_id, found in known.items()}
-    wrong = [
-        f"{image_id}: {newest.get(image_id, _UNKNOWN)}"
-        for image_id, endings in scene.expected.items()
-        if newest.get(image_id, _UNKNOWN) not in endings
-        or any(older.said not in MAY_BE_GONE | endings for older in known.get(image_id, ())[1:])
-    ]
-    return Report(
-        scene.fault,
-        images=len(scene.expected),
-        verdicts=sum(said == "completed" for said in newest.values()),
-        lost=len(wrong),
-        doubled=scene.deployment.count_doubles(scene.expected),
-        dead=sum(one.said.startswith("dead") for found in known.values() for one in found),
-        recovery_s=round(recovery, 1),
-        missing=wrong[:5],
-    )

@@ -12,12 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.bundles_build import build, refuse_if_there
-from infra.cli.bundles_card import as_text, probe_told, read_card
+from infra.cli.bundles_card import as_text
 from infra.cli.bundles_held_out import held_out
 from infra.cli.bundles_open import bucket_and_prefix, database_of, folder_of, in_bucket, refuse_foreign
+from infra.cli.bundles_page import as_page
 from infra.cli.environment import load_settings
 from infra.cli.keys import operator
+from infra.cli.output import writable_file
+from worker.bundles.card import read_card
 from worker.bundles.copies import artifact_prefix, upload_bundle
+from worker.bundles.plain_files import read_json
 from worker.bundles.release import of_release
 from worker.database.audit import record
 from worker.database.bundles import SHIPPED, register_bundle
@@ -42,28 +46,40 @@ _Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 def list_(json_: _Json = False) -> None:
     """List the bundles of this release and, where the database answers, those that are registered."""
     rows = [_row(version, folder.name, "shipped", "", SHIPPED + folder.name) for folder, version in of_release()]
-    known = {row["version"]: row for row in rows}
-    for found in _registered(load_settings()):
-        known[found.version] = _row(found.version, found.name, "registered", found.role, found.location)
+    by_version = {row["version"]: row for row in rows}
+    for bundle in _registered(load_settings()):
+        by_version[bundle.version] = _row(bundle.version, bundle.name, "registered", bundle.role, bundle.location)
     if json_:
-        for row in known.values():
+        for row in by_version.values():
             print(json.dumps(row))
         return
     table = Table("version", "name", "is", "role", "location")
-    for row in known.values():
+    for row in by_version.values():
         table.add_row(*(escape(value) for value in row.values()))
     Console().print(table)
 
 
 @app.command()
-def show(bundle: _Bundle, json_: _Json = False) -> None:
-    """Show a bundle's card as it lies there: what it was made of, how it measures, what is certified, where it is weak.
+def show(
+    bundle: _Bundle,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page with charts into this file.")] = None,
+    json_: _Json = False,
+) -> None:
+    """Show a bundle's card as it lies there: its leading figures, what is certified, where it is weak, what made it.
 
     `verify` checks that nobody changed it, nor the weights.
     """
+    if html is not None:
+        writable_file(html)
     with folder_of(bundle) as folder:
-        card = read_card(folder)
-    print(json.dumps(card) if json_ else as_text(card), end="\n" if json_ else "")
+        document = read_json(folder / "card.json")
+    if html is not None:
+        html.write_text(as_page(read_card(document)), encoding="utf-8")
+        print(f"the page is {html}", file=sys.stderr)
+    if json_:
+        print(json.dumps(document))
+    elif html is None:
+        print(as_text(read_card(document)), end="")
 
 
 @app.command()
@@ -80,13 +96,13 @@ def verify(
             parts = _read(folder)
             loaded = Loaded(parts, encoders=EncoderFolder(load_settings().encoders_dir))
         loaded.warm_up(1)
-        told, now = probe_told(parts.card), probe(loaded)["probability"]
-        if told is not None and abs(told - now) > _PROBE_TOLERANCE:
+        recorded, now = read_card(parts.card).probe, probe(loaded).probability
+        if recorded is not None and abs(recorded.probability - now) > _PROBE_TOLERANCE:
             raise AssayError(
-                f"{loaded.version} gives the probe {now:.4f}, its card says {told:.4f}: this release prepares or "
-                "scores images differently"
+                f"{loaded.version} gives the probe {now:.4f}, its card says {recorded.probability:.4f}: this release "
+                "prepares or scores images differently"
             )
-        note = "  (its card has no probe)" if told is None else ""
+        note = "  (its card has no probe)" if recorded is None else ""
         print(f"{loaded.version}  whole  sha256 {parts.digest()}{note}")
 
 

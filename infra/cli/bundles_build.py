@@ -27,12 +27,7 @@ def build(  # noqa: PLR0917 (typer calls it by name)
     device: Annotated[str | None, typer.Option(help="A torch device; default a GPU where there is one.")] = None,
 ) -> None:
     """Wrap published networks into a bundle, calibrated on your labelled images."""
-    if convnext is None and clip is None:
-        raise typer.BadParameter("give --convnext, --clip or both")
-    if head is not None and clip is None:
-        raise typer.BadParameter("--head is for the tower of --clip; the timm network's is --convnext-head")
-    if convnext_head is not None and convnext is None:
-        raise typer.BadParameter("--convnext-head is for the network of --convnext; the CLIP tower's is --head")
+    _check_networks(convnext, clip, convnext_head, head)
     refuse_if_there(out)
     from worker.bundles.folder import check_name
 
@@ -50,12 +45,10 @@ def build(  # noqa: PLR0917 (typer calls it by name)
     detectors, origins = {}, {}
     if convnext is not None:
         detectors["convnext"] = open_convnext(convnext, crops=crops, head=convnext_head)
-        origins["convnext"] = convnext
+        origins["convnext"] = _origin(convnext)
     if clip is not None:
         detectors["clip"] = open_clip_tower(clip, head=head)
-        origins["clip"] = clip
-    # A path says nothing to anyone else.
-    origins = {key: Path(place).name if Path(place).is_dir() else place for key, place in origins.items()}
+        origins["clip"] = _origin(clip)
     wrapping = Wrapping(
         name,
         detectors,
@@ -65,6 +58,20 @@ def build(  # noqa: PLR0917 (typer calls it by name)
         robustness,
     )
     print(f"{build_wrapped(wrapping, pictures, out, pick_device(device or settings.device))}  {out}")
+
+
+def _check_networks(convnext: str | None, clip: str | None, convnext_head: Path | None, head: Path | None) -> None:
+    if convnext is None and clip is None:
+        raise typer.BadParameter("give --convnext, --clip or both")
+    if head is not None and clip is None:
+        raise typer.BadParameter("--head is for the tower of --clip; the timm network's is --convnext-head")
+    if convnext_head is not None and convnext is None:
+        raise typer.BadParameter("--convnext-head is for the network of --convnext; the CLIP tower's is --head")
+
+
+def _origin(network: str) -> str:
+    """Return where a network is from; the way to a folder says nothing to anyone else."""
+    return Path(network).name if Path(network).is_dir() else network
 
 
 def refuse_if_there(folder: Path) -> None:

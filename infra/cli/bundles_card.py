@@ -1,220 +1,194 @@
-"""A bundle's card as lines for people: all that it says in words, and the figures that decide."""
+"""A bundle's card as lines for people, on two screens: the headline first, everything else below it."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from worker.bundles.plain_files import read_json
-from worker.errors import AssayError
+import textwrap
+from typing import TYPE_CHECKING
 
-_LEADING = (
-    "images",
-    "auroc",
-    "accuracy",
-    "tpr_at_fpr_1pct",
-    "ece_15",
-    "ece_15_at_own_prior",
-    "coverage",
-    "found",
-)
-_WORST_SHOWN, _LEAST_SHOWN, _SOURCES_SHOWN = 5, 20, 40
-_LABEL = 14
-_MEND = "fetch or export the bundle again"
+from worker.bundles.headline import accusations, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from worker.bundles.card import Card, DataFacts, DetectorFacts
+    from worker.bundles.card_heatmaps import HeatmapChecks
+    from worker.bundles.card_measures import Evaluation, Measures, WholeImages
+
+_WIDTH, _LABEL, _VALUE = 100, 14, 9
+_NAME = 32
+_WORST_SHOWN, _LEAST_SHOWN, _WORDS_SHOWN = 3, 20, 8
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """Read a bundle's card.
-
-    Raises:
-        BundleError: there is none, it is no plain file, or it is damaged.
-    """
-    return read_json(folder / "card.json")
+def as_text(card: Card) -> str:
+    """Lay a card out for people: lines of at most 100 columns, those of shipped bundles at most 100."""
+    parts = (_title, _headline, _changes, _whole_images, _certificate, _weaknesses, _groups, _evaluations, _made_of)
+    return "\n".join(line for part in parts for line in part(card)) + "\n"
 
 
-def probe_told(card: Mapping[str, Any]) -> float | None:
-    """Give the probability that a card tells for the probe; None where it tells nothing of one.
-
-    Raises:
-        AssayError: what it tells is no probability.
-    """
-    told = card.get("probe")
-    if told is None:
-        return None
-    found = told.get("probability") if isinstance(told, dict) else told
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0.0 <= found <= 1.0:
-        raise AssayError(f"the card's probe tells no probability ({found!r}); {_MEND}")
-    return float(found)
+def _line(label: str, words: str) -> Iterator[str]:
+    """Wrap words beside their label; no line ends between a figure and its sign."""
+    kept = words.replace(" %", "\N{NO-BREAK SPACE}%")
+    indents = f"{label:<{_LABEL}}", " " * _LABEL
+    lines = textwrap.wrap(kept, _WIDTH, initial_indent=indents[0], subsequent_indent=indents[1], break_on_hyphens=False)
+    yield from (line.replace("\N{NO-BREAK SPACE}", " ") for line in lines or [label])
 
 
-def as_text(card: Mapping[str, Any]) -> str:
-    """Lay a card out for people: its words, what it was made of, the leading measures, certificate and weaknesses.
-
-    Raises:
-        AssayError: the card lacks figures that belong together, or holds something else in their place.
-    """
-    try:
-        lines = [
-            *_words(card),
-            *_made_of(card),
-            *_held_out(card),
-            *_folds(card),
-            *_whole_images(card),
-            *_weak(card),
-            *_evaluations(card),
-        ]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise AssayError(f"the card is damaged ({error!r}); {_MEND}") from error
-    return "\n".join(lines) + "\n"
+def _title(card: Card) -> Iterator[str]:
+    if card.bundle:
+        yield from _line("bundle", card.bundle + (f": {card.title}" if card.title else ""))
+    if card.smoke:
+        yield from _line("smoke", "a smoke run; its figures are worth nothing")
+    if card.scope:
+        yield from _line("for", card.scope)
 
 
-def _line(label: str, said: object) -> str:
-    return f"{label:<{_LABEL}}{said}"
+def _headline(card: Card) -> Iterator[str]:
+    figures = headline(card)
+    if figures is None:
+        return
+    yield from _line("measured on", figures.measured_on)
+    for name, value, note in figures.rows():
+        if len(value) > _VALUE:
+            yield from _line("", f"{name}: {value} ({note})")
+            continue
+        begin = f"{'':<{_LABEL}}{name:<{_NAME}}{value:>{_VALUE}}  "
+        yield from textwrap.wrap(note, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)) or [begin]
+    if figures.command:
+        yield from _line("again by", figures.command)
 
 
-def _words(card: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("bundle", "title", "data", "scope"):
-        if card.get(key):
-            yield _line(key, card[key])
-    code = card.get("code_version") or {}
-    if code:
-        commit = f", commit {str(code['commit'])[:12]}" if code.get("commit") else ""
-        yield _line("exported by", f"assay {code.get('assay')}{commit} (what wrote the bundle, not what trained it)")
+def _changes(card: Card) -> Iterator[str]:
+    figures = headline(card)
+    if figures is not None and figures.auroc_by_change:
+        aurocs = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.auroc_by_change.items()]
+        yield from _line("changed", "AUROC of some images after changes: " + ", ".join(aurocs))
 
 
-def _made_of(card: Mapping[str, Any]) -> Iterator[str]:
-    for name, detector in (card.get("detectors") or {}).items():
-        views = detector["views"]
-        seen = ["the whole"] * bool(views.get("wholes")) + [f"{views.get('crops')} crops"] * bool(views.get("crops"))
-        sees = " and ".join(seen) + " and their mirror images" * bool(views.get("mirrored"))
-        yield _line("detector", f"{name}: {detector['weights']:,} weights, sees {sees} at {views['size']} px")
-    for label, key in (("trained on", "training_data"), ("calibrated on", "calibration_data")):
-        facts = card.get(key) or {}
-        if facts.get("images"):
-            yield _line(label, f"{facts['images']:,} images, {facts.get('ai_generated', 0):,} AI-generated")
-        if facts.get("sources"):
-            yield _line("  of sources", _counted(facts["sources"]))
-        if facts.get("licences") and facts["licences"] != card.get("data"):
-            yield _line("  licences", facts["licences"])
-    for said in card.get("tried") or ():
-        yield _line("tried", said)
-
-
-def _counted(sources: Mapping[str, int]) -> str:
-    shown = [f"{name} {count:,}" for name, count in list(sources.items())[:_SOURCES_SHOWN]]
-    more = len(sources) - _SOURCES_SHOWN
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-
-
-def _held_out(card: Mapping[str, Any]) -> Iterator[str]:
-    held_out, intervals = card.get("held_out", {}), card.get("intervals_95", {})
-    if held_out:
-        yield _line("held out", card.get("held_out_is") or "images that it was not trained on")
-    for key in _LEADING:
-        if isinstance(held_out.get(key), float | int):
-            value = format(held_out[key], "d" if isinstance(held_out[key], int) else ".4f")
-            yield f"  {key:<28}{value}{_between(intervals.get(key))}"
-    yield from _accused(card)
-    yield from _groups(card)
-    if card.get("selection"):
-        yield _line("selection", card["selection"])
-    certificate = card.get("certificate")
-    if certificate:
-        holds = "certified" if certificate["holds"] else "not certified"
-        yield _line(
-            "certificate",
-            f"budget {certificate['budget']:g} {holds}: at most {certificate['rate_at_most']:.4f} on "
-            f"{certificate['negatives']} held-out images that are not AI-generated; {certificate['scope']}",
+def _whole_images(card: Card) -> Iterator[str]:
+    report: WholeImages | None = card.whole_images
+    if report is None:
+        return
+    yield from _line("whole images", f"{report.images:,} of {len(report.sources)} sources, heads {report.heads}")
+    for change, outcome in report.by_change.items():
+        counted = outcome.by_views["all"]
+        yield from _line(
+            "",
+            f"{change}: AUROC {outcome.auroc:.3f}, {counted.found} of {counted.ai_generated:,} AI pictures found, "
+            f"{counted.accused} of {counted.photographs:,} photographs accused (at most {counted.accused_at_most:.4f})",
         )
 
 
-def _between(ends: list[float] | None) -> str:
-    return f"  [{ends[0]:.4f}, {ends[1]:.4f}]" if ends else ""
+def _certificate(card: Card) -> Iterator[str]:
+    certificate = card.certificate
+    if certificate is not None:
+        holds = "certified" if certificate.holds else "not certified"
+        yield from _line(
+            "certificate",
+            f"budget {certificate.budget:g} {holds}: at most {certificate.rate_at_most:.4f} on "
+            f"{certificate.negatives:,} held-out images that are not AI-generated; {certificate.scope}",
+        )
+    if card.selection:
+        yield from _line("selection", card.selection)
 
 
-def _accused(card: Mapping[str, Any]) -> Iterator[str]:
-    kinds = card.get("negatives") or {}
-    measured = card.get("held_out") or card.get("overall") or {}
-    if not kinds and measured.get("wrongly_accused") is not None:  # a card from before they were told apart
-        between = _between(card.get("intervals_95", {}).get("wrongly_accused"))
-        yield f"  {'not AI-generated, accused':<28}{measured['wrongly_accused']:.4f}{between}"
-    for kind, found in kinds.items():
-        between = _between(found["intervals_95"].get("wrongly_accused"))
-        if not found["accused"]:  # draws of nothing are nothing
-            between = f"  at most {found['wrongly_accused_at_most']:.4f}"
-        yield f"  {kind + ' accused':<28}{found['wrongly_accused']:.4f}{between}  {_of(found)}"
+def _weaknesses(card: Card) -> Iterator[str]:
+    for weakness in card.known_weaknesses:
+        yield from _line("weakness", weakness)
+    yield from _heatmaps("heatmaps", card.heatmaps)
 
 
-def _of(found: Mapping[str, Any]) -> str:
-    worst, counted = found["worst_source"], f"{found['accused']} of {found['images']:,}"
-    if worst["images"] == found["images"]:  # there is no other
-        return counted
-    return f"{counted}; worst source {worst['name']}, {worst['accused']} of {worst['images']:,}"
-
-
-def _groups(card: Mapping[str, Any]) -> Iterator[str]:
-    for label, key in (("source", "by_source"), ("generator", "by_generator")):
-        groups = card.get(key) or {}
-        told = {name: one for name, one in groups.items() if one["images"] >= _LEAST_SHOWN} or groups
-        worst = sorted(told.items(), key=lambda item: float(item[1]["accuracy"]))[:_WORST_SHOWN]
-        for name, one in worst if len(groups) > 1 else ():
-            rates = [f"accuracy {one['accuracy']:.3f}"]
-            for rate, word in (("wrongly_accused", "accused"), ("found", "found")):
-                rates += [f"{word} {one[rate]:.3f}"] if one.get(rate) is not None else []
-            yield _line("worst", f"{label} {name}: {one['images']:,} images, {', '.join(rates)}")
-
-
-def _folds(card: Mapping[str, Any]) -> Iterator[str]:
-    told = card.get("folds")
-    if not isinstance(told, Mapping):  # wrapped bundles of earlier releases told in a word how they were calibrated
+def _heatmaps(label: str, checks: HeatmapChecks | None) -> Iterator[str]:
+    if checks is None:
         return
-    overall, sources = told["overall"], sum(len(fold["sources"]) for fold in told["folds"])
-    minutes = " and ".join(f"{name} {value:g}" for name, value in told["minutes"].items())
-    yield _line(
-        "folds",
-        f"AUROC {overall['auroc']:.4f}{_between(told['intervals_95'].get('auroc'))} of {overall['images']:,} images of "
-        f"{sources} sources, each in its turn judged by detectors fitted without it ({minutes} minutes)",
-    )
-    for kind, found in told["negatives"].items():
-        yield _line("", f"{kind} accused {found['wrongly_accused']:.4f}, {_of(found)}")
+    yield from _line(label, f"put to the test on {checks.images} AI-generated images, against random maps")
+    for detector, methods in checks.detectors.items():
+        for method, check in methods.items():
+            yield from _line("", f"{detector} {method}: {check.in_words()}")
 
 
-def _whole_images(card: Mapping[str, Any]) -> Iterator[str]:
-    told = card.get("whole_images")
-    if not told:
-        return
-    sources = len(told["sources"])
-    yield _line("whole", f"{told['images']:,} whole images of {sources} sources, judged by heads {told['heads']}")
-    for change, found in told["by_change"].items():
-        counted = found["by_views"]["all"]
-        accused = f"{counted['accused']} of {counted['photographs']} photographs accused"
-        found_here = f"{counted['found']} of {counted['ai_generated']} AI pictures found"
-        most = f"at most {counted['accused_at_most']:.4f}"
-        yield _line("", f"{change}: AUROC {found['auroc']:.4f}, {accused} ({most}), {found_here}")
+def _groups(card: Card) -> Iterator[str]:
+    for kind, groups in (("source", card.by_source), ("generator", card.by_generator)):
+        large = {name: one for name, one in groups.items() if one.images >= _LEAST_SHOWN} or groups
+        rated = [(one.accuracy, name) for name, one in large.items() if one.accuracy is not None]
+        for _, name in sorted(rated)[:_WORST_SHOWN] if len(groups) > 1 else ():
+            yield from _line("worst", f"{kind} {name}: {groups[name].images:,} images, {_rates(groups[name])}")
 
 
-def _weak(card: Mapping[str, Any]) -> Iterator[str]:
-    if card.get("smoke"):
-        yield _line("smoke", "a smoke run; its figures are worth nothing")
-    for said in card.get("known_weaknesses", ()):
-        yield _line("weakness", said)
+def _rates(group: Measures) -> str:
+    rates = (("accuracy", group.accuracy), ("accused", group.wrongly_accused), ("found", group.found))
+    return ", ".join(f"{word} {rate:.3f}" for word, rate in rates if rate is not None)
 
 
-def _evaluations(card: Mapping[str, Any]) -> Iterator[str]:
-    entries = sorted(card.get("evaluations", ()), key=lambda found: -found["overall"]["images"])
-    for found in entries:
-        overall = found["overall"]
-        shown = "  ".join(f"{key} {overall[key]:.4f}" for key in ("accuracy", "auroc") if overall[key] is not None)
-        yield _line("evaluated", f"{found['data']}: {overall['images']:,} images{_subset(found)}  {shown}")
-        if found.get("covers"):
-            yield _line("  of", found["covers"])
-        yield from _accused(found)
-        for said in found.get("weaknesses", ()):
-            yield _line("  weakness", said)
-        if "heatmaps" in found:
-            yield _line("  heatmaps", f"put to the test on {found['heatmaps']['images']} AI-generated images")
+def _evaluations(card: Card) -> Iterator[str]:
+    for evaluation in card.largest_evaluations():
+        if evaluation.overall is None:
+            continue
+        measures = (("accuracy", evaluation.overall.accuracy), ("AUROC", evaluation.overall.auroc))
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in measures if value is not None)
+        yield from _line(
+            "evaluated", f"{evaluation.data}: {evaluation.overall.images:,} images{_subset(evaluation)}, {shown}"
+        )
+        if evaluation.covers:
+            yield from _line("  of", evaluation.covers)
+        for row in accusations(evaluation.negatives):
+            yield from _line("", f"{row.name} {row.value}, {row.note}")
+        for weakness in evaluation.weaknesses:
+            yield from _line("  weakness", weakness)
+        yield from _heatmaps("  heatmaps", evaluation.heatmaps)
 
 
-def _subset(found: Mapping[str, Any]) -> str:
-    if "--limit" not in found["data"]:
+def _subset(evaluation: Evaluation) -> str:
+    if "--limit" not in evaluation.data:
         return ""
-    return " (a subset, for its heatmaps)" if "heatmaps" in found else " (a subset)"
+    return " (a subset, for its heatmaps)" if evaluation.heatmaps else " (a subset)"
+
+
+def _made_of(card: Card) -> Iterator[str]:
+    for name, detector in card.detectors.items():
+        vote = "" if card.votes([name])[0] else ", without a vote"
+        yield from _line("detector", f"{name}: {detector.weights:,} weights, sees {_views(detector)}{vote}")
+    if card.data:
+        yield from _line("data", card.data)
+    yield from _both_data(card)
+    if card.tried:
+        yield from _line("tried", f"{len(card.tried)} trials; `--json` and `--html` show them")
+    code = card.code_version
+    if code is not None:
+        commit = f", commit {code.commit[:12]}" if code.commit else ""
+        yield from _line("exported by", f"assay {code.assay}{commit} (what wrote the bundle, not what trained it)")
+
+
+def _both_data(card: Card) -> Iterator[str]:
+    same = card.training_data == card.calibration_data
+    facts = {"trained on": card.training_data, "calibrated on": None if same else card.calibration_data}
+    for label, data in facts.items():
+        if data is not None:
+            yield from _data("trained and calibrated on" if same else label, data, card.data)
+
+
+def _views(detector: DetectorFacts) -> str:
+    views = detector.views
+    crops = f"{views.crops} crop" + "s" * (views.crops > 1)
+    kinds = ["the whole"] * bool(views.wholes) + [crops] * bool(views.crops)
+    return " and ".join(kinds) + " and their mirror images" * views.mirrored + f" at {views.size} px"
+
+
+def _data(label: str, facts: DataFacts, described: str | None) -> Iterator[str]:
+    if facts.images:
+        yield from _line(
+            label if len(label) < _LABEL else "",
+            ("" if len(label) < _LABEL else f"{label} ")
+            + f"{facts.images:,} images, {facts.ai_generated or 0:,} AI-generated",
+        )
+    if facts.sources:
+        yield from _line("  of sources", _counted(facts.sources))
+    if facts.licences and facts.licences != described:
+        yield from _line("  licences", facts.licences)
+
+
+def _counted(sources: Mapping[str, int] | list[str]) -> str:
+    counts = sources if not isinstance(sources, list) else dict.fromkeys(sources)
+    largest = sorted(counts.items(), key=lambda item: -(item[1] or 0))
+    shown = [name if count is None else f"{name} {count:,}" for name, count in largest[:_WORDS_SHOWN]]
+    more = len(largest) - _WORDS_SHOWN
+    return ", ".join(shown) + (f" and {more} more (`--json`)" if more > 0 else "")

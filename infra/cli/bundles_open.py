@@ -59,8 +59,8 @@ def refuse_foreign(folder: Path) -> None:
         AssayError: there are some.
     """
     description = read_json(folder / "bundle.json")
-    found = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
-    foreign = sorted(found - {*files_of(description), REPLAY})
+    names = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
+    foreign = sorted(names - {*files_of(description), REPLAY})
     if foreign:
         raise AssayError(f"{folder} holds {', '.join(foreign[:3])}, no part of the bundle: take it out")
 
@@ -73,8 +73,8 @@ def _registered(settings: Settings, version: str) -> Path:
         try:
             return locator(settings, database)(version)
         except UnknownBundleError as error:
-            known = f"shipped are {shipped}; see `assay bundles list`"
-            raise AssayError(f"there is no bundle {version!r}: {known}") from error
+            choices = f"shipped are {shipped}; see `assay bundles list`"
+            raise AssayError(f"there is no bundle {version!r}: {choices}") from error
         except DatabaseDownError as error:
             raise AssayError(
                 f"{version!r} is no folder and no bundle of this release ({shipped}), and which others are registered "
@@ -101,10 +101,10 @@ def _downloaded(settings: Settings, bucket: str, prefix: str) -> Iterator[Path]:
 
 def in_bucket(place: str) -> bool:
     """Tell whether a place is `s3://…`, however that is spelt: usage error if it is another scheme's."""
-    scheme, found, _ = place.partition("://")
-    if found and scheme.lower() != "s3":
+    scheme, separator, _ = place.partition("://")
+    if separator and scheme.lower() != "s3":
         raise typer.BadParameter(f"{place}: of addresses only s3://bucket/prefix is known; or give a folder")
-    return bool(found)
+    return bool(separator)
 
 
 def bucket_and_prefix(place: str) -> tuple[str, str]:

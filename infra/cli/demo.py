@@ -54,8 +54,7 @@ def demo(
         running = read_running_stack(settings.data_dir)
         console.print("using the stack that is up" if running else "starting the stack …")
         with _stack(settings, running=bool(running), console=console) as doors:
-            found = gathered.result()
-            ended = _run(found, console, timeout)
+            ended = _run(gathered.result(), console, timeout)
             _print(ended, as_json=json_)
             print(totals(ended, doors, stays_up=bool(running)), file=sys.stderr)
 
@@ -72,39 +71,39 @@ def _stack(settings: Settings, *, running: bool, console: Console) -> nullcontex
     return nullcontext(doors)
 
 
-def _run(found: list[DemoImage], console: Console, timeout: float) -> list[tuple[Put, Outcome | None]]:
+def _run(images: list[DemoImage], console: Console, timeout: float) -> list[tuple[Put, Outcome | None]]:
     settings = Settings()
     database = connect(settings.database_url.get_secret_value())
     bucket = settings.upload_buckets[0]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("putting images", total=len(found))
+        task = progress.add_task("putting images", total=len(images))
         puts = []
-        for put in _put_all(found, bucket, settings):
+        for put in _put_all(images, bucket, settings):
             puts.append(put)
             progress.advance(task)
-        task = progress.add_task("waiting for verdicts", total=len(found))
+        task = progress.add_task("waiting for verdicts", total=len(images))
         deadline = time.monotonic() + timeout
         while True:
-            known = _known(database, bucket, puts)
-            progress.update(task, completed=len(known))
-            if len(known) == len(puts) or time.monotonic() > deadline:
-                return [(put, known.get(put.key)) for put in puts]
+            so_far = _outcomes(database, bucket, puts)
+            progress.update(task, completed=len(so_far))
+            if len(so_far) == len(puts) or time.monotonic() > deadline:
+                return [(put, so_far.get(put.key)) for put in puts]
             time.sleep(_POLL_SECONDS)
 
 
-def _put_all(found: Iterable[DemoImage], bucket: str, settings: Settings) -> Iterable[Put]:
+def _put_all(images: Iterable[DemoImage], bucket: str, settings: Settings) -> Iterable[Put]:
     """Put with a plain S3 client, as a platform would; nothing else tells Assay of the images."""
     client = s3_client(settings)
     run = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    for image in found:
+    for image in images:
         key = f"demo/{run}/{image.name}"
         at = datetime.now(UTC)
         client.put_object(Bucket=bucket, Key=key, Body=image.data)
         yield Put(image, key, at)
 
 
-def _known(database: Database, bucket: str, puts: list[Put]) -> dict[str, Outcome]:
+def _outcomes(database: Database, bucket: str, puts: list[Put]) -> dict[str, Outcome]:
     with database.transaction() as session:
         return {
             outcome.key: outcome

@@ -23,7 +23,7 @@ class Sent(Protocol):
 
     @property
     def image(self) -> DemoImage:
-        """What was put."""
+        """The image that was put."""
 
     @property
     def at(self) -> datetime:
@@ -43,15 +43,18 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = ("image", "is", "verdict", "probability", *detectors, "heatmap", "ms")
     table = Table(*columns, caption=caption, caption_justify="left")
     for row in rows:
-        verdict = row["verdict"] or row["state"]
-        colour = _COLOURS.get(verdict, "magenta")
-        said = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
-        figures = [_figure(row["detectors"].get(name, {}).get("probability")) for name in detectors]
-        heatmap = next(iter(row["heatmaps"].values()), "")
-        name = escape(row["image"][-_LONGEST_NAME:])
-        shown = [name, row["truth"], said, _figure(row["probability"]), *figures, heatmap]
-        table.add_row(*shown, "" if row["ms"] is None else str(row["ms"]))
+        table.add_row(*_cells(row, detectors))
     return table
+
+
+def _cells(row: Mapping[str, Any], detectors: Sequence[str]) -> list[str]:
+    verdict = row["verdict"] or row["state"]
+    colour = _COLOURS.get(verdict, "magenta")
+    outcome = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
+    figures = [_figure(row["detectors"].get(name, {}).get("probability")) for name in detectors]
+    heatmap = next(iter(row["heatmaps"].values()), "")
+    name, milliseconds = escape(row["image"][-_LONGEST_NAME:]), "" if row["ms"] is None else str(row["ms"])
+    return [name, row["truth"], outcome, _figure(row["probability"]), *figures, heatmap, milliseconds]
 
 
 def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors, *, stays_up: bool) -> str:

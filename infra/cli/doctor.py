@@ -120,10 +120,11 @@ def _stack(settings: Settings) -> str:
 
 def _object_store(settings: Settings) -> str:
     store = object_store(settings)
-    for bucket in {*settings.upload_buckets, settings.artifact_bucket}:
+    # First, for it says what is wrong: a name, a key, a certificate.
+    store.put(settings.artifact_bucket, _PROBE_KEY, b"assay doctor", "text/plain")
+    for bucket in settings.upload_buckets:
         if not store.reachable(bucket):
             raise AssayError(f"bucket {bucket} does not answer")
-    store.put(settings.artifact_bucket, _PROBE_KEY, b"assay doctor", "text/plain")
     return f"buckets {', '.join(settings.upload_buckets)} can be read, {settings.artifact_bucket} can be written"
 
 
@@ -143,11 +144,11 @@ def _broker(settings: Settings) -> str:
 
 def _backlog(settings: Settings) -> str:
     with doctor_processes.opened(settings) as database, database.transaction() as session:
-        found = {queue: backlog(session, queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
-    said = ", ".join(f"{count} open in {queue}, oldest {age:.0f} s" for queue, (count, age) in found.items())
-    if found[LIVE_QUEUE][1] > _OLDEST_IS_FINE_SECONDS:
-        raise AssayError(f"{said}: scans wait too long")
-    return said
+        backlogs = {queue: backlog(session, queue) for queue in (LIVE_QUEUE, BULK_QUEUE)}
+    counts = ", ".join(f"{count} open in {queue}, oldest {age:.0f} s" for queue, (count, age) in backlogs.items())
+    if backlogs[LIVE_QUEUE][1] > _OLDEST_IS_FINE_SECONDS:
+        raise AssayError(f"{counts}: scans wait too long")
+    return counts
 
 
 def _champion(settings: Settings) -> str:
@@ -167,11 +168,17 @@ def _encoders(settings: Settings) -> str:
         return "not looked at here, where no torch is"
     from worker.bundles.encoders.folder import EncoderFolder
     from worker.bundles.encoders.table import ENCODERS
+    from worker.bundles.encoders.travel import encoders_of
+    from worker.bundles.plain_files import read_json
+    from worker.bundles.release import of_release
 
     folder = EncoderFolder(settings.encoders_dir)
-    for encoder in ENCODERS:
+    bundles = [read_json(shipped / "bundle.json") for shipped, _ in of_release()]
+    needed = encoders_of(part["architecture"] for bundle in bundles for part in bundle["detectors"].values())
+    here = [encoder for encoder in ENCODERS if encoder.sha256 in needed or folder.find(encoder.sha256)]
+    for encoder in here:
         folder.read(encoder.sha256)
-    return f"{', '.join(encoder.name for encoder in ENCODERS)} in {folder.root}"
+    return f"{', '.join(encoder.name for encoder in here)} in {folder.root}"
 
 
 def _bundle(settings: Settings) -> str:

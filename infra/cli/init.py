@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import make_url
 
 from infra.embedded.private_files import write_private
 from worker.database.api_keys import PREFIX
+from worker.database.roles import Role, url_of
 
 # The folder lets nobody in but its owner. The files below it can be read by whoever they are handed to: a container
 # sees a file alone, and Postgres, Valkey, the object store and Assay each run there as a user of their own.
@@ -38,8 +40,8 @@ def write_secrets(folder: Path) -> list[str]:
     roots = [name for name in _ROOTS if _missing(folder / name)]
     for name in roots:
         _write(folder / name, _ROOTS[name]())
-    known = {name: (folder / name).read_text(encoding="utf-8") for name in _ROOTS}
-    derived = {name: text for name, (root, text) in derive(known).items() if root in roots or _missing(folder / name)}
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in _ROOTS}
+    derived = {name: text for name, (root, text) in derive(texts).items() if root in roots or _missing(folder / name)}
     for name, text in derived.items():
         _write(folder / name, text)
     return [*roots, *derived]
@@ -48,8 +50,12 @@ def write_secrets(folder: Path) -> list[str]:
 def derive(roots: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return the files that are made of others: name → (the root it holds, its text)."""
     postgres, valkey = roots["postgres_password"], roots["valkey_password"]
+    owner = make_url(f"postgresql+psycopg://assay:{postgres}@postgres:5432/assay")
+    by_role = {f"database_url_{role.removeprefix('assay_')}": url_of(role, owner) for role in Role}
     return {
-        "assay_database_url": ("postgres_password", f"postgresql+psycopg://assay:{postgres}@postgres:5432/assay"),
+        # The owner's, for migrations; processes sign in with the roles that `assay setup` makes.
+        "assay_database_url": ("postgres_password", owner.render_as_string(hide_password=False)),
+        **{name: ("postgres_password", url.render_as_string(hide_password=False)) for name, url in by_role.items()},
         "assay_redis_url": ("valkey_password", f"redis://:{valkey}@valkey:6379/0"),
         "valkey.conf": ("valkey_password", f"requirepass {valkey}\n"),
     }

@@ -43,13 +43,13 @@ def create(
 def list_(as_json: Annotated[bool, typer.Option("--json", help="JSON Lines on standard output.")] = False) -> None:
     """List the keys, without their secrets."""
     with _keys() as keys:
-        known = keys.list()
+        all_keys = keys.list()
     if as_json:
-        for key in known:
-            print(json.dumps(_told(key)))
+        for key in all_keys:
+            print(json.dumps(_describe(key)))
         return
     table = Table("id", "name", "scopes", "made", "expires", "revoked", "last used")
-    for key in known:
+    for key in all_keys:
         times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
         shown = [time.strftime("%Y-%m-%d %H:%M") if time else "" for time in times]
         table.add_row(str(key.id), escape(key.name), " ".join(key.scopes), *shown)
@@ -88,7 +88,7 @@ def _end(expires: datetime | None, days: int | None) -> datetime | None:
     return end
 
 
-def _told(key: ApiKey) -> dict[str, object]:
+def _describe(key: ApiKey) -> dict[str, object]:
     times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
     shown = {name: time and time.isoformat() for name, time in times.items()}
     return {"id": key.id, "name": key.name, "scopes": key.scopes, **shown}

@@ -7,28 +7,14 @@ JSON Lines alone; progress and errors go to standard error.
 import io
 import re
 import sys
-from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from infra.cli import (
-    bundles,
-    chaos,
-    demo,
-    doctor,
-    encoders,
-    evaluate,
-    init,
-    keys,
-    processes,
-    scan,
-    setup,
-    train,
-    trust,
-    up,
-)
+from infra.cli.commands import LazyGroup
 from infra.cli.output import printable
 from infra.embedded.errors import StackError
 from worker.errors import AssayError
@@ -41,33 +27,27 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=LazyGroup,
 )
-_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
-    ("demo", demo.demo),
-    ("up", up.up),
-    ("scan", scan.scan),
-    ("evaluate", evaluate.evaluate),
-    ("train", train.train),
-    ("doctor", doctor.doctor),
-    ("chaos", chaos.chaos),
-    ("init", init.init),
-    ("setup", setup.setup),
-    ("worker", processes.worker),
-    ("training-worker", processes.training_worker),
-    ("dispatcher", processes.dispatcher),
-    ("listener", processes.listener),
-    ("api", processes.api),
-    ("flower", processes.flower),
-    ("sweep", processes.sweep),
-    ("migrate", processes.migrate),
-)
-for _name, _command in _COMMANDS:
-    app.command(_name)(_command)
-app.add_typer(bundles.app, name="bundles")
-app.add_typer(encoders.app, name="encoders")
-app.add_typer(keys.app, name="keys")
-app.add_typer(trust.app, name="trust")
+
+
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
+        print(f"assay {version('assay')}")
+        raise typer.Exit
+
+
 _FIELD = re.compile(r'field "(\w+)"')
+
+
+@app.callback()
+def _root(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Be the root of all commands: without it, typer would take the app for one command."""
 
 
 def main() -> None:
@@ -84,8 +64,8 @@ def main() -> None:
         _fail(f"{error.name} is not installed here; this command needs another extra, such as assay[worker]")
     except ValidationError as error:
         wrong = "; ".join(
-            f"ASSAY_{'_'.join(map(str, found['loc'])).upper()}: {found['msg']}"
-            for found in error.errors(include_input=False, include_url=False)
+            f"ASSAY_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
         )
         _fail(f"a setting is wrong: {wrong}")
     except SettingsError as error:  # its field alone is named, never its value
@@ -106,6 +86,6 @@ def _configure_logging() -> None:
     return configure_logging(settings.log_level, settings.log_format)
 
 
-def _fail(said: str) -> None:
-    print("assay:", "\n".join(map(printable, said.split("\n"))), file=sys.stderr)
+def _fail(message: str) -> None:
+    print("assay:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
     sys.exit(1)

@@ -60,17 +60,16 @@ def sweep() -> None:
     from worker.processes.wiring import build_database, build_sweep
 
     settings = _settings()
-    found = build_sweep(settings, build_database(settings))()
-    print(f"{found} images were new", file=sys.stderr)
+    count = build_sweep(settings, build_database(settings))()
+    print(f"{count} images were new", file=sys.stderr)
 
 
 def migrate() -> None:
-    """Bring the database to the newest migration."""
-    from worker.database.migrate import upgrade
+    """Bring the database to the newest migration, and its roles' rights up to date."""
+    from infra.cli.migrations import migrate_with_roles
     from worker.database.session import connect
 
-    upgrade(connect(_settings().database_url.get_secret_value()))
-    print("the database is at the newest migration", file=sys.stderr)
+    print(migrate_with_roles(connect(_settings().database_url.get_secret_value())), file=sys.stderr)
 
 
 def _settings() -> Settings:

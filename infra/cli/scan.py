@@ -29,13 +29,13 @@ def scan(
 ) -> None:
     """Scan files and print their verdicts; exit code 2 if a path does not exist or there is nothing to scan."""
     settings = Settings()
-    found = _chosen(paths)
+    files = _chosen(paths)
     if heatmaps is not None:
         writable_folder(heatmaps)
-    results = _scan(found, bundle or settings.bundle, settings, heatmaps)
+    results = _scan(files, bundle or settings.bundle, settings, heatmaps)
     rows: list[Mapping[str, Any]] = []
     try:
-        for row in track(results, "scanning", len(found), console=Console(stderr=True)):
+        for row in track(results, "scanning", len(files), console=Console(stderr=True)):
             if json_:
                 print(json.dumps(row))
             else:
@@ -44,19 +44,19 @@ def scan(
         if rows:
             Console(width=None if sys.stdout.isatty() else 190).print(result_table(rows))
     if not json_:
-        print(f"{len(found)} files", file=sys.stderr)
+        print(f"{len(files)} files", file=sys.stderr)
 
 
 def _chosen(paths: list[Path]) -> list[Path]:
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise typer.BadParameter(f"there is no {printable(str(missing[0]))}")
-    found, skipped = files_of(paths)
+    files, skipped = files_of(paths)
     for path, why in skipped:
         print(f"assay: skipped {printable(str(path))}: {why}", file=sys.stderr)
-    if not found:
+    if not files:
         raise typer.BadParameter("there is nothing to scan")
-    return found
+    return files
 
 
 def files_of(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -64,32 +64,40 @@ def files_of(paths: Iterable[Path]) -> tuple[list[Path], list[tuple[Path, str]]]
 
     Folders are walked; hidden entries in them are left out without a word, links to folders are not followed.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     skipped: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            files, others = _walked(path)
-            found += files
-            skipped += others if files or others else [(path, "it holds no files, or hidden ones alone")]
+            below, others = _walk(path)
+            files += below
+            skipped += others if below or others else [(path, "it holds no files, or hidden ones alone")]
         elif why := _no_file(path):
             skipped.append((path, why))
         else:
-            found.append(path)
-    return found, skipped
+            files.append(path)
+    return files, skipped
 
 
-def _walked(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    files: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
     closed: list[OSError] = []
-    entries, links = [], []
-    for place, folders, files in os.walk(folder, onerror=closed.append):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        links += [below for name in folders if (below := Path(place, name)).is_symlink()]
-        entries += [Path(place, name) for name in files if not name.startswith(".")]
-    skipped = [(Path(error.filename), error.strerror or str(error)) for error in closed]
-    skipped += [(link, "it is a link to a folder") for link in links]
-    skipped += [(entry, why) for entry in entries if (why := _no_file(entry))]
-    unusable = {path for path, _ in skipped}
-    return sorted(entry for entry in entries if entry not in unusable), sorted(skipped)
+    for place, folders, names in os.walk(folder, onerror=closed.append):
+        folders[:] = _visible(folders)
+        skipped += [
+            (Path(place, name), "it is a link to a folder") for name in folders if Path(place, name).is_symlink()
+        ]
+        for file in (Path(place, name) for name in _visible(names)):
+            if why := _no_file(file):
+                skipped.append((file, why))
+            else:
+                files.append(file)
+    skipped += [(Path(error.filename), error.strerror or str(error)) for error in closed]
+    return sorted(files), sorted(skipped)
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
 
 
 def _no_file(path: Path) -> str | None:
@@ -106,9 +114,9 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         probability = row["probability"]
         shown = f"{probability:.3f}" if isinstance(probability, float) else ""
-        said = escape(printable(origin_in_words(row.get("provenance") or {})))
+        origin = escape(printable(origin_in_words(row.get("provenance") or {})))
         verdict = str(row["verdict"] or row["state"])
-        table.add_row(escape(printable(str(row["path"]))), verdict, shown, remarks_on(row), said)
+        table.add_row(escape(printable(str(row["path"]))), verdict, shown, remarks_on(row), origin)
     return table
 
 
@@ -122,8 +130,8 @@ def remarks_on(row: Mapping[str, Any]) -> str:
     elif frames:
         gravest = frames["gravest"]
         seconds = f"{gravest['at_ms'] / 1000:.1f} s"
-        judged = f"{len(frames['judged'])} of {frames['count']} frames judged"
-        remarks.append(f"{judged}, gravest {gravest['number']} at {seconds}: {gravest['probability']:.3f}")
+        count = f"{len(frames['judged'])} of {frames['count']} frames judged"
+        remarks.append(f"{count}, gravest {gravest['number']} at {seconds}: {gravest['probability']:.3f}")
     return "; ".join(remarks)
 
 
@@ -131,15 +139,15 @@ def origin_in_words(provenance: Mapping[str, Any]) -> str:
     """Return in a few words what a file says of its origin, and how far that can be believed."""
     signed = provenance.get("c2pa")
     marks, tags = provenance.get("marks") or [], provenance.get("tags") or []
-    said = []
+    parts = []
     if signed:
         origin = str(signed["says"] or "signed").replace("_", " ")
         by = f" by {signed['signer']}" if signed["signer"] else ""
-        said.append(f"{origin}, signature {signed['state']}{by}")
-    said += [f"declared: {mark_in_words(mark, tag)}" for mark, tag in zip(marks, tags, strict=False)]
+        parts.append(f"{origin}, signature {signed['state']}{by}")
+    parts += [f"declared: {mark_in_words(mark, tag)}" for mark, tag in zip(marks, tags, strict=False)]
     if provenance.get("camera"):
-        said.append(f"camera: {provenance['camera']}")
-    return "; ".join(said)
+        parts.append(f"camera: {provenance['camera']}")
+    return "; ".join(parts)
 
 
 def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
@@ -149,7 +157,7 @@ def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
     return f"{what} in {mark['where']}{weak}"
 
 
-def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
+def _scan(files: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
     # torch takes seconds to import; usage errors should not.
     from worker.bundles.loaded import shipped_bundle
     from worker.bundles.opening import opening
@@ -170,7 +178,7 @@ def _scan(found: list[Path], name: str, settings: Settings, heatmaps: Path | Non
         raise AssayError(str(error)) from error
     limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}
     with closing(decoder_pool(settings)) as decoders:
-        for result in scan_files(found, bundle, FIRST_RULES, decoders=decoders, **limits):
+        for result in scan_files(files, bundle, FIRST_RULES, decoders=decoders, **limits):
             if heatmaps and result.decision and result.decision.verdict == "ai_generated":
                 _write_overlays(heatmaps, result, bundle)
             yield result.as_json(bundle.version)

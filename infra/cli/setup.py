@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import select
 
 from infra.cli.environment import load_settings
-from worker.database import migrate
+from infra.cli.migrations import migrate_with_roles
 from worker.database.api_keys import Scope, fingerprint
 from worker.database.audit import Actor, record
 from worker.database.session import Database, connect
@@ -25,13 +25,13 @@ def setup(
         typer.Option(help="ARN that the upload buckets' events go to: a queue's, or that of a webhook target."),
     ] = None,
 ) -> None:
-    """Bring the database to the newest migration, register the keys of `assay init`, make buckets and notification."""
+    """Migrate the database and make its roles, register the keys of `assay init`, make buckets and notification."""
     settings = load_settings()
     database = connect(settings.database_url.get_secret_value())
-    migrate.upgrade(database)
+    done = migrate_with_roles(database)
     registered = register_keys(database, settings.secrets_dir)
     made = make_buckets(s3_client(settings), settings, events_to)
-    print(f"the database is at the newest migration; new keys: {registered}; new buckets: {made}", file=sys.stderr)
+    print(f"{done}; new keys: {registered}; new buckets: {made}", file=sys.stderr)
 
 
 def register_keys(database: Database, folder: Path) -> list[str]:

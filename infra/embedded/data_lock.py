@@ -33,7 +33,7 @@ class DataLock:
         return self._descriptor
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Take the lock of the data folder.
 
         Raises:
             StackError: If another stack holds it.
@@ -55,7 +55,7 @@ class DataLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go; harmless when not held."""
+        """Release the lock; harmless when it is not held."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)

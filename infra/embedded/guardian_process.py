@@ -54,7 +54,7 @@ def _is_running(pid: int) -> bool:
 
 
 def main() -> None:
-    """Wait for the end of the supervisor, then clear up."""
+    """Wait for the supervisor's end, then stop its children."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     children = remaining_children(list(sys.stdin))

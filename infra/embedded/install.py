@@ -46,15 +46,15 @@ def ensure_ministack(venv_dir: Path) -> Path:
     """
     interpreter = venv_dir / "bin" / "python"
     stamp = venv_dir / _STAMP
-    wanted = hashlib.sha256(_LOCK.read_bytes() + sys.version.encode()).hexdigest()
-    if _is_made(interpreter, stamp, wanted):
+    digest = hashlib.sha256(_LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if _is_made(interpreter, stamp, digest):
         return interpreter
     try:
         venv_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(Path(sys.prefix) / "ministack-set-up.lock", timeout=_LONGEST_WAIT):
-            if not _is_made(interpreter, stamp, wanted):
+            if not _is_made(interpreter, stamp, digest):
                 _make(venv_dir, interpreter)
-                stamp.write_text(wanted, encoding="ascii")
+                stamp.write_text(digest, encoding="ascii")
     except Timeout as error:
         raise StackError(f"another set-up of {venv_dir} does not end; stop it") from error
     except OSError as error:
@@ -62,8 +62,8 @@ def ensure_ministack(venv_dir: Path) -> Path:
     return interpreter
 
 
-def _is_made(interpreter: Path, stamp: Path, wanted: str) -> bool:
-    return interpreter.exists() and stamp.exists() and stamp.read_text(encoding="ascii") == wanted
+def _is_made(interpreter: Path, stamp: Path, digest: str) -> bool:
+    return interpreter.exists() and stamp.exists() and stamp.read_text(encoding="ascii") == digest
 
 
 def _make(venv_dir: Path, interpreter: Path) -> None:
@@ -76,8 +76,8 @@ def _run(argv: tuple[str, ...]) -> None:
     try:
         subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except subprocess.CalledProcessError as error:
-        said = next((line for line in reversed((error.stderr or error.stdout).splitlines()) if line.strip()), "")
-        raise StackError(f"set-up of ministack failed: {said}") from error
+        reason = next((line for line in reversed((error.stderr or error.stdout).splitlines()) if line.strip()), "")
+        raise StackError(f"set-up of ministack failed: {reason}") from error
 
 
 def main() -> int:

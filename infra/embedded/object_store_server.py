@@ -57,7 +57,7 @@ def signature_is_valid(
     pairs = parse_qsl(query, keep_blank_values=True)
     presented = dict(pairs) if "X-Amz-Signature" in dict(pairs) else _header_parts(headers)
     access_key, _, scope = presented.get("X-Amz-Credential", "").partition("/")
-    given = presented.get("X-Amz-Signature", "")
+    signature = presented.get("X-Amz-Signature", "")
     if presented.get("X-Amz-Algorithm") != _ALGORITHM or scope.count("/") != 3:  # noqa: PLR2004 - date/region/service/kind
         return False
     signed = presented.get("X-Amz-SignedHeaders", "").split(";")
@@ -77,7 +77,7 @@ def signature_is_valid(
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     computed = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    return hmac.compare_digest(access_key, credentials[0]) and hmac.compare_digest(computed, given)
+    return hmac.compare_digest(access_key, credentials[0]) and hmac.compare_digest(computed, signature)
 
 
 def _header_parts(headers: dict[str, str]) -> dict[str, str]:
@@ -173,15 +173,24 @@ async def keep_saving(gate: Gate, save: Callable[[], None]) -> None:
             pause = max(_UNSAVED_SECONDS, _SAVE_SHARE * (time.monotonic() - began))
 
 
-async def _serve(port: int, credentials: tuple[str, str]) -> None:
+async def serve(
+    bind: str, credentials: tuple[str, str], door: Callable[[Gate], Application] = lambda gate: gate
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        bind: The host and port to listen on.
+        credentials: The access key and the secret key.
+        door: Puts something before the gate.
+    """
     application = importlib.import_module("ministack.app")
     persistence = importlib.import_module("ministack.core.persistence")
     config = importlib.import_module("hypercorn.config").Config()
-    config.bind = [f"127.0.0.1:{port}"]
+    config.bind = [bind]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1.0  # long polls do not hold a stop up
     config.loglevel = "WARNING"
-    serve = importlib.import_module("hypercorn.asyncio").serve
+    hypercorn = importlib.import_module("hypercorn.asyncio")
 
     def save() -> None:
         persistence.save_all(application._build_persistence_save_dict())  # noqa: SLF001 - pinned, no public way
@@ -191,7 +200,7 @@ async def _serve(port: int, credentials: tuple[str, str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     gate = Gate(application.app, credentials)
     saving = asyncio.create_task(keep_saving(gate, save))
-    await serve(gate, config, shutdown_trigger=stop.wait, mode="asgi")
+    await hypercorn.serve(door(gate), config, shutdown_trigger=stop.wait, mode="asgi")
     saving.cancel()
 
 
@@ -199,7 +208,7 @@ def main() -> None:
     """Serve until SIGTERM; the environment is ministack's, set by our `object_store`."""
     environment = os.environ  # noqa: TID251 - ministack's own interface
     credentials = (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
-    asyncio.run(_serve(int(environment["GATEWAY_PORT"]), credentials))
+    asyncio.run(serve(f"127.0.0.1:{int(environment['GATEWAY_PORT'])}", credentials))
 
 
 if __name__ == "__main__":

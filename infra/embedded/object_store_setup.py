@@ -50,8 +50,8 @@ class ObjectStoreSetup:
         config = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1}, proxies={})
         s3 = session.client("s3", endpoint_url=self._endpoint_url, config=config)
         sqs = session.client("sqs", endpoint_url=self._endpoint_url, config=config)
-        known = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-        for bucket in {UPLOAD_BUCKET, ARTIFACT_BUCKET} - known:
+        existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        for bucket in {UPLOAD_BUCKET, ARTIFACT_BUCKET} - existing:
             s3.create_bucket(Bucket=bucket)
         if s3.get_bucket_versioning(Bucket=UPLOAD_BUCKET).get("Status") != "Enabled":
             s3.put_bucket_versioning(Bucket=UPLOAD_BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -72,7 +72,8 @@ def _make_sure_of_queues(sqs: "SQSClient") -> str:
     sqs.set_queue_attributes(
         QueueUrl=url,
         Attributes={
-            "VisibilityTimeout": "60",
+            # What a killed listener held waits so long; ten objects are registered in far less.
+            "VisibilityTimeout": "15",
             "RedrivePolicy": json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": "10"}),
             "Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         },
@@ -91,11 +92,11 @@ def _make_sure_of_queue(sqs: "SQSClient", name: str) -> tuple[str, str]:
 
 
 def _make_sure_of_events(s3: "S3Client", queue_arn: str) -> None:
-    wanted = {"Id": "assay-uploads", "QueueArn": queue_arn, "Events": _EVENTS}
+    uploads = {"Id": "assay-uploads", "QueueArn": queue_arn, "Events": _EVENTS}
     present = s3.get_bucket_notification_configuration(Bucket=UPLOAD_BUCKET).get("QueueConfigurations", [])
     # Setting it again would send another test event at every start.
-    if not any(found["QueueArn"] == queue_arn and set(found["Events"]) >= set(_EVENTS) for found in present):
+    if not any(rule["QueueArn"] == queue_arn and set(rule["Events"]) >= set(_EVENTS) for rule in present):
         s3.put_bucket_notification_configuration(
             Bucket=UPLOAD_BUCKET,
-            NotificationConfiguration={"QueueConfigurations": [wanted]},  # type: ignore[list-item]
+            NotificationConfiguration={"QueueConfigurations": [uploads]},  # type: ignore[list-item]
         )

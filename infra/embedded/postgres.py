@@ -120,8 +120,8 @@ class Postgres:
         except OSError as error:
             raise from_os_error(error, "initdb") from error
         except subprocess.SubprocessError as error:
-            said = last_line(self._log_file, "FATAL:", "error:")  # behind it come lines about what is cleared away
-            raise StackError(f"initdb failed: {said}; see {self._log_file}") from error
+            reason = last_line(self._log_file, "FATAL:", "error:")  # behind it come lines about what is cleared away
+            raise StackError(f"initdb failed: {reason}; see {self._log_file}") from error
         finally:
             password_file.unlink(missing_ok=True)
 
@@ -152,8 +152,8 @@ class Postgres:
 
     def _make_database(self) -> None:
         with self._connect("postgres") as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if known is None:
+            row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+            if row is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -66,8 +66,8 @@ def settle(folder: Path) -> PostgresHome:
 
 
 def _installed_package() -> Path:
-    found = importlib.util.find_spec(_PACKAGE)
-    package = Path(found.origin).parent if found and found.origin else None
+    spec = importlib.util.find_spec(_PACKAGE)
+    package = Path(spec.origin).parent if spec and spec.origin else None
     if package is None or not (package / _INSTALL / "bin" / "postgres").exists():
         raise StackError(f"the Postgres binaries are missing (wheel {_WHEEL}); run `make setup`")
     return package

@@ -92,11 +92,12 @@ def _bound(process: Process) -> tuple[str, ...]:
 @cache
 def _setpriv() -> str | None:
     """Return the program of util-linux; None where it is missing or older than 2.33."""
-    found = shutil.which("setpriv")
-    if found is None:
+    program = shutil.which("setpriv")
+    if program is None:
         return None
-    tried = subprocess.run((found, "--pdeathsig", "clear", "--", found, "--version"), capture_output=True, check=False)
-    return found if tried.returncode == 0 else None
+    command = (program, "--pdeathsig", "clear", "--", program, "--version")
+    tried = subprocess.run(command, capture_output=True, check=False)
+    return program if tried.returncode == 0 else None
 
 
 def kill_group(pid: int, number: signal.Signals) -> None:
@@ -120,8 +121,8 @@ def last_line(log_file: Path, *words: str) -> str:
             lines = log.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    said = [line.strip()[:200] for line in lines if line.strip()]
-    telling = [line for line in said if any(word in line for word in words)] or said
+    texts = [line.strip()[:200] for line in lines if line.strip()]
+    telling = [line for line in texts if any(word in line for word in words)] or texts
     return telling[-1] if telling else ""
 
 

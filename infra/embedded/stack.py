@@ -177,8 +177,8 @@ class EmbeddedStack:
         processes = [part.process() for part in parts]
         self._supervisor = Supervisor((self._lock.descriptor,), self._report)
         self._supervisor.start(*processes)
-        known = {name: value for part in parts for name, value in part.addresses().items()}
-        self._addresses = StackAddresses(**known)
+        fields = {name: value for part in parts for name, value in part.addresses().items()}
+        self._addresses = StackAddresses(**fields)
         write_addresses(self._data_dir, self._addresses)
         return self._addresses
 
@@ -203,8 +203,8 @@ class EmbeddedStack:
                     f"port {fixed} for {part} is taken by {ports.holder_of(fixed)}; "
                     "stop that process or choose another port",
                 )
-            wanted = [fixed] if fixed is not None else [before.get(part, 0), DEFAULT_PORTS[part]]
-            chosen[part] = ports.choose(wanted, avoid=chosen.values())
+            preferred = [fixed] if fixed is not None else [before.get(part, 0), DEFAULT_PORTS[part]]
+            chosen[part] = ports.choose(preferred, avoid=chosen.values())
         memory.write_text(json.dumps({**before, **chosen}), encoding="ascii")
         return chosen
 

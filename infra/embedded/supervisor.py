@@ -27,7 +27,7 @@ class Supervisor:
         """
         self._guardian = Guardian(inherited)
         self._report = report
-        self._watches: list[Watch] = []
+        self._starts: list[list[Watch]] = []  # what was started together
         self._lock = threading.RLock()
         self._guarded = False
         self._failure: StackError | None = None
@@ -36,7 +36,7 @@ class Supervisor:
     def start(self, *processes: Process) -> None:
         """Start processes side by side and wait until all are ready.
 
-        May be called again: what is added later is stopped earlier.
+        May be called again: what is added later is stopped earlier, what is added together is stopped side by side.
 
         Args:
             processes: What to run; a name may be used once.
@@ -49,7 +49,7 @@ class Supervisor:
                 self._guardian.start()
                 self._guarded = True
             added = [Watch(process, self._guardian, self._report, self._note_end) for process in processes]
-            self._watches.extend(added)
+            self._starts.append(added)
         for watch in added:
             watch.start()
         for watch in added:
@@ -60,19 +60,18 @@ class Supervisor:
             self._raise_failure()
 
     def stop(self) -> None:
-        """Stop everything, the latest first; bounded by the processes' own limits."""
+        """Stop everything, the latest start first; bounded by the processes' own limits."""
         self._over.set()
         with self._lock:
-            for watch in reversed(self._watches):
-                watch.stop()
-            self._watches.clear()
+            for together in reversed(self._starts):
+                for watch in together:
+                    watch.ask_to_stop()
+                for watch in together:
+                    watch.join()
+            self._starts.clear()
             if self._guarded:
                 self._guardian.close()
                 self._guarded = False
-
-    def request_stop(self) -> None:
-        """Let `wait` return."""
-        self._over.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a stop is asked for or a process gives up.
@@ -95,7 +94,7 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Give the process id of everything that runs now, by name."""
         with self._lock:
-            return {watch.process.name: watch.pid for watch in self._watches if watch.pid is not None}
+            return {watch.process.name: watch.pid for watch in self._all() if watch.pid is not None}
 
     def wait_ready(self, name: str, timeout: float) -> bool:
         """Wait until a process is ready, again if need be.
@@ -109,8 +108,11 @@ class Supervisor:
         """
         deadline = time.monotonic() + timeout
         with self._lock:
-            watches = [watch for watch in self._watches if watch.process.name == name]
+            watches = [watch for watch in self._all() if watch.process.name == name]
         return bool(watches) and watches[0].ready.wait(max(0.0, deadline - time.monotonic()))
+
+    def _all(self) -> list[Watch]:
+        return [watch for together in self._starts for watch in together]
 
     def _note_end(self, error: StackError | None) -> None:
         if error is None:

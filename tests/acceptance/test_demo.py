@@ -40,7 +40,7 @@ def test_the_demo_starts_all_it_needs_as_an_ordinary_user_and_stops_it_again(tmp
     root = os.geteuid() == 0
     if root:
         os.chown(tmp_path, NOBODY, NOBODY)
-    printed, said = demo(tmp_path / "data", "--json", before=AS_NOBODY if root else (), HOME=str(tmp_path))
+    printed, progress = demo(tmp_path / "data", "--json", before=AS_NOBODY if root else (), HOME=str(tmp_path))
     rows = rows_of(printed)
     assert len(rows) == len(printed.splitlines()) == 18
     bad = {name: (row["state"], row["reason"]) for name, row in rows.items() if name.startswith("bad/")}
@@ -49,13 +49,13 @@ def test_the_demo_starts_all_it_needs_as_an_ordinary_user_and_stops_it_again(tmp
         "bad/not an image+.jpg": ("rejected", "unsupported_type"),
     }
     assert {row["verdict"] for name, row in rows.items() if name not in bad} <= VERDICTS
-    assert "18 images: " in said
+    assert "18 images: " in progress
     assert (tmp_path / "data").stat().st_uid == (NOBODY if root else os.geteuid())
 
 
 def test_the_demo_on_a_running_stack_prints_a_table(assay: AssayUp) -> None:
-    printed, said = demo(assay.data_dir)
-    assert "using the stack that is up" in said
+    printed, progress = demo(assay.data_dir)
+    assert "using the stack that is up" in progress
     for expected in ("china.jpg", "truncated.jpg", "rejected (undecodable)", "rejected (unsupported_type)"):
         assert expected in printed
 

@@ -54,8 +54,8 @@ def test_no_process_shows_a_secret_in_its_arguments(assay: AssayUp) -> None:
 def test_nothing_of_the_whole_stack_listens_beyond_the_loopback_address(assay: AssayUp) -> None:
     inodes = set().union(*map(inodes_of, assay.pids()))
     found = [listener for listener in listeners() if listener.inode in inodes]
-    # Postgres, Valkey, the object store, the worker's metrics, the API and Flower.
-    assert len({listener.port for listener in found}) == 6
+    # Postgres, Valkey, the object store, the metrics of worker and dispatcher, the API and Flower.
+    assert len({listener.port for listener in found}) == 7
     assert {listener.address for listener in found} == {"127.0.0.1"}
 
 

@@ -65,6 +65,7 @@ def champion(base: Path, up: AssayUp, client: Assay) -> str:
     subprocess.run(command, env=process_environment(up.data_dir), check=True, capture_output=True)
     version = str(json.loads((base / "run" / "bundle" / "card.json").read_text())["bundle"])
     client.promote(version, "the tests' own", force=True)
+    up.wait_loaded(version, 120)
     # Few images certify little.
     client.add_policy(false_positive_budget=0.05, miss_budget=0.05)
     return version
@@ -88,7 +89,7 @@ def label(client: Assay, ids: list[str], value: LabelValue) -> None:
 def trained(client: Assay, version: str) -> Any:
     """Ask for a run and wait for its end."""
     run = client.train("tiny", base_bundle=version, shadow_share=1.0)
-    stages = [told["data"]["stage"] for told in client.watch_training(run["id"], 0.5) if told["kind"] == "stage"]
+    stages = [event["data"]["stage"] for event in client.watch_training(run["id"], 0.5) if event["kind"] == "stage"]
     ended = client.training_run(run["id"])
     assert ended["state"] == "completed", ended["detail"]
     assert stages == ["data", "fit", "gate", "keep"]
@@ -137,6 +138,7 @@ def test_from_labels_to_a_better_bundle_and_back(up: AssayUp, client: Assay, cha
 
     # Promoted: the same images are judged right, the old ones as before, and history shows both bundles.
     client.promote(made, "finds the new generator")
+    up.wait_loaded(made, 120)
     rescanned(up, client, [*haze, *noise, *stripes])
     assert served(client, haze) == {("ai_generated", made)}
     assert served(client, stripes) == {("ai_generated", made)}
@@ -154,4 +156,5 @@ def test_from_labels_to_a_better_bundle_and_back(up: AssayUp, client: Assay, cha
 
     # Rolled back: new scans are the former bundle's again.
     client.roll_back("a drill")
+    up.wait_loaded(champion, 120)
     assert {bundle for _, bundle in served(client, put(up, "haze", range(2000, 2003)))} == {champion}

@@ -84,10 +84,10 @@ def test_the_guide_s_commands_do_what_it_says(
 
 def environment(compose: ComposeProcesses, folder: Path) -> dict[str, str]:
     """What the guide says its reader has: a service's settings, the API's address, a folder, Postgres' programs."""
-    told = compose.environment(compose.services["setup"])
+    variables = compose.environment(compose.services["setup"])
     settled = settle(folder / "postgres")  # where the binaries are for this user
-    programs = f"{Path(sys.executable).parent}:{settled.binaries}:{told['PATH']}"
-    return {**told, "PATH": programs, "API": compose.url("api"), "BACKUP": str(folder)}
+    programs = f"{Path(sys.executable).parent}:{settled.binaries}:{variables['PATH']}"
+    return {**variables, "PATH": programs, "API": compose.url("api"), "BACKUP": str(folder)}
 
 
 def kill_a_scan(compose: ComposeProcesses) -> int:

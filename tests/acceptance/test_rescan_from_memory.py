@@ -29,7 +29,7 @@ def verdicts(assay: AssayUp) -> list[Verdict]:
 
 def without_engines(detectors: Any) -> dict[str, dict[str, float]]:
     """Leave out what ran each detector: of a scan from memory it is what was stored."""
-    return {name: {k: v for k, v in said.items() if k != "engine"} for name, said in detectors.items()}
+    return {name: {k: v for k, v in columns.items() if k != "engine"} for name, columns in detectors.items()}
 
 
 def test_a_new_policy_judges_history_without_its_pictures(assay: AssayUp) -> None:

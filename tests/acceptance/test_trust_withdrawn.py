@@ -1,5 +1,7 @@
 """A signature stops deciding once its signer is trusted no more and the policy ignores declarations."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from api.client import Assay
 from tests.acceptance.test_evidence import texture
 from tests.support.assay_up import AssayUp, wait_until
-from worker.testing.provenance import make_authority
+from tests.support.provenance import make_authority
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -21,15 +23,17 @@ def served(assay: AssayUp) -> Any:
 
 
 def test_a_rescan_without_the_anchor_is_served_in_place_of_what_the_signature_decided(tmp_path: Path) -> None:
-    authority = make_authority("Picture Maker Inc.")
+    signer, another = make_authority("Picture Maker Inc."), make_authority("Another Inc.")
     anchors = tmp_path / "anchors.pem"
-    anchors.write_text(authority.anchor)
-    with AssayUp(tmp_path / "data", ASSAY_C2PA_TRUST_ANCHORS=str(anchors)) as assay:
-        assay.put(IMAGE, authority.sign(texture(1)))
+    anchors.write_text(signer.anchor)
+    with AssayUp(tmp_path / "data", ASSAY_BUNDLE="cifake", ASSAY_C2PA_TRUST_ANCHORS=str(anchors)) as assay:
+        assay.put(IMAGE, signer.sign(texture(1)))
         assay.wait_ended([IMAGE], 120)
         before = served(assay)
         assert (before["verdict"], before["decided_by"]) == ("ai_generated", "provenance")
-    with AssayUp(tmp_path / "data") as assay:
+        # A worker reads the anchors when it starts.
+        anchors.write_text(another.anchor)
+        os.kill(assay.pid("worker"), signal.SIGKILL)
         with Assay(assay.doors.api_url, assay.doors.api_key, timeout=30) as client:
             client.add_policy(false_positive_budget=0.01, miss_budget=0.05, declared_origin="ignore")
             client.rescan([IMAGE])

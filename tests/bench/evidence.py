@@ -19,6 +19,7 @@ import numpy as np
 from bench_images import gather
 from PIL import Image
 
+from tests.support.provenance import make_authority
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
@@ -26,7 +27,6 @@ from worker.images.decode import decode, share_freed_memory
 from worker.images.perceptual_hash import perceptual_hash
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.reading import read_provenance
-from worker.testing.provenance import make_authority
 
 _BATCH = 16
 _ONE_IN = 10

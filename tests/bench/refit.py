@@ -1,20 +1,27 @@
-"""Fits a CLIP head, fusion and calibration again on stored features, and lets the gate judge; prints the seconds.
+"""Fits heads, fusion and calibration again on stored features, and lets the gate judge; prints the seconds.
 
-`python tests/bench/refit.py [--images 100000] [--width 1024] [--threads 2]`. Features are drawn, as
-scans would have stored them; reading them out of Postgres is not in the figure.
+`python tests/bench/refit.py [--images 100000] [--width 1024] [--threads 2]` draws features of a CLIP detector, as scans
+would have stored them; reading them out of Postgres is not in the figure. `--wild 500` fits the default bundle's
+encoder heads on so many labels beside its own replay.
 """
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+sys.path.append(str(Path(__file__).parents[2]))  # tests are installed nowhere
+from tests.support.scanned_features import seen_by_scans
 from training.retraining.gate_case import Origin, Terms
 from training.retraining.heads import Head, with_head
-from training.retraining.refit import Seen, refit
+from training.retraining.refit import Samples, refit
+from training.retraining.refit_data import joined, replayed
+from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
 from worker.bundles.parts import BundleParts, DetectorPart
@@ -22,7 +29,7 @@ from worker.detectors.build import build_detector
 from worker.images.views import ViewPlan
 
 
-def drawn(count: int, width: int) -> Seen:
+def drawn(count: int, width: int) -> Samples:
     """Draw images as a bundle would have stored them: two features of many tell the classes, not perfectly."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, count).astype(np.int8)
@@ -32,7 +39,7 @@ def drawn(count: int, width: int) -> Seen:
     features[:, 0] += 1.5 * signs * ~new
     features[:, 1] += 1.5 * signs * new
     sources = np.array([f"source-{index}" for index in rng.integers(0, 12, count)])
-    return Seen(
+    return Samples(
         features=features.astype(np.float16),
         others=np.stack([np.zeros(count), signs + rng.standard_normal(count)], axis=1),
         covariates=rng.standard_normal((count, 2)),
@@ -61,16 +68,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=1024, help="of the features; a PE-Core-L tower pools 1,024")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--wild", type=int, metavar="LABELS", help="refit the default bundle on so many")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    width = arguments.width
-    base = champion(width)
-    seen = drawn(arguments.images, width)
+    if arguments.wild:
+        folder = shipped_bundle("wild")
+        base = read_bundle(folder)
+        seen = joined(seen_by_scans(arguments.wild), replayed(folder / REPLAY, (base.version(),)))
+    else:
+        base, seen = champion(arguments.width), drawn(arguments.images, arguments.width)
     begun, cpu = time.perf_counter(), time.process_time()
     made = refit(base, seen, Terms(), {})
     figure = {
-        "images": arguments.images,
-        "width": width,
+        "images": len(seen),
+        "width": seen.features.shape[1],
         "threads": arguments.threads,
         "seconds": round(time.perf_counter() - begun, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

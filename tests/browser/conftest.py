@@ -13,7 +13,10 @@ from infra.cli.environment import child_environment
 from infra.debian import command, find
 from infra.demo_images import ai_pictures, photographs
 from tests.support.assay_up import AssayUp
+from tests.support.identity_provider import CLIENT, SECRET
+from tests.support.provider_process import identity_provider
 from worker.database.api_keys import ApiKeys, Scope
+from worker.database.appeals import Appeals
 from worker.database.audit import Actor
 from worker.database.bundles import SHIPPED, register_bundle
 from worker.database.drift import DriftMeasures
@@ -61,10 +64,10 @@ def chromium() -> str:
     """Where the browser is; without one, nothing is run, and in CI that is a failure."""
     found = find("chromium")
     if found is None:
-        told = f"no browser; as root: {command('chromium')}"
+        reason = f"no browser; as root: {command('chromium')}"
         if child_environment().get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+            pytest.fail(reason)
+        pytest.skip(reason)
     return found
 
 
@@ -82,8 +85,10 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def console(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     assert chromium  # nothing is started for nobody
-    with AssayUp(tmp_path_factory.mktemp("console")) as up:
-        yield filled(up)
+    with identity_provider() as issuer:
+        settings = {"ASSAY_OIDC_ISSUER": issuer, "ASSAY_OIDC_CLIENT_ID": CLIENT, "ASSAY_OIDC_CLIENT_SECRET": SECRET}
+        with AssayUp(tmp_path_factory.mktemp("console"), **settings) as up:
+            yield filled(up)
 
 
 def filled(up: AssayUp) -> Console:
@@ -110,6 +115,8 @@ def filled(up: AssayUp) -> Console:
     challenger, run = _shipped_bundle(up), _finished_run(up)
     endpoints = WebhookEndpoints(up.database)
     endpoints.add(ANNA, "https://platform.example/assay", [Event.VERDICT_CREATED], "the platform's own")
+    for number, image in enumerate(photographs()[1:3]):
+        Appeals(up.database).add(ANNA, f"eager/{image.name}", reason="I took it on the pier.", contact=f"user-{number}")
     url = f"{up.doors.api_url}/console"
     return Console(up, url, up.doors.api_key, reader, reviewer, flagged.image_id, unflagged, _dead(up), challenger, run)
 
@@ -154,8 +161,8 @@ def _finished_run(up: AssayUp) -> int:
         session.flush()
         for detector in ("convnext", "clip"):
             for step in range(60):
-                told = {"stage": "fit", "detector": detector, "step": 20 * step, "loss": 0.15 + 0.55 * 0.95**step}
-                announce(session, run.id, "progress", told)
+                event = {"stage": "fit", "detector": detector, "step": 20 * step, "loss": 0.15 + 0.55 * 0.95**step}
+                announce(session, run.id, "progress", event)
         return run.id
 
 
@@ -196,7 +203,7 @@ class Watched:
 
     def __post_init__(self) -> None:
         """Listen."""
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type in _WORTH else None)
+        self.page.on("console", lambda line: self.complaints.append(line.text) if line.type in _WORTH else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def open(self, path: str) -> Page:
@@ -208,7 +215,7 @@ class Watched:
         """Sign in as people do."""
         page = self.open("/sign-in")
         page.get_by_label("API key").fill(key)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         expect(page.get_by_role("heading", name="Feed", level=1)).to_be_visible()
         return page
 

@@ -29,7 +29,7 @@ def test_a_wrong_key_opens_nothing(visitor: Watched) -> None:
     expect(page.get_by_role("alert")).to_contain_text("unknown, expired or revoked")
     assert page.context.cookies() == []
     # The browser itself tells of every 401; nothing else was said.
-    assert [told for told in visitor.complaints if "401" not in told] == []
+    assert [complaint for complaint in visitor.complaints if "401" not in complaint] == []
     visitor.complaints.clear()
 
 
@@ -46,6 +46,8 @@ def test_signing_in_leads_to_the_page_asked_for_and_leaves_a_cookie_that_scripts
 
 def test_the_keyboard_alone_is_enough_to_sign_in_and_to_reach_the_content(visitor: Watched) -> None:
     page = visitor.open("")
+    expect(page.get_by_role("link", name="Sign in with your account")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.get_by_label("API key")).to_be_focused()
     page.keyboard.type(visitor.console.admin)
     page.keyboard.press("Enter")
@@ -89,12 +91,19 @@ def test_a_dropped_image_gets_its_verdict_and_its_heatmap(admin: Page, visitor: 
         "calibrated probability of AI-generated"
     )
     heatmap = admin.get_by_role("img", name="Heatmap of ConvNeXt")
+    # What was flagged shows where, without being asked.
+    admin.get_by_text("Off", exact=True).click()
     expect(heatmap).to_be_hidden()
     admin.get_by_text("ConvNeXt", exact=True).first.click()
     expect(heatmap).to_be_visible()
     assert heatmap.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     admin.get_by_label("Opacity").fill("40")
     expect(heatmap).to_have_css("opacity", "0.4")
+    admin.get_by_label("Before / after").fill("30")
+    expect(heatmap).to_have_css("clip-path", "inset(0px 70% 0px 0px)")
+    expect(admin.get_by_role("region", name="Verdict", exact=True)).to_contain_text(
+        "photographs in 100 would be accused"
+    )
 
 
 def test_heatmaps_of_an_image_that_was_not_flagged_are_drawn_when_asked_for(admin: Page, console: Console) -> None:
@@ -104,6 +113,28 @@ def test_heatmaps_of_an_image_that_was_not_flagged_are_drawn_when_asked_for(admi
     admin.get_by_role("radio", name="CLIP").check(force=True)
     expect(admin.get_by_role("img", name="Heatmap of CLIP")).to_be_visible()
     expect(admin.locator("#announce")).to_contain_text("with heatmaps")
+
+
+def test_the_feed_shows_small_pictures_that_are_made_when_somebody_looks(admin: Page, console: Console) -> None:
+    admin.goto(f"{console.url}?source=uploads%2Ffeed")
+    thumbnail = admin.locator(".card img").first
+    expect(thumbnail).to_have_js_property("complete", value=True)
+    admin.wait_for_function(
+        "() => [...document.querySelectorAll('.card img')].slice(0, 4).every((i) => i.naturalWidth > 0)"
+    )
+    address = thumbnail.evaluate("image => image.src")
+    answer = admin.request.get(address)
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/webp")
+
+
+def test_a_picture_that_the_browser_cannot_show_gives_way_to_its_thumbnail(
+    admin: Page, visitor: Watched, console: Console
+) -> None:
+    admin.route("**/console/picture**", lambda route: route.fulfill(body=b"no picture", content_type="image/avif"))
+    image_page(console, admin, console.unflagged)
+    admin.wait_for_function("() => document.querySelector('.frame .base').src.includes('/console/thumbnail')")
+    admin.wait_for_function("() => document.querySelector('.frame .base').naturalWidth > 0")
+    assert visitor.complaints == []
 
 
 def test_images_that_look_alike_are_shown(admin: Page, console: Console) -> None:
@@ -119,7 +150,7 @@ def test_what_is_no_image_is_refused_with_its_reason(admin: Page, visitor: Watch
     admin.set_input_files("#file", page)
     row = admin.get_by_role("listitem").filter(has_text="page.jpg")
     expect(row).to_contain_text("no image of a type that Assay knows")
-    assert [told for told in visitor.complaints if "415" not in told] == []
+    assert [complaint for complaint in visitor.complaints if "415" not in complaint] == []
     visitor.complaints.clear()
 
 
@@ -128,7 +159,7 @@ def test_the_feed_shows_an_image_that_lands_in_the_bucket_by_itself(admin: Page,
     console.up.put("feed/just landed.jpg", photographs()[3].data)
     card = admin.get_by_role("listitem").filter(has_text="feed/just landed.jpg")
     expect(card).to_be_visible()
-    expect(admin.locator("#announce")).to_contain_text("verdicts shown")
+    expect(admin.locator("#announce")).to_contain_text("images shown")
 
 
 def test_the_feed_is_searched_by_verdict_and_probability(admin: Page, console: Console) -> None:
@@ -148,7 +179,7 @@ def test_an_unknown_id_is_told_so(admin: Page, visitor: Watched) -> None:
     admin.get_by_role("searchbox", name="Image id").fill("nobody has/this id")
     admin.keyboard.press("Enter")
     expect(admin.get_by_role("heading", name="No image of this id")).to_be_visible()
-    assert [told for told in visitor.complaints if "404" not in told] == []
+    assert [complaint for complaint in visitor.complaints if "404" not in complaint] == []
     visitor.complaints.clear()
 
 
@@ -168,87 +199,6 @@ def test_a_moderators_verdict_is_served_at_once_and_stands_in_the_history(visito
     expect(history.nth(1)).to_contain_text("Taken by our own photographer")
     expect(history.nth(2)).to_contain_text("AI-generated")
     expect(page.get_by_role("heading", name="Erase")).to_have_count(0)
-
-
-def test_a_training_run_is_started_watched_and_cancelled(admin: Page, visitor: Watched) -> None:
-    visitor.open("/training")
-    admin.get_by_label("Recipe", exact=True).fill("cifake")
-    admin.get_by_label("Minutes a detector").fill("600")
-    admin.get_by_role("button", name="Start the run").click()
-    expect(admin.get_by_role("heading", name=re.compile(r"Run \d+: cifake"))).to_be_visible()
-    progress = admin.get_by_role("region", name="Progress")
-    expect(progress).to_contain_text(re.compile("Queued|Running|Failed"))
-    cancel = admin.get_by_role("button", name="Cancel the run")
-    if cancel.is_visible():  # unless a worker took it and found nothing to train on
-        cancel.click()
-        expect(admin.get_by_role("region", name="Progress")).to_contain_text(re.compile("Cancelled|heartbeat|Failed"))
-
-
-def test_a_run_shows_its_losses_its_gate_and_its_curves(admin: Page, visitor: Watched) -> None:
-    visitor.open(f"/training/{visitor.console.finished_run}")
-    expect(admin.get_by_role("region", name="Gate", exact=True)).to_contain_text("Not passed")
-    for chart in ("ConvNeXt", "CLIP", "ROC", "Precision and recall", "Reliability"):
-        drawn = admin.get_by_role("img", name=re.compile(f"^{chart}")).locator("canvas")
-        expect(drawn).to_be_visible()
-    missed = admin.get_by_role("region", name="Confusion").get_by_role("row", name=re.compile("^AI-generated 97"))
-    expect(missed).to_have_count(2)  # the champion's and the challenger's
-
-
-def test_a_bundle_is_promoted_with_a_reason_and_rolled_back(admin: Page, visitor: Watched) -> None:
-    challenger = visitor.console.challenger
-    visitor.open("/bundles")
-    admin.get_by_role("link", name=challenger).click()
-    admin.get_by_text("Promote …").click()
-    admin.get_by_label("Reason").first.fill("Tried on last week's uploads")
-    admin.get_by_label(re.compile("Even without a passed gate")).check()
-    admin.get_by_label(re.compile("Yes, make")).check()
-    admin.get_by_role("button", name="Promote", exact=True).click()
-    expect(admin.get_by_role("status").first).to_contain_text("serves from now on")
-    expect(admin.locator(".panel.hero")).to_contain_text(challenger)
-    admin.get_by_text("Roll back …").click()
-    admin.get_by_label("Reason").fill("Too many complaints")
-    admin.get_by_label("Yes, take the champion back").check()
-    admin.get_by_role("button", name="Roll back", exact=True).click()
-    expect(admin.locator(".panel.hero")).to_contain_text("wild")
-    changes = admin.get_by_role("region", name="Promotions and rollbacks").get_by_role("listitem")
-    expect(changes.first).to_contain_text("Too many complaints")
-
-
-def test_a_promotion_that_gate_and_shadow_bar_is_refused_in_words(admin: Page, visitor: Watched) -> None:
-    visitor.open(f"/bundles/one?version={visitor.console.challenger}")
-    admin.get_by_text("Promote …").click()
-    admin.get_by_label("Reason").first.fill("Just so")
-    admin.get_by_label(re.compile("Yes, make")).check()
-    admin.get_by_role("button", name="Promote", exact=True).click()
-    expect(admin.get_by_role("heading", name="Conflict")).to_be_visible()
-    assert [told for told in visitor.complaints if "409" not in told] == []
-    visitor.complaints.clear()
-
-
-def test_a_policy_is_previewed_without_changing_anything(visitor: Watched) -> None:
-    page = visitor.sign_in(visitor.console.reader)
-    visitor.open("/policies")
-    before = page.get_by_role("heading", name=re.compile(r"^Version \d+")).inner_text()
-    page.get_by_label("May be accused, %").fill("90")
-    page.get_by_role("button", name="Preview what changes").click()
-    expect(page.get_by_role("heading", name=re.compile(r"It would change \d+ of \d+ verdicts"))).to_be_visible()
-    expect(page.get_by_role("region", name="Thresholds")).to_contain_text("uploads/feed")
-    expect(page.get_by_role("button", name="Make it count")).to_have_count(0)
-    visitor.open("/policies")
-    expect(page.get_by_role("heading", name=re.compile(r"^Version \d+"))).to_have_text(before)
-
-
-def test_a_dead_scan_is_replayed(admin: Page, visitor: Watched) -> None:
-    visitor.open("/scans")
-    box = admin.get_by_label(f"of {visitor.console.dead}")
-    expect(box).to_be_checked()
-    admin.get_by_role("button", name="Replay the chosen").click()
-    expect(admin.get_by_role("status").first).to_contain_text("Queued again")
-    expect(box).to_have_count(0)
-    # The object was never there, which is the outcome of its next attempt.
-    visitor.console.up.wait_ended([visitor.console.dead], 60)
-    visitor.open("/scans?state=rejected")
-    expect(admin.get_by_role("row").filter(has_text=visitor.console.dead)).to_contain_text("Gone")
 
 
 def test_an_image_is_erased_once_its_id_is_typed(admin: Page, visitor: Watched) -> None:

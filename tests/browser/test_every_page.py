@@ -21,6 +21,13 @@ PAGES = {
     "unknown-image": "/image?id=nothing",
     "drop": "/drop",
     "review": "/review",
+    "review-audit": "/review?order=audit",
+    "review-appeals": "/review?order=appeals",
+    "review-alike": "/review/alike?id={unflagged}",
+    "review-team": "/review/team",
+    "feed-choose": "?choose=1",
+    "appeals": "/appeals",
+    "appeals-decided": "/appeals?state=decided",
     "scans": "/scans",
     "scans-rejected": "/scans?state=rejected",
     "scans-empty": "/scans?state=leased",
@@ -79,7 +86,7 @@ def test_no_page_breaks_its_policy_overflows_or_shuts_anybody_out(
         found[name] = judged(page, screens / f"{name}-{width}-{colours}.png")
     assert {name: troubles for name, troubles in found.items() if troubles} == {}
     # The browser tells of answers that are errors by design: an unknown image, an unknown page.
-    assert [told for told in watched.complaints if "404" not in told] == []
+    assert [complaint for complaint in watched.complaints if "404" not in complaint] == []
 
 
 def judged(page: Page, picture: Path) -> list[str]:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import BitString
 
 from tests.browser.conftest import Console, Watched
+from tests.support.assay_up import wait_until
 from worker.database.api_keys import ApiKeys, Scope
-from worker.database.tables import Image, Verdict
+from worker.database.tables import Image, Label, Verdict
+from worker.decisions.near_hashes import bands_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -73,6 +76,13 @@ def reviewer(contexts: Callable[..., BrowserContext], console: Console, name: st
     watched = Watched(contexts(viewport={"width": 1440, "height": 900}).new_page(), console)
     watched.sign_in(ApiKeys(console.up.database).create(name, [Scope.READ, Scope.REVIEW]).key)
     return watched.open(f"/review?source={waiting.source}")
+
+
+def reasons(console: Console, waiting: Waiting) -> list[str]:
+    """Reasons of the labels, the earliest first."""
+    with console.up.database.transaction() as session:
+        rows = select(Label.reason).join(Image).where(Image.source == waiting.source).order_by(Label.id)
+        return list(session.scalars(rows))
 
 
 def labels(console: Console, waiting: Waiting) -> list[tuple[str, str, str]]:
@@ -156,3 +166,73 @@ def test_what_was_decided_last_is_saved_when_the_page_is_left(
     page.goto(f"{console.url}/review?source={waiting.source}")
     expect(page.locator('[data-figure="own"]')).to_have_text("1")
     assert len(labels(console, waiting)) == 1
+
+
+def test_look_alikes_are_labelled_at_once_after_a_preview(
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
+) -> None:
+    bits = "01" * 128
+    with console.up.database.transaction() as session:
+        images = session.scalars(select(Image).where(Image.source == waiting.source).order_by(Image.id).limit(4)).all()
+        for image in images:
+            image.pdq, image.pdq_bands = BitString(bits), bands_of(bits)
+        names = {image.image_id for image in images}
+    page = reviewer(contexts, console, "bulk", waiting)
+    expect(page.locator("#page")).to_have_text(re.compile("review-"))
+    page.goto(f"{console.url}/review/alike?id={min(names)}")
+    expect(page.locator("input[name=image]")).to_have_count(4)
+    page.get_by_label(re.compile(re.escape(max(names)))).uncheck()
+    page.get_by_role("radio", name="AI-generated", exact=True).check()
+    page.get_by_label("Reason").fill("one prompt")
+    page.get_by_role("button", name="Preview what changes").click()
+    expect(page.get_by_role("heading", name="What changes")).to_be_visible()
+    assert labels(console, waiting) == []
+    page.get_by_role("button", name="Label 3 images").click()
+    expect(page.get_by_text("Your verdict is served for all of them")).to_be_visible()
+    assert {(name, value) for name, value, _ in labels(console, waiting)} == {
+        (name, "ai_generated") for name in names - {max(names)}
+    }
+
+
+def test_who_is_signed_out_in_the_middle_loses_nothing(
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
+) -> None:
+    key = ApiKeys(console.up.database).create("interrupted", [Scope.READ, Scope.REVIEW]).key
+    watched = Watched(contexts(viewport={"width": 1440, "height": 900}).new_page(), console)
+    watched.sign_in(key)
+    page = watched.open(f"/review?source={waiting.source}")
+    shown = page.locator("#page")
+    expect(shown).to_have_text(re.compile("review-"))
+    name = shown.text_content() or ""
+    page.keyboard.press("a")
+    expect(shown).not_to_have_text(name)
+    with console.up.database.transaction() as session:
+        session.execute(text("UPDATE console_session SET expires_at = now()"))
+    page.get_by_label("Another reason").fill("half a thought")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_label("Another reason")).to_have_value("half a thought")
+    expect(page.locator('[data-figure="own"]')).to_have_text("1")
+    assert [label[:2] for label in labels(console, waiting)] == [(name, "ai_generated")]
+
+
+def test_a_reason_is_what_the_moderator_chose_for_this_image_or_none_in_particular(
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
+) -> None:
+    page = reviewer(contexts, console, "dora", waiting)
+    shown = page.locator("#page")
+    for keys in ("n", "2a", "n"):
+        expect(shown).to_have_text(re.compile(r"review-\w+/\d+\.jpg"))
+        name = shown.text_content() or ""
+        for key in keys:
+            page.keyboard.press(key)
+        expect(shown).not_to_have_text(name)
+
+    by_eye = "By eye, without a particular reason"
+
+    def written() -> bool:
+        return reasons(console, waiting) == [by_eye, "Text or signs are garbled", by_eye]
+
+    wait_until(written, 30, "three labels")

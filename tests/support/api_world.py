@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from api.answers.remembered import Remembered
-from api.auth import KeyRing
+from api.key_ring import KeyRing
 from api.metrics import failed_authentications
 from api.readiness import Readiness
 from api.requests.bodies import MemoryBudget
@@ -18,10 +18,10 @@ from worker.database.api_keys import Principal, Scope
 from worker.database.audit import Actor, Audit
 from worker.database.served import Served
 from worker.database.session import connect
-from worker.database.tables import Heatmap, Image, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import Fetch, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.events import ObjectCreated
-from worker.ingest.register import Registered
+from worker.ingest.register import Intake, Registered
 from worker.objects.versions import ObjectHead, ObjectVersion
 
 _NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
@@ -131,6 +131,11 @@ class FakeRegister(Failing):
         image_id = stored.metadata["image-id"] if stored else key
         return Registered(7, image_id, 8, created.version_id or created.etag or "", key, self.created)
 
+    def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
+        """Register many objects."""
+        registered = [one for one in map(self, events) if one is not None]
+        return Intake(registered, refused=len(events) - len(registered), missing=0)
+
 
 class FakeAudit(Audit):
     """A trail in a list."""
@@ -152,6 +157,7 @@ class FakeQueries(Failing):
         self.heatmaps: dict[tuple[str, str], Heatmap] = {}
         self.known_scans: dict[int, tuple[Scan, Image]] = {}
         self.withdrawn_bundles: set[str] = set()
+        self.fetches: dict[str, Fetch] = {}
         self.asked: list[Any] = []
 
     def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
@@ -159,6 +165,10 @@ class FakeQueries(Failing):
         self.fail_if_told()
         self.asked.append(as_of)
         return self.images.get(image_id)
+
+    def fetch(self, image_id: str) -> Fetch | None:
+        """Return the newest fetch of an image."""
+        return self.fetches.get(image_id)
 
     def history(
         self,

@@ -16,10 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sqlalchemy import select
+
 from infra.embedded.addresses import StackAddresses, read_running_stack
 from infra.stack import Doors, running_doors
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, DatabaseDownError, connect
+from worker.database.tables import Worker
 from worker.objects.clients import s3_client
 from worker.settings import Settings
 
@@ -110,6 +113,16 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         wait_until(ended, seconds, f"{len(set(keys))} scans to end")
         return {key: versions[0] for key, versions in self.outcomes(keys).items()}
 
+    def wait_loaded(self, version: str, seconds: float) -> None:
+        """Wait until every worker has loaded a bundle; until then live images go on with the champion before it."""
+
+        def loaded() -> bool:
+            with self.database.transaction() as session:
+                workers = session.scalars(select(Worker.bundles)).all()
+            return bool(workers) and all(version in bundles for bundles in workers)
+
+        wait_until(loaded, seconds, f"workers to load {version}")
+
     def pid(self, process: str) -> int:
         """Return the process id of one of Assay's processes, such as ``worker``, or of an embedded part."""
         assert self._process is not None
@@ -132,12 +145,16 @@ class AssayUp(AbstractContextManager["AssayUp"]):
         if doors is None or addresses is None:
             return False
         self.doors, self.addresses = doors, addresses
-        fields = {name.removeprefix("ASSAY_").lower(): value for name, value in addresses.environment().items()}
-        fields["upload_buckets"] = (addresses.upload_bucket,)  # type: ignore[assignment]
-        self.settings = Settings.model_validate(fields)
+        self.settings = settings_of(addresses)
         self.database = connect(addresses.database_url)
         self.s3 = s3_client(self.settings)
         return True
+
+
+def settings_of(addresses: StackAddresses) -> Settings:
+    """Return the settings of a process beside the embedded parts."""
+    fields = {name.removeprefix("ASSAY_").lower(): value for name, value in addresses.environment().items()}
+    return Settings.model_validate({**fields, "upload_buckets": (addresses.upload_bucket,)})
 
 
 def process_environment(data_dir: Path, **variables: str) -> dict[str, str]:
@@ -177,13 +194,17 @@ def command_line(pid: int) -> bytes:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Poll until a condition holds.
+    """Poll until a condition holds, and leave four fifths of the time to those who bring it about.
 
     Raises:
         TimeoutError: it did not within so many seconds.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(max(_POLL_SECONDS, 4 * (now - began)))

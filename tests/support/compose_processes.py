@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from infra.cli.init import write_secrets
-from infra.compose import Service, read_services
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.object_store_setup import QUEUE
 from infra.embedded.ports import LOOPBACK, choose
@@ -22,6 +21,7 @@ from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import EmbeddedStack
 from tests.support.assay_up import ENGINE_CACHE, wait_until
+from tests.support.compose_file import Service, read_services
 from worker.database.outcomes import Outcome, outcomes
 from worker.database.session import Database, connect
 from worker.objects.clients import s3_client
@@ -127,7 +127,10 @@ class ComposeProcesses(AbstractContextManager["ComposeProcesses"]):
         image = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         # Where an image has /run/secrets, a process here is given the folder.
         folders = {"ASSAY_SECRETS_DIR": str(self.secrets), "ASSAY_ENGINE_CACHE_DIR": str(ENGINE_CACHE)}
-        return {**image, "HOME": str(self._folder), **folders, **given}
+        # Where a container finds a secret under another name than here, it is given as a variable.
+        renamed = [secret for secret in service.raw.get("secrets", ()) if isinstance(secret, dict)]
+        read = {each["target"].upper(): (self.secrets / each["source"]).read_text("utf-8") for each in renamed}
+        return {**image, "HOME": str(self._folder), **folders, **read, **given}
 
     def healthy(self, service: Service) -> bool:
         """Run the service's own health check."""
@@ -161,7 +164,8 @@ class ComposeProcesses(AbstractContextManager["ComposeProcesses"]):
             "ASSAY_SQS_ENDPOINT_URL": self.addresses.s3_endpoint_url,
         }
         self.services = read_services(REPOSITORY / "docker-compose.yml", queue)
-        for name in ("assay_database_url", "assay_redis_url"):
+        by_role = (path.name for path in self.secrets.glob("database_url_*"))
+        for name in ("assay_database_url", "assay_redis_url", *by_role):
             text = (self.secrets / name).read_text(encoding="utf-8")
             # Host names alone: a password may well hold the digits of a port.
             for written, here in self._hosts().items():

@@ -3,13 +3,19 @@
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # These folders' tests share one running Assay each, but for the files that start another.
-_ONE_ASSAY = ("tests/acceptance/", "tests/browser/")
+_ONE_ASSAY = ("tests/acceptance/", "tests/browser/", "tests/chaos/")
 _OWN_ASSAY = (
     "tests/acceptance/test_compose_as_processes.py",
     "tests/acceptance/test_learning_loop.py",
     "tests/acceptance/test_operations_guide.py",
     "tests/acceptance/test_rabbitmq.py",
-    "tests/acceptance/test_up.py",
+    "tests/acceptance/test_trust_withdrawn.py",
+    "tests/acceptance/test_upgrade.py",
+    "tests/chaos/test_backup_and_restore.py",
+    "tests/chaos/test_faults.py",
+    "tests/chaos/test_lost_workers.py",
+    "tests/chaos/test_mutated_files.py",
+    "tests/chaos/test_promotion_under_load.py",
 )
 # Both look at detectors that are trained once in a process.
 _PLANTED_MARK = (

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
-import boto3
 from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
 from sqlalchemy import Engine, text
 
 
@@ -23,23 +24,18 @@ class StoreOutage:
 
     @contextmanager
     def installed(self) -> Iterator["StoreOutage"]:
-        """Stand between botocore and the network."""
-        if boto3.DEFAULT_SESSION is None:
-            boto3.setup_default_session()
-        session = boto3.DEFAULT_SESSION
-        assert session is not None
-        events = session.events
-        events.register("before-send.s3", self._send, unique_id="store-outage")
-        try:
-            yield self
-        finally:
-            events.unregister("before-send.s3", unique_id="store-outage")
+        """Stand between botocore's sessions and the network."""
+        send = URLLib3Session.send
 
-    def _send(self, request: Any, **_: Any) -> None:
-        asked = f"{request.method} {request.url.partition('://')[2].partition('/')[2]}"
-        if self.of is not None and self.of in asked:
-            self.met.append(asked)
-            raise EndpointConnectionError(endpoint_url=request.url)
+        def send_unless_away(session: URLLib3Session, request: Any) -> Any:
+            path = f"{request.method} {request.url.partition('://')[2].partition('/')[2]}"
+            if self.of is not None and self.of in path:
+                self.met.append(path)
+                raise EndpointConnectionError(endpoint_url=request.url)
+            return send(session, request)
+
+        with patch.object(URLLib3Session, "send", send_unless_away):
+            yield self
 
 
 class DatabaseOutage:

@@ -1,7 +1,7 @@
 """The house rules that no linter knows: sizes, circles, complexity and names."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import grimp
@@ -9,9 +9,10 @@ import pytest
 
 HOUSES = ("worker", "api", "training", "infra", "migrations")
 MOST_LINES = 300
-# Made to be copied into other projects as one file.
-COPIED = {"api/client.py"}
-MOST_COMPLEXITY = 8
+# Made to be copied into other projects, each as one file.
+COPIED = {"api/client.py", "api/async_client.py"}
+MOST_COMPLEXITY = 10
+MOST_COMPLEXITY_OF_THE_STORY = 8
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,20 @@ def modules(repository: Path) -> list[Path]:
 def test_no_module_is_longer_than_three_hundred_lines(repository: Path, modules: list[Path]) -> None:
     lines = {str(path.relative_to(repository)): len(path.read_text("utf-8").splitlines()) for path in modules}
     assert {path: count for path, count in lines.items() if count > MOST_LINES and path not in COPIED} == {}
+
+
+# Longer ones are still to be split; none of them may grow.
+LONG_TESTS = {
+    "tests/files_as_sent.py": 332,
+    "tests/integration/training/test_training_worker.py": 314,
+    "tests/unit/worker/provenance/test_declared.py": 339,
+}
+
+
+def test_no_test_file_is_longer_than_three_hundred_lines(repository: Path) -> None:
+    files = {str(path.relative_to(repository)): path for path in (repository / "tests").rglob("*.py")}
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in files.items()}
+    assert {name: count for name, count in lines.items() if count > LONG_TESTS.get(name, MOST_LINES)} == {}
 
 
 def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types() -> None:
@@ -72,8 +87,16 @@ def test_boolean_operators_comprehensions_and_assertions_count_as_branches() -> 
     assert _complexity(ast.parse(function)) == 7
 
 
+def _complex(paths: Iterable[Path], most: int) -> dict[str, int]:
+    numbers = {f"{path.name}:{function.name}": _complexity(function) for path in paths for function in _functions(path)}
+    return {name: number for name, number in numbers.items() if number > most}
+
+
+def test_no_function_is_more_complex_than_ten(modules: list[Path]) -> None:
+    assert _complex(modules, MOST_COMPLEXITY) == {}
+
+
 def test_no_function_of_the_story_is_more_complex_than_eight(repository: Path) -> None:
     story = sorted((repository / "worker" / "scan").rglob("*.py"))
     assert len(story) > 10
-    numbers = {f"{path.name}:{function.name}": _complexity(function) for path in story for function in _functions(path)}
-    assert {name: number for name, number in numbers.items() if number > MOST_COMPLEXITY} == {}
+    assert _complex(story, MOST_COMPLEXITY_OF_THE_STORY) == {}

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, left_out, out_of_fold
 from training.evaluation.metrics import Cuts, auroc
-from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
+from worker.decisions.calibration import OVER_SOURCES, Calibration, CalibrationFigures, Fusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ def orders(measured: Measured, parts: Folds) -> dict[str, float]:
     The most detectors come first.
     """
     return {
-        name: order_within(measured.labels, out_of_fold(chosen, parts), [judged for _, judged in parts])
+        name: order_within(measured.labels, out_of_fold(chosen, parts), [left_out for _, left_out in parts])
         for name, chosen in inputs(measured).items()
     }
 
@@ -133,26 +133,26 @@ def _best(aurocs: dict[str, float]) -> str:
     return next(name for name, share in aurocs.items() if share >= enough)
 
 
-def _judge_left_out(measured: Measured, fitted: Indices, judged: Indices) -> LeftOut:
+def _judge_left_out(measured: Measured, fitted: Indices, left_out: Indices) -> LeftOut:
     """Make of some groups all that a bundle has, the choice of inputs too, and judge the others by it."""
-    seen = measured.take(fitted)
-    within = _folds_within(seen)
-    name = _best(orders(seen, within))
-    chosen = inputs(seen)[name]
+    rest = measured.take(fitted)
+    within = _folds_within(rest)
+    name = _best(orders(rest, within))
+    chosen = inputs(rest)[name]
     fused = out_of_fold(chosen, within)
     calibration = _fused_calibration(fused, chosen)
-    figures = figures_of(seen, _probabilities(calibration, fused), "")
+    figures = figures_of(rest, _probabilities(calibration, fused), "")
     chosen = inputs(measured)[name]
-    logits = fuse_all(fit_fusion(chosen, fitted), chosen, judged)
-    return LeftOut(judged, _probabilities(calibration, logits), figures)
+    logits = fuse_all(fit_fusion(chosen, fitted), chosen, left_out)
+    return LeftOut(left_out, _probabilities(calibration, logits), figures)
 
 
-def _folds_within(seen: Measured) -> Folds:
-    everything = np.arange(len(seen.labels))
-    if seen.balanced:  # nothing is fitted that a fold could tell
+def _folds_within(measured: Measured) -> Folds:
+    everything = np.arange(len(measured.labels))
+    if measured.balanced:  # nothing is fitted that a fold could tell
         return [(everything, everything)]
     try:
-        return folds(seen)
+        return folds(measured)
     except ValueError:  # too few groups are left to part them again
         return [(everything, everything)]
 
@@ -161,13 +161,14 @@ def figures_of(measured: Measured, probabilities: Floats, scope: str) -> Calibra
     """Gather what thresholds stand on: probabilities (N,) by class, the negatives by source where there are several."""
     negatives, positives = measured.labels == 0, measured.labels == 1
     sources = measured.groups[negatives].tolist() if measured.by_source else ()
-    return CalibrationFigures.of(probabilities[negatives].tolist(), probabilities[positives].tolist(), scope, sources)
+    by_class = (probabilities[negatives].tolist(), probabilities[positives].tolist())
+    return CalibrationFigures.of(*by_class, scope, sources, OVER_SOURCES)
 
 
-def order_within(labels: Labels, logits: Floats, judged: Sequence[Indices]) -> float:
+def order_within(labels: Labels, logits: Floats, parts: Sequence[Indices]) -> float:
     """Give the share of pairs, of both classes and judged by the same fit, that are in the right order."""
-    aurocs = [auroc(labels[rows], logits[rows]) for rows in judged]
-    pairs = [int((labels[rows] == 1).sum()) * int((labels[rows] == 0).sum()) for rows in judged]
+    aurocs = [auroc(labels[rows], logits[rows]) for rows in parts]
+    pairs = [int((labels[rows] == 1).sum()) * int((labels[rows] == 0).sum()) for rows in parts]
     return float(np.average(aurocs, weights=pairs))
 
 

@@ -87,17 +87,17 @@ def inputs(measured: Measured) -> dict[str, Measured]:
     if measured.balanced:
         plain = replace(measured, covariates=np.zeros_like(measured.covariates), alike=True)
         return {f"{' + '.join(measured.names)}, alike": plain}
-    found = {}
+    candidates = {}
     for count in range(len(measured.names), 0, -1):
         for used in combinations(measured.names, count):
             logits = np.where(np.isin(measured.names, used), measured.logits, 0.0)
             some = replace(measured, logits=logits)
             plain = replace(some, covariates=np.zeros_like(measured.covariates))
             if count > 1:
-                found[f"{' + '.join(used)}, alike"] = replace(plain, alike=True)
-            found[" + ".join(used)] = replace(plain, alike=count == 1)
-            found[" + ".join((*used, "quality"))] = some
-    return found
+                candidates[f"{' + '.join(used)}, alike"] = replace(plain, alike=True)
+            candidates[" + ".join(used)] = replace(plain, alike=count == 1)
+            candidates[" + ".join((*used, "quality"))] = some
+    return candidates
 
 
 def folds(measured: Measured) -> Folds:
@@ -159,8 +159,8 @@ def grouped(measured: Measured, hashes: NDArray[np.str_]) -> Measured:
 def out_of_fold(measured: Measured, parts: Folds) -> Floats:
     """Fuse each image by a fit without its group: (N,) logits."""
     fused = np.empty(len(measured.labels))
-    for fitted, judged in parts:
-        fused[judged] = fuse_all(fit_fusion(measured, fitted), measured, judged)
+    for fitted, left_out in parts:
+        fused[left_out] = fuse_all(fit_fusion(measured, fitted), measured, left_out)
     return fused
 
 

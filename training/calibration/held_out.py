@@ -19,11 +19,11 @@ from worker.decisions.policy import FIRST_RULES
 if TYPE_CHECKING:
     from training.calibration.calibrate import Calibrated
     from training.calibration.fusion import Measured
-    from training.evaluation.known import Known
+    from training.evaluation.ground_truth import GroundTruth
     from worker.bundles.parts import BundleParts
 
 
-class Told(NamedTuple):
+class HeldOutResult(NamedTuple):
     """A calibrated bundle's parts, and what a card tells of its held-out images, weaknesses apart.
 
     `by_source` says whether fusion and thresholds were measured source by source, or by content.
@@ -35,30 +35,30 @@ class Told(NamedTuple):
     by_source: bool
 
 
-def tell_held_out(parts: BundleParts, known: Known, measured: Measured, device: str = "cpu") -> Told:
+def tell_held_out(parts: BundleParts, truth: GroundTruth, measured: Measured, device: str = "cpu") -> HeldOutResult:
     """Calibrate a bundle on held-out images and measure them by fits that never saw their source.
 
     Args:
         parts: whose fusion and calibrations are still to be fitted.
-        known: the images, N of them.
+        truth: the images, N of them.
         measured: what the detectors gave on them, in the same order.
         device: a torch device.
     """
-    found = calibrate(measured)
-    figures = figures_of(measured, found.threshold_probabilities, parts.figures.scope)
+    calibrated = calibrate(measured)
+    figures = figures_of(measured, calibrated.threshold_probabilities, parts.figures.scope)
     # A detector that was not measured rides along: it keeps its calibration, and does not count.
-    fusion = replace(found.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **found.fusion.weights})
-    calibrations = {**parts.calibrations, **found.calibrations}
+    fusion = replace(calibrated.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **calibrated.fusion.weights})
+    calibrations = {**parts.calibrations, **calibrated.calibrations}
     parts = replace(parts, fusion=fusion, calibrations=calibrations, figures=figures)
-    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
-    report = summarise(Bundle(parts, device), known, found.held_out_probabilities, cuts=cuts)
-    return Told(parts, _facts(report, measured, found), weaknesses(report), measured.by_source)
+    cuts = calibrated.held_out_cuts(FIRST_RULES.thresholds)
+    report = summarise(Bundle(parts, device), truth, calibrated.held_out_probabilities, cuts=cuts)
+    return HeldOutResult(parts, _facts(report, measured, calibrated), weaknesses(report), measured.by_source)
 
 
-def _facts(report: dict[str, Any], measured: Measured, found: Calibrated) -> dict[str, Any]:
-    told = measures(report)
+def _facts(report: dict[str, Any], measured: Measured, calibrated: Calibrated) -> dict[str, Any]:
+    facts = measures(report)
     return {
-        "held_out": told.pop("overall"),
+        "held_out": facts.pop("overall"),
         "held_out_is": HELD_OUT_IS,
         "auroc_by_detector": {
             name: float(roc_auc_score(measured.labels, measured.logits[:, column]))
@@ -66,7 +66,7 @@ def _facts(report: dict[str, Any], measured: Measured, found: Calibrated) -> dic
         },
         # Nothing is fitted for it, so nothing of the judged sources is in it, nor a fold's own intercept.
         "auroc_of_added_logits": float(roc_auc_score(measured.labels, measured.logits.sum(axis=1))),
-        "auroc_by_inputs": found.auroc_by_inputs,
-        **told,
+        "auroc_by_inputs": calibrated.auroc_by_inputs,
+        **facts,
         "certificate": report["certificate"],
     }

@@ -6,12 +6,14 @@ The replay holds the logits of the held-out images, so neither the checkpoints n
 from __future__ import annotations
 
 import math
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.calibration.fusion import Measured, grouped
 from training.calibration.held_out import tell_held_out
 from training.data.authors import by_author
 from training.data.collection import DataError
+from training.evaluation.fold_report import measures_of_folds
 from training.evaluation.pictures import fingerprint
 from training.export.recipe_words import certifies, selection
 from training.retraining.refit_data import replayed
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from training.calibration.held_out import Told
-    from training.retraining.refit import Seen
+    from training.calibration.held_out import HeldOutResult
+    from training.retraining.refit import Samples
+    from worker.bundles.card import Card
     from worker.bundles.parts import BundleParts
 
 
@@ -37,17 +40,20 @@ class Again(NamedTuple):
     """The figures of a card made over again.
 
     Attributes:
+        samples, measured: what the replay holds.
         version: of the bundle.
         card: as it is.
-        told: from the replay.
+        result: from the replay.
         images: in the replay.
         whole: they are the very images that the card's figures are of, all of them.
         same_bundle: fusion and calibrations come out as the bundle has them, to a millionth.
     """
 
+    samples: Samples
+    measured: Measured
     version: str
     card: Mapping[str, Any]
-    told: Told
+    result: HeldOutResult
     images: int
     whole: bool
     same_bundle: bool
@@ -55,7 +61,7 @@ class Again(NamedTuple):
     @property
     def figures(self) -> dict[str, tuple[float, float]]:
         """Put every held-out measure beside the card's: (card's, again), by name."""
-        before, now = self.card.get("held_out", {}), self.told.facts["held_out"]
+        before, now = self.card.get("held_out", {}), self.result.facts["held_out"]
         return {
             name: (before[name], value)
             for name, value in now.items()
@@ -71,32 +77,36 @@ def tell_again(folder: Path) -> Again:
         BundleError: the folder is no bundle.
     """
     parts = read_bundle(folder)
-    seen, measured = measured_again(parts, folder)
-    told = tell_held_out(parts, seen, measured)
+    samples, measured = measured_again(parts, folder)
+    result = tell_held_out(parts, samples, measured)
     calibrated_on = read_card(parts.card).calibration_data
-    whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(seen.hashes, seen.labels)
-    same = _same(parts.deciding(), told.parts.deciding())
-    return Again(parts.version(), parts.card, told, len(seen), whole, same)
+    whole = calibrated_on is not None and calibrated_on.fingerprint_sha256 == fingerprint(
+        samples.hashes, samples.labels
+    )
+    same = _same(parts.deciding(), result.parts.deciding())
+    return Again(samples, measured, parts.version(), parts.card, result, len(samples), whole, same)
 
 
-def measured_again(parts: BundleParts, folder: Path) -> tuple[Seen, Measured]:
+def measured_again(parts: BundleParts, folder: Path) -> tuple[Samples, Measured]:
     """Read from a bundle's replay which images were held out, and what its detectors gave on them.
 
     Raises:
         DataError: there is no replay beside the bundle, or it is another's.
     """
-    seen = replayed(folder / REPLAY, (parts.version(),))
-    if seen is None:
+    samples = replayed(folder / REPLAY, (parts.version(),))
+    if samples is None:
         raise DataError(
             f"beside {parts.version()} lies no {REPLAY} of its own: `python -m training.export.replay` makes it "
             "from the recipe's files"
         )
-    counted = [name in parts.card.get("counted", parts.detectors) for name in parts.detectors]  # others ride along
-    names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
-    balanced = "counted" in parts.card  # a card of cross-fitted heads
-    groups = by_author(seen.sources) if balanced else seen.sources
-    measured = Measured(names, seen.others[:, counted], seen.covariates, seen.labels, groups, balanced=balanced)
-    return seen, grouped(measured, seen.hashes)
+    card = read_card(parts.card)
+    counted, balanced = card.votes(parts.detectors), card.is_cross_fitted
+    names = tuple(compress(parts.detectors, counted))
+    groups = by_author(samples.sources) if balanced else samples.sources
+    measured = Measured(
+        names, samples.others[:, counted], samples.covariates, samples.labels, groups, balanced=balanced
+    )
+    return samples, grouped(measured, samples.hashes)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -110,7 +120,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def write_again(folder: Path, again: Again) -> None:
-    """Put the held-out facts on the card in place of those there; its other words stay.
+    """Put the held-out facts on the card in place of those there, and of cross-fitted heads the folds' measures too.
+
+    The card's other words stay.
 
     Raises:
         DataError: the replay does not hold all that the card's figures are of, or fusion and calibrations do not come
@@ -126,9 +138,23 @@ def write_again(folder: Path, again: Again) -> None:
             f"fusion and calibrations of {again.version} do not come out as it has them, so these figures would be "
             "another bundle's: export it again with this release"
         )
-    sources = read_card(again.card).held_out_sources
-    words = {"certifies": certifies(sources, by_source=again.told.by_source), "selection": selection(again.card)}
-    update_card(folder, {**again.told.facts, **words}, without=_WITHDRAWN)
+    card = read_card(again.card)
+    words = _folds_again(again, card) if card.is_cross_fitted else _words_of_a_split(again, card)
+    update_card(folder, {**again.result.facts, **words}, without=_WITHDRAWN)
+
+
+def _words_of_a_split(again: Again, card: Card) -> dict[str, str]:
+    certified = certifies(card.held_out_sources, by_source=again.result.by_source)
+    return {"certifies": certified, "selection": selection(again.card)}
+
+
+def _folds_again(again: Again, card: Card) -> dict[str, Any]:
+    """Measure the folds of cross-fitted heads again; what was judged after changes of the pixels stays as it was."""
+    if card.measured_folds is None:
+        return {}
+    measures = measures_of_folds(again.measured, again.samples)
+    measures.pop("by_source")  # the card has them already
+    return {"folds": {**card.measured_folds.document(), **measures}}
 
 
 def as_text(again: Again) -> str:
@@ -153,5 +179,5 @@ def as_json(again: Again) -> dict[str, Any]:
         "whole": again.whole,
         "same_bundle": again.same_bundle,
         "figures": {name: {"card": before, "again": now} for name, (before, now) in again.figures.items()},
-        **again.told.facts,
+        **again.result.facts,
     }

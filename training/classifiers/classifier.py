@@ -134,9 +134,9 @@ class Classifier(OneNetwork):
         self.architecture = architecture
         self.network: nn.Module = ClassifierNetwork(architecture, plan.size)
         self.network.to(memory_format=torch.channels_last)
-        told = getattr(self.network.get_submodule("body"), "pretrained_cfg", {})
-        self._mean = torch.tensor(told.get("mean", IMAGENET_DEFAULT_MEAN)).view(1, 3, 1, 1)
-        self._spread = torch.tensor(told.get("std", IMAGENET_DEFAULT_STD)).view(1, 3, 1, 1)
+        settings = getattr(self.network.get_submodule("body"), "pretrained_cfg", {})
+        self._mean = torch.tensor(settings.get("mean", IMAGENET_DEFAULT_MEAN)).view(1, 3, 1, 1)
+        self._spread = torch.tensor(settings.get("std", IMAGENET_DEFAULT_STD)).view(1, 3, 1, 1)
 
     def features(self, pixels: Tensor) -> Tensor:
         """Run the network: (N, 3, H, W) float32 normalised as detectors do → (N, 1), the logits themselves."""

@@ -47,9 +47,9 @@ def sheet(run: Run, rows: Rows) -> Image.Image:
     several = run.detector.heatmap_layers() if isinstance(run.detector, Classifier) else [last]
     with run.averaged.lent_to(run.detector.network):
         maps = [_maps(run, views, layers) for layers in ([last], several)]
-    seen = views.permute(0, 2, 3, 1).numpy().astype(np.float32) / 255.0  # (n, H, W, 3)
+    crops = views.permute(0, 2, 3, 1).numpy().astype(np.float32) / 255.0  # (n, H, W, 3)
     page = Image.new("RGB", (3 * _CELL, len(which) * _CELL), "white")
-    for line, picture in enumerate(seen):
+    for line, picture in enumerate(crops):
         cells = [(picture * 255).astype(np.uint8)]
         cells += [show_cam_on_image(picture, of_layers[line], use_rgb=True) for of_layers in maps]
         for column, cell in enumerate(cells):

@@ -16,7 +16,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocC
 
 from training.classifiers.gradcam_sheet import sheet
 from training.evaluation.metrics import HALF, measure
-from training.fitting.fit import judged
+from training.fitting.fit import judge_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def judge(recipe: Recipe, runs: Sequence[Run], parts: Parts, folder: Path) -> di
     """
     probabilities: dict[str, NDArray[np.float64]] = {}
     for run in runs:
-        _, logits = judged(run, parts.test, most=len(parts.test))
+        _, logits = judge_rows(run, parts.test, most=len(parts.test))
         probabilities[run.recipe.name] = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
         tensors = {name: value.contiguous().cpu() for name, value in run.averaged.values.items()}
         save_file(tensors, run.folder / "weights.safetensors")
@@ -68,11 +68,11 @@ def draw_curves(labels: NDArray[np.int8], probabilities: Mapping[str, NDArray[np
     count = len(probabilities)
     figure = Figure(figsize=(4.5 * (2 + count), 4.5), layout="constrained")
     roc, precision_recall, *matrices = figure.subplots(1, 2 + count)
-    for axes, (name, said) in zip(matrices, probabilities.items(), strict=True):
-        RocCurveDisplay.from_predictions(labels, said, name=name, ax=roc)
-        PrecisionRecallDisplay.from_predictions(labels, said, name=name, ax=precision_recall)
+    for axes, (name, values) in zip(matrices, probabilities.items(), strict=True):
+        RocCurveDisplay.from_predictions(labels, values, name=name, ax=roc)
+        PrecisionRecallDisplay.from_predictions(labels, values, name=name, ax=precision_recall)
         ConfusionMatrixDisplay.from_predictions(
-            labels, (said >= HALF).astype(np.int8), ax=axes, colorbar=False, display_labels=["not AI", "AI-generated"]
+            labels, (values >= HALF).astype(np.int8), ax=axes, colorbar=False, display_labels=["not AI", "AI-generated"]
         )
         axes.set_title(name)
     return figure
@@ -81,10 +81,10 @@ def draw_curves(labels: NDArray[np.int8], probabilities: Mapping[str, NDArray[np
 def as_text(report: Mapping[str, Any]) -> str:
     """Lay the report out for people: one line for each network."""
     lines = [f"{'network':<24}{'accuracy':>9}{'precision':>10}{'recall':>8}{'F1':>8}{'AUROC':>8}{'minutes':>9}"]
-    for name, found in report["networks"].items():
-        shares = [found[key] or 0.0 for key in ("accuracy", "precision", "recall", "f1", "auroc")]
+    for name, network in report["networks"].items():
+        shares = [network[key] or 0.0 for key in ("accuracy", "precision", "recall", "f1", "auroc")]
         accuracy, precision, recall, f1, auroc = shares
         lines.append(
-            f"{name:<24}{accuracy:>9.4f}{precision:>10.4f}{recall:>8.4f}{f1:>8.4f}{auroc:>8.4f}{found['minutes']:>9.1f}"
+            f"{name:<24}{accuracy:>9.4f}{precision:>10.4f}{recall:>8.4f}{f1:>8.4f}{auroc:>8.4f}{network['minutes']:>9.1f}"
         )
     return "\n".join(lines) + "\n"

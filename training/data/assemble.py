@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from training.data import drawings, renderings
 from training.data.collection import DataError, parquet_files
-from training.data.drawings import KINDS, draw_picture
 from training.data.image_folder import open_collection
 from training.data.pixels import Shape, decoded, from_cache, write_whole
 from training.data.shares import content_places, whole_sources
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MADE_SIDE = 224
 # The demo and the tests draw seeds below this one, so no detector has seen what it is shown there.
 FIRST_TRAINING_SEED = 10_000
+_BY_PROGRAMS = {"drawings": drawings.draw_picture, "renderings": renderings.render_picture}
 
 
 @dataclass(frozen=True)
@@ -119,30 +120,32 @@ def _own_places(recipe: Recipe, data: Path) -> list[Path]:
 
 
 def _made_sources(recipe: Recipe) -> set[str]:
-    drawn = list(KINDS)[: recipe.made.get("drawings", 0)]
-    return {*drawn, *(kind for kind in recipe.made if kind != "drawings")}
+    drawn = list(drawings.KINDS)[: recipe.made.get("drawings", 0)]
+    rendered = list(renderings.KINDS)[: recipe.made.get("renderings", 0)]
+    return {*drawn, *rendered, *(kind for kind in recipe.made if kind not in _BY_PROGRAMS)}
 
 
 def made_pictures(kind: str, count: int, cache: Path) -> Path:
     """Make `count` pictures of 224x224 once, as JPEG of quality 82 to 95 like the collections' crops.
 
     Args:
-        kind: `drawings` (not AI-generated) or `assay_generator` (our own diffusion model, seeds from 10,000).
+        kind: `drawings` or `renderings` (not AI-generated), or `assay_generator` (our own diffusion model, seeds from
+            10,000).
         count: how many.
         cache: where the Parquet file is kept.
 
     Raises:
         DataError: there is no such kind.
     """
-    if kind not in {"drawings", "assay_generator"}:
-        raise DataError(f"nothing here makes {kind!r}; there are drawings and assay_generator")
+    if kind not in {*_BY_PROGRAMS, "assay_generator"}:
+        raise DataError(f"nothing here makes {kind!r}; there are drawings, renderings and assay_generator")
     file = cache / f"{kind}-{count}.parquet"
     if file.exists():
         return file
     rows: list[dict[str, Any]] = []
     for seed in tqdm(range(count), desc=f"make {kind}", mininterval=5):
-        if kind == "drawings":
-            source, picture = draw_picture(seed, MADE_SIDE)
+        if kind in _BY_PROGRAMS:
+            source, picture = _BY_PROGRAMS[kind](seed, MADE_SIDE)
             facts = {"label": 0, "source": source, "generator": "program"}
         else:
             picture = generate(FIRST_TRAINING_SEED + seed, 256)

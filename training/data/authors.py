@@ -33,8 +33,8 @@ _OF_ONE_AUTHOR = {
 
 def by_author(sources: NDArray[np.str_]) -> NDArray[np.str_]:
     """Name what must not be parted, (N,): sources, or what sources have in common."""
-    known = {
+    authors = {
         source: next((author for start, author in _OF_ONE_AUTHOR.items() if source.startswith(start)), source)
         for source in np.unique(sources).tolist()
     }
-    return np.array([known[source] for source in sources.tolist()])
+    return np.array([authors[source] for source in sources.tolist()])

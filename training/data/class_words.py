@@ -16,6 +16,7 @@ _REAL = _words(
     "real reals human humans nature natural photo photos photograph photographs photography authentic genuine "
     "original originals camera pristine"
 )
+_LABELS = dict.fromkeys(_REAL, 0) | dict.fromkeys(_AI, 1)
 _NOT = frozenset({"not", "non", "no"})
 _NONE_OF = "no"  # `no-ai` is a photograph, but `no-photos` says only what is not there
 _BETWEEN = _words("a an the by with from of using made created")  # and the fillers: a negation reaches over these
@@ -40,18 +41,18 @@ def tokens(name: str) -> list[str]:
 
 def label_of(name: str) -> int | None:
     """Tell the class a name stands for: 1 = AI-generated, 0 = not, None where it says both or neither."""
-    said: set[int | None] = set()
+    labels: set[int | None] = set()
     negated, lost = "", False  # the negation that reaches up to here; whether one has reached nothing
     for word in tokens(name):
-        label = 1 if word in _AI else 0 if word in _REAL else None
+        label = _LABELS.get(word)
         if word in _NOT:
             negated, lost = word, False
         elif label is not None:
             refused = lost or (label == 0 and negated == _NONE_OF)  # who knows what `not_edited_real` means
-            said.add(None if refused else 1 - label if negated else label)
+            labels.add(None if refused else label ^ bool(negated))
         elif negated and word not in _FILLERS | _BETWEEN:
             negated, lost = "", negated != _NONE_OF  # `photos_no_flash` is no negation of photographs
-    return said.pop() if len(said) == 1 else None
+    return labels.pop() if len(labels) == 1 else None
 
 
 def label_of_value(value: str) -> int | None:
@@ -67,14 +68,14 @@ def label_of_value(value: str) -> int | None:
 def part_of(name: str) -> str | None:
     """Tell the part of a data set that a name stands for: `training`, `validation`, `test`, or None."""
     words = set(tokens(name))
-    found = [part for part, spellings in _PARTS.items() if spellings & words]
-    return found[0] if len(found) == 1 else None
+    parts = [part for part, spellings in _PARTS.items() if spellings & words]
+    return parts[0] if len(parts) == 1 else None
 
 
 def says_only_class_or_part(name: str) -> bool:
     """Tell whether a folder's name says nothing else than class and part: `training_fake` yes, `sdxl_fake` no."""
-    known = _AI | _REAL | _NOT | _FILLERS | frozenset().union(*_PARTS.values())
-    return set(tokens(name)) <= known
+    vocabulary = _AI | _REAL | _NOT | _FILLERS | frozenset().union(*_PARTS.values())
+    return set(tokens(name)) <= vocabulary
 
 
 def class_folder(folders: Sequence[str]) -> int | None:
@@ -89,8 +90,8 @@ def class_folder(folders: Sequence[str]) -> int | None:
     Raises:
         AmbiguousNameError: folders that say nothing but the class name both classes.
     """
-    labelled = [index for index, name in enumerate(folders) if label_of(name) is not None]
-    plain = [index for index in labelled if says_only_class_or_part(folders[index])]
+    with_label = [index for index, name in enumerate(folders) if label_of(name) is not None]
+    plain = [index for index in with_label if says_only_class_or_part(folders[index])]
     if len({label_of(folders[index]) for index in plain}) > 1:
         raise AmbiguousNameError(f"{'/'.join(folders)} names both classes; rename the folder that is none")
-    return next(iter(plain or labelled), None)
+    return next(iter(plain or with_label), None)

@@ -20,6 +20,7 @@ from worker.errors import AssayError
 
 _ROWS_AT_ONCE = 512
 _NEEDED = {"image", "label"}
+_COLUMNS = ("name", "label", "source", "generator", "part", "split")
 
 
 class DataError(AssayError):
@@ -63,10 +64,10 @@ def generator_or_default(generator: str | None, label: int) -> str:
     return generator or ("unknown" if label else "real")
 
 
-def part_said(values: Sequence[Any], otherwise: str) -> str:
+def part_named(values: Sequence[Any], otherwise: str) -> str:
     """Tell the part by what the columns `part` and `split` hold, in any spelling, or else by the file's name."""
-    said = next((str(value).strip() for value in values if value not in {None, ""}), otherwise)
-    return said if said == "held_out" else part_of(said) or ""
+    name = next((str(value).strip() for value in values if value not in {None, ""}), otherwise)
+    return name if name == "held_out" else part_of(name) or ""
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -103,29 +104,39 @@ def open_parquet(file: Path) -> Collection:
     _check_holds_bytes(file, opened.schema_arrow.field("image").type)
     if pa.types.is_nested(opened.schema_arrow.field("label").type):
         raise DataError(f"{file}: its column label holds {opened.schema_arrow.field('label').type}, not one label each")
-    kept = [column for column in ("name", "label", "source", "generator", "part", "split") if column in columns]
-    try:
-        rows = opened.read(columns=kept).to_pylist()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} is damaged ({error}); fetch it anew") from error
+    rows = _rows_of(file, opened, [column for column in _COLUMNS if column in columns])
     names = _label_names(opened.schema_arrow.metadata or {})
     labels = {value: _label(file, value, names) for value in {row["label"] for row in rows}}
-    source = file.stem.split("-")[0]
-    if part_of(source):  # train-00000-of-00002.parquet: what it is of, its folder says
-        source = (file.parent.parent if file.parent.name == "data" else file.parent).name or source
-    entries = tuple(
-        Entry(
-            name=_text(row.get("name")) or f"{file.name}#{index}",
-            label=labels[row["label"]],
-            source=_text(row.get("source")) or source,
-            generator=generator_or_default(_text(row.get("generator")), labels[row["label"]]),
-            part=part_said((row.get("part"), row.get("split")), file.stem),
-        )
-        for index, row in enumerate(rows)
-    )
+    entries = tuple(_entry(file, index, row, labels[row["label"]]) for index, row in enumerate(rows))
     stat = file.stat()
     listing = [file.name, stat.st_size, stat.st_mtime_ns, *names]
     return Collection(entries, lambda chosen: _read_parquet(file, chosen), stamp(listing))
+
+
+def _entry(file: Path, index: int, row: Mapping[str, Any], label: int) -> Entry:
+    return Entry(
+        name=_text(row.get("name")) or f"{file.name}#{index}",
+        label=label,
+        source=_text(row.get("source")) or _source_of(file),
+        generator=generator_or_default(_text(row.get("generator")), label),
+        part=part_named((row.get("part"), row.get("split")), file.stem),
+    )
+
+
+def _rows_of(file: Path, opened: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = opened.read(columns=columns).to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}); fetch it anew") from error
+    return rows
+
+
+def _source_of(file: Path) -> str:
+    """Name a file's source by its stem; of train-00000-of-00002.parquet, its folder says what it is of."""
+    source = file.stem.split("-")[0]
+    if not part_of(source):
+        return source
+    return (file.parent.parent if file.parent.name == "data" else file.parent).name or source
 
 
 def _text(value: Any) -> str:
@@ -167,9 +178,9 @@ def _label(file: Path, value: Any, names: Sequence[str]) -> int:
 
 
 def _read_parquet(file: Path, chosen: Sequence[int]) -> Iterator[bytes]:
-    wanted, begin = np.asarray(chosen), 0
+    places, begin = np.asarray(chosen), 0
     for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=["image"]):
-        inside = wanted[(wanted >= begin) & (wanted < begin + len(batch))] - begin
+        inside = places[(places >= begin) & (places < begin + len(batch))] - begin
         images = batch.column(0).take(inside)
         if pa.types.is_struct(images.type):
             images = images.field("bytes")

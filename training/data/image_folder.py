@@ -14,12 +14,27 @@ from pathlib import Path
 
 from training.data.class_words import AmbiguousNameError, class_folder, label_of, label_of_value, part_of
 from training.data.class_words import says_only_class_or_part as says_no_more
-from training.data.collection import Collection, DataError, Entry, generator_or_default, open_parquet, part_said, stamp
+from training.data.collection import Collection, DataError, Entry, generator_or_default, open_parquet, part_named, stamp
 from worker.log import get_logger
 
 log = get_logger()
 _SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".mpo",
+    ]
 )
 # Beside pictures, and expected to be none.
 _TEXTS = frozenset(
@@ -28,6 +43,11 @@ _TEXTS = frozenset(
 _FILE_COLUMNS = ("file_name", "filename", "image_path", "path", "file", "image", "img")
 # Words before numbers: some sets count the photographs as 1 and say so in a second column only.
 _LABEL_COLUMNS = ("label_str", "class_name", "class", "label", "target", "is_ai", "ai_generated", "generated")
+_COLUMNS = {
+    "file": _FILE_COLUMNS,
+    "label": _LABEL_COLUMNS,
+    **{name: (name,) for name in ("source", "generator", "part", "split")},
+}
 
 
 def open_collection(place: Path) -> Collection:
@@ -54,10 +74,10 @@ def open_folder(root: Path) -> Collection:
         entries = [(file, entry_of(root, file)) for file in pictures]
     except AmbiguousNameError as error:
         raise DataError(str(error)) from error
-    found = [(file, entry) for file, entry in entries if entry is not None]
-    if found:
-        left_out["no folder on the way names a class"] = [file for file, entry in entries if entry is None]
-        return _of_files(root, found, left_out)
+    pairs = [(file, entry) for file, entry in entries if entry is not None]
+    if pairs:
+        left_out["no folder on the way names a class"] = sorted(set(pictures) - {file for file, _ in pairs})
+        return _of_files(root, pairs, left_out)
     tables = [file for file in sorted(root.glob("*.csv")) if file.is_file()]
     if tables:
         return open_tables(root, tables)
@@ -99,13 +119,13 @@ def entry_of(root: Path, file: Path) -> Entry | None:
         return None
     label = label_of(folders[place])
     assert label is not None  # noqa: S101 (class_folder gives only such)
-    telling = [name for name in folders[:place] if label_of(name) is None and not says_no_more(name)]
-    below = folders[place + 1 : place + 2]
-    generator = (below or tuple(telling[:1]) or ("",))[0] if label else ""
+    source = next((name for name in folders[:place] if not says_no_more(name)), "")
+    below = "".join(folders[place + 1 : place + 2])
+    generator = (below or source) if label else ""
     return Entry(
         name=file.relative_to(root).as_posix(),
         label=label,
-        source=telling[0] if telling else root.name,
+        source=source or root.name,
         generator=generator_or_default(generator, label),
         part=next((part for name in folders if (part := part_of(name))), ""),
     )
@@ -117,49 +137,61 @@ def open_tables(root: Path, tables: Sequence[Path]) -> Collection:
     Raises:
         DataError: no table has both columns, a label cannot be read, or a file is missing.
     """
-    found = [pair for table in tables for pair in _rows_of(root, table)]
-    if not found:
+    pairs = [pair for table in tables for pair in _rows_of(root, table)]
+    if not pairs:
         raise DataError(
             f"no CSV in {root} has labels: one of the columns {', '.join(_FILE_COLUMNS)} must name the file and one "
             f"of {', '.join(_LABEL_COLUMNS)} the class (1 = AI-generated, or a word)"
         )
-    missing = [file for file, _ in found if not file.is_file()]
-    if missing:
-        raise DataError(f"{len(missing)} of {len(found)} files that the CSV names are missing, such as {missing[0]}")
-    locked = {file for file, _ in found if _why_unreadable(file)}
-    readable = [pair for pair in found if pair[0] not in locked]
+    _check_there([file for file, _ in pairs])
+    locked = {file for file, _ in pairs if _why_unreadable(file)}
+    readable = [pair for pair in pairs if pair[0] not in locked]
     return _of_files(root, readable, {"may not be read": sorted(locked)})
 
 
+def _check_there(files: Sequence[Path]) -> None:
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise DataError(f"{len(missing)} of {len(files)} files that the CSV names are missing, such as {missing[0]}")
+
+
 def _rows_of(root: Path, table: Path) -> Iterator[tuple[Path, Entry]]:
-    reader = csv.DictReader(io.StringIO(_text_of(table), newline=""))
-    try:
-        by_name = {name.strip().lower(): name for name in reader.fieldnames or ()}
-        file_column = next((by_name[name] for name in _FILE_COLUMNS if name in by_name), None)
-        label_column = next((by_name[name] for name in _LABEL_COLUMNS if name in by_name), None)
-        if file_column is None or label_column is None:
-            return
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{table}: line {reader.line_num + 1} cannot be read ({error})") from error
-    for line, row in rows:
-        named, said = row[file_column], row[label_column]
-        if not named or said is None:
+    for line, row in _table_rows(table):
+        file, value = row["file"], row["label"]
+        if not file or value is None:
             raise DataError(f"{table}: line {line} has fewer columns than the first, or names no file; mend or drop it")
-        label = label_of_value(said)
+        label = label_of_value(value)
         if label is None:
-            raise DataError(f"{table}: cannot tell the class of label {said!r} (line {line}); use 1 = AI-generated")
-        told = {name: row[by_name[name]] for name in ("source", "generator", "part", "split") if name in by_name}
+            raise DataError(f"{table}: cannot tell the class of label {value!r} (line {line}); use 1 = AI-generated")
         yield (
-            root / named,
+            root / file,
             Entry(
-                name=named,
+                name=file,
                 label=label,
-                source=told.get("source") or root.name,
-                generator=generator_or_default(told.get("generator"), label),
-                part=part_said((told.get("part"), told.get("split")), table.stem),
+                source=row.get("source") or root.name,
+                generator=generator_or_default(row.get("generator"), label),
+                part=part_named((row.get("part"), row.get("split")), table.stem),
             ),
         )
+
+
+def _table_rows(table: Path) -> list[tuple[int, dict[str, str | None]]]:
+    """Return lines and their columns under our names; none of a table that names no files or has no labels."""
+    reader = csv.DictReader(io.StringIO(_text_of(table), newline=""))
+    try:
+        columns = _columns(reader.fieldnames or ())
+        if not columns.keys() >= {"file", "label"}:
+            return []
+        return [(reader.line_num, {name: row[column] for name, column in columns.items()}) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{table}: line {reader.line_num + 1} cannot be read ({error})") from error
+
+
+def _columns(header: Sequence[str]) -> dict[str, str]:
+    """Return our names of columns to the table's own."""
+    own = {name.strip().lower(): name for name in header}
+    there = {name: [word for word in words if word in own] for name, words in _COLUMNS.items()}
+    return {name: own[words[0]] for name, words in there.items() if words}
 
 
 def _text_of(table: Path) -> str:
@@ -178,11 +210,11 @@ def _text_of(table: Path) -> str:
     return text
 
 
-def _of_files(root: Path, found: Sequence[tuple[Path, Entry]], left_out: Mapping[str, Sequence[Path]]) -> Collection:
-    files = [file for file, _ in found]
-    listing = [(*astuple(entry), (s := file.stat()).st_size, s.st_mtime_ns) for file, entry in found]
+def _of_files(root: Path, pairs: Sequence[tuple[Path, Entry]], left_out: Mapping[str, Sequence[Path]]) -> Collection:
+    files = [file for file, _ in pairs]
+    listing = [(*astuple(entry), (s := file.stat()).st_size, s.st_mtime_ns) for file, entry in pairs]
     return Collection(
-        tuple(entry for _, entry in found),
+        tuple(entry for _, entry in pairs),
         lambda chosen: (_bytes_of(files[index]) for index in chosen),
         stamp(listing),
         {why: tuple(_below(root, file) for file in names) for why, names in left_out.items() if names},

@@ -70,9 +70,9 @@ def _looked_at(kind: str, columns: list[Any], labels: NDArray[np.int64]) -> Leak
         return Leak(kind, 0.5, 1.0)
     tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=5, class_weight="balanced", random_state=0)
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    said = cross_val_predict(tree, facts, labels, cv=folds, method="predict_proba")[:, 1]
-    told = mannwhitneyu(said[labels == 1], said[labels == 0], alternative="greater")
-    return Leak(kind, float(roc_auc_score(labels, said)), float(told.pvalue))
+    scores = cross_val_predict(tree, facts, labels, cv=folds, method="predict_proba")[:, 1]
+    test = mannwhitneyu(scores[labels == 1], scores[labels == 0], alternative="greater")
+    return Leak(kind, float(roc_auc_score(labels, scores)), float(test.pvalue))
 
 
 def _as_numbers(column: Any) -> NDArray[np.float64]:

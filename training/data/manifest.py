@@ -57,7 +57,7 @@ def describe(manifest: pa.Table, splits: NDArray[np.str_], leaks: list[Leak]) ->
     }
 
 
-def seen(manifest: pa.Table, splits: NDArray[np.str_]) -> str:
+def fingerprint(manifest: pa.Table, splits: NDArray[np.str_]) -> str:
     """Name what a run is fitted and measured on: every content, its label and where it went, whatever their order."""
     columns = (manifest["sha256"].to_pylist(), manifest["label"].to_pylist(), splits.tolist())
     lines = sorted(" ".join(map(str, values)) for values in zip(*columns, strict=True))
@@ -70,14 +70,17 @@ def duplicates(facts: dict[str, list[Any]]) -> dict[str, Any]:
     for index, sha256 in enumerate(facts["sha256"]):
         groups.setdefault(sha256, []).append(index)
     several = [group for group in groups.values() if len(group) > 1]
-    across = [group for group in several if len({facts["part"][index] for index in group}) > 1]
-    disagreeing = [group for group in several if len({facts["label"][index] for index in group}) > 1]
+    across, disagreeing = _unlike(several, facts["part"]), _unlike(several, facts["label"])
     return {
         "groups": len(several),
         "groups_across_parts": len(across),
         "groups_with_both_labels": len(disagreeing),
         "examples": [[facts["name"][index] for index in group] for group in (disagreeing + across)[:_SHOWN]],
     }
+
+
+def _unlike(groups: list[list[int]], values: list[Any]) -> list[list[int]]:
+    return [group for group in groups if len({values[index] for index in group}) > 1]
 
 
 def write(folder: Path, manifest: pa.Table, splits: NDArray[np.str_], description: dict[str, Any]) -> None:
@@ -89,19 +92,19 @@ def write(folder: Path, manifest: pa.Table, splits: NDArray[np.str_], descriptio
 
 def as_text(description: dict[str, Any]) -> str:
     """Lay the description out for people."""
-    found, parts = description["duplicates"], description["by_split"]
+    duplicates, parts = description["duplicates"], description["by_split"]
     lines = [
         f"data: {description['images']} images, {description['ai_generated']} of them AI-generated, "
         f"{len(description['by_source'])} sources; " + ", ".join(f"{count} {name}" for name, count in parts.items()),
         (
-            f"byte duplicates: {found['groups']} groups, {found['groups_across_parts']} of them across the "
-            f"collection's own parts, {found['groups_with_both_labels']} with both labels"
+            f"byte duplicates: {duplicates['groups']} groups, {duplicates['groups_across_parts']} of them across the "
+            f"collection's own parts, {duplicates['groups_with_both_labels']} with both labels"
         ),
     ]
-    if found["groups_across_parts"]:
+    if duplicates["groups_across_parts"]:
         lines.append("  copies of what is held out are left out of training")
-    if found["groups_with_both_labels"]:
-        lines.append(f"  WARNING: the same bytes carry both labels, such as {' and '.join(found['examples'][0])}")
+    if duplicates["groups_with_both_labels"]:
+        lines.append(f"  WARNING: the same bytes carry both labels, such as {' and '.join(duplicates['examples'][0])}")
     return "\n".join(lines) + "\n"
 
 

@@ -91,20 +91,24 @@ def _whole_sources(rows: Rows, share: float) -> NDArray[np.bool_]:
 
 def _check(parts: Parts, recipe: Recipe) -> None:
     for name, rows in vars(parts).items():
-        if name == "gate":
-            continue  # it says itself what it lacks
-        if name == "test" and recipe.kind == "classifier" and not len(rows):
-            raise DataError("nothing is left to measure the classifiers on: --set test_share=0.1, or a part `test`")
-        if len(np.unique(rows.labels)) < 2 and (len(rows) or name == "training"):  # noqa: PLR2004 (two classes)
-            found = "nothing" if not len(rows) else f"only label {rows.labels[0]}"
-            called = "held-out" if name == "test" and recipe.kind == "bundle" else name
-            raise DataError(
-                f"the {called} rows hold {found}; both classes are needed: check the folders' names and the split"
-            )
+        if name != "gate":  # it says itself what it lacks
+            _check_classes("held-out" if name == "test" and recipe.kind == "bundle" else name, rows)
+    if recipe.kind == "classifier" and not len(parts.test):
+        raise DataError("nothing is left to measure the classifiers on: --set test_share=0.1, or a part `test`")
     if any(part.fit.head == "logistic" for part in recipe.detectors):
-        fewest = min(len(np.unique(parts.training.hashes[parts.training.labels == label])) for label in (0, 1))
-        if fewest < HEAD_CONTENTS:
-            raise DataError(
-                f"of one class there are only {fewest} different pictures to train on; head = logistic wants at least "
-                f"{HEAD_CONTENTS}: give more pictures, or hold out less"
-            )
+        _check_contents(parts.training)
+
+
+def _check_contents(training: Rows) -> None:
+    fewest = min(len(np.unique(training.hashes[training.labels == label])) for label in (0, 1))
+    if fewest < HEAD_CONTENTS:
+        raise DataError(
+            f"of one class there are only {fewest} different pictures to train on; head = logistic wants at least "
+            f"{HEAD_CONTENTS}: give more pictures, or hold out less"
+        )
+
+
+def _check_classes(name: str, rows: Rows) -> None:
+    if len(np.unique(rows.labels)) < 2 and (len(rows) or name == "training"):  # noqa: PLR2004 (two classes)
+        held = f"only label {rows.labels[0]}" if len(rows) else "nothing"
+        raise DataError(f"the {name} rows hold {held}; both classes are needed: check the folders' names and the split")

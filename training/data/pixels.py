@@ -98,9 +98,7 @@ def headers(files: Sequence[Path], most: int) -> pa.Table:
 
 
 def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, manifest_file: Path) -> None:
-    total = sum(len(collection.entries) for collection in collections)
-    share = shape.limit / max(total, 1)
-    chosen = [sample(collection.entries, math.ceil(share * len(collection.entries))) for collection in collections]
+    chosen = _chosen(collections, shape.limit)
     facts: list[dict[str, Any]] = []
     pixels: Any = None  # uint8 (N, H, W, 3), a map of the file once the size is known
     unreadable: list[str] = []
@@ -111,12 +109,12 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
     ):
         for collection, indices in zip(collections, chosen, strict=True):
             entries = [collection.entries[index] for index in indices]
-            for entry, found in zip(entries, _mapped(pool, collection.read(indices), shape), strict=True):
+            for entry, decoded in zip(entries, _mapped(pool, collection.read(indices), shape), strict=True):
                 bar.update()
-                if isinstance(found, str):
-                    unreadable.append(f"{entry.name} ({found})")
+                if isinstance(decoded, str):
+                    unreadable.append(f"{entry.name} ({decoded})")
                     continue
-                picture, about = found
+                picture, about = decoded
                 if pixels is None:
                     size = (bar.total, *picture.shape)
                     pixels = np.lib.format.open_memmap(half, mode="w+", dtype=np.uint8, shape=size)
@@ -134,6 +132,12 @@ def _decode(collections: Sequence[Collection], shape: Shape, pixels_file: Path, 
     pixels.flush()
     os.replace(half, pixels_file)  # noqa: PTH105 (one atomic move)
     write_whole(pa.Table.from_pylist(facts), manifest_file)
+
+
+def _chosen(collections: Sequence[Collection], limit: int) -> list[list[int]]:
+    """Choose about `limit` entries over all collections, 0 for all: of each its share."""
+    share = limit / max(sum(len(collection.entries) for collection in collections), 1)
+    return [sample(collection.entries, math.ceil(share * len(collection.entries))) for collection in collections]
 
 
 def write_whole(table: pa.Table, file: Path) -> None:

@@ -43,9 +43,9 @@ def whole_sources(labels: NDArray[np.int8], sources: NDArray[np.str_], share: fl
         return None
     most = min(max(2, round(1 / share)), count, int(np.bincount(labels, minlength=2).min()))
     for folds in range(most, 1, -1):
-        found = [out for out in _folds(labels, sources, folds) if _serves(out, labels, share)]
-        if found:
-            return min(found, key=lambda out: abs(out.mean() - share))
+        candidates = [out for out in _folds(labels, sources, folds) if _serves(out, labels, share)]
+        if candidates:
+            return min(candidates, key=lambda out: abs(out.mean() - share))
     return None
 
 

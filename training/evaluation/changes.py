@@ -66,14 +66,14 @@ def robustness(
     cuts = Thresholds(thresholds["lower"], thresholds["upper"])
     changes: dict[str, Any] = {}
     for name, change in CHANGES.items():
-        judged = judge_pictures(bundle, pictures, change, name)
-        same = pictures.take(judged.rows)
-        probabilities = shifted(judged.probabilities)
-        found = measure(same.labels, probabilities, cuts)
+        scores = judge_pictures(bundle, pictures, change, name)
+        same = pictures.take(scores.rows)
+        probabilities = shifted(scores.probabilities)
+        figures = measure(same.labels, probabilities, cuts)
         drawn = intervals(same.labels, probabilities, same.clusters, cuts)
-        found["intervals_95"] = {key: drawn[key] for key in _WITH_INTERVALS if key in drawn}
-        whole = changes.get("unchanged", found)["auroc"]
-        found["auroc_lost"] = None if whole is None else whole - found["auroc"]
-        changes[name] = found
+        figures["intervals_95"] = {key: drawn[key] for key in _WITH_INTERVALS if key in drawn}
+        whole = changes.get("unchanged", figures)["auroc"]
+        figures["auroc_lost"] = None if whole is None else whole - figures["auroc"]
+        changes[name] = figures
     subset = "all images" if len(pictures) == out_of else "a subset, evenly out of every source and class"
     return {"images": len(pictures), "out_of": out_of, "chosen": subset, "changes": changes}

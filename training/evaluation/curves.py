@@ -83,9 +83,7 @@ def _histogram(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> 
         name: np.histogram(probabilities[labels == label], bins=_HISTOGRAM_BINS, range=(0.0, 1.0))
         for label, name in ((0, "not_ai_generated"), (1, "ai_generated"))
     }
-    return {"edges": _rounded(counts["ai_generated"][1])} | {
-        name: found.tolist() for name, (found, _) in counts.items()
-    }
+    return {"edges": _rounded(counts["ai_generated"][1])} | {name: hits.tolist() for name, (hits, _) in counts.items()}
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

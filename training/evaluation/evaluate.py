@@ -31,7 +31,8 @@ from training.evaluation.scores import judge_pictures
 from training.recipe_file import load_recipe
 from worker.bundles.card import read_card
 from worker.bundles.loaded import Bundle
-from worker.decisions.calibration import clopper_pearson_upper, is_accused, shift
+from worker.decisions.bounds import clopper_pearson_upper
+from worker.decisions.calibration import is_accused, shift
 from worker.decisions.certificate import certify
 from worker.decisions.policy import FIRST_RULES, Rules
 
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.evaluation.known import Known
+    from training.evaluation.ground_truth import GroundTruth
     from training.evaluation.metrics import Cuts
-    from training.evaluation.scores import Judged
+    from training.evaluation.scores import ImageScores
 
 ROBUSTNESS_IMAGES = 1000
-_TOLD = (
+_LINES = (
     ("accuracy", "accuracy"),
     ("auroc", "auroc"),
     ("tpr@1%", "tpr_at_fpr_1pct"),
@@ -74,15 +75,15 @@ def evaluate(
     Raises:
         DataError: none of them is a sound picture.
     """
-    judged = judge_pictures(bundle, pictures)
-    if not len(judged.rows):
+    scores = judge_pictures(bundle, pictures)
+    if not len(scores.rows):
         raise DataError(
             f"none of {len(pictures)} pictures can be decoded, such as {pictures.names[0]}; are they pictures?"
         )
-    sound = pictures.take(judged.rows)
-    probabilities = shifted(judged.probabilities, rules)
-    report = summarise(bundle, sound, probabilities, rules, judged=judged)
-    unsound = np.setdiff1d(np.arange(len(pictures)), judged.rows)
+    sound = pictures.take(scores.rows)
+    probabilities = shifted(scores.probabilities, rules)
+    report = summarise(bundle, sound, probabilities, rules, scores=scores)
+    unsound = np.setdiff1d(np.arange(len(pictures)), scores.rows)
     report["data"] = {
         "images": len(sound),
         "ai_generated": int(sound.labels.sum()),
@@ -119,12 +120,12 @@ def trained_on_too(report: Mapping[str, Any]) -> str:
 
     A run's own report does not ask: what it is judged on was held out of it.
     """
-    found = report["data"].get("of_training_sources")
-    if not found or not found["images"]:
+    overlap = report["data"].get("of_training_sources")
+    if not overlap or not overlap["images"]:
         return ""
-    names = ", ".join(found["sources"][:5]) + (", …" if len(found["sources"]) > 5 else "")  # noqa: PLR2004 (to read)
+    names = ", ".join(overlap["sources"][:5]) + (", …" if len(overlap["sources"]) > 5 else "")  # noqa: PLR2004 (to read)
     return (
-        f"{found['images']:,} of {report['data']['images']:,} images are of sources that the bundle was trained on "
+        f"{overlap['images']:,} of {report['data']['images']:,} images are of sources that the bundle was trained on "
         f"({names}): figures of these say nothing of other sources, and flatter where they are the very images"
     )
 
@@ -138,11 +139,11 @@ def shifted(probabilities: NDArray[np.float64], rules: Rules) -> NDArray[np.floa
 
 def summarise(
     bundle: Bundle,
-    known: Known,
+    truth: GroundTruth,
     probabilities: NDArray[np.float64],
     rules: Rules = FIRST_RULES,
     *,
-    judged: Judged | None = None,
+    scores: ImageScores | None = None,
     cuts: Cuts | None = None,
 ) -> dict[str, Any]:
     """Lay out the measures of probabilities (N,): overall, by kind of negative, detector, source and generator.
@@ -151,12 +152,12 @@ def summarise(
     """
     thresholds = rules.thresholds(bundle.figures)
     ours = cuts or thresholds
-    labels, alone = known.labels, len(np.unique(known.sources)) == 1
-    clusters = known.hashes if alone else known.sources
+    labels, alone = truth.labels, len(np.unique(truth.sources)) == 1
+    clusters = truth.hashes if alone else truth.sources
     overall = measure(labels, probabilities, ours, rules.prior_shift)
-    by_source = by_group(labels, probabilities, known.sources, ours, known)
-    by_generator = by_group(labels, probabilities, known.generators, ours, known)
-    add_ranking_against_negatives(by_generator, labels, probabilities, known.generators)
+    by_source = by_group(labels, probabilities, truth.sources, ours, truth)
+    by_generator = by_group(labels, probabilities, truth.generators, ours, truth)
+    add_ranking_against_negatives(by_generator, labels, probabilities, truth.generators)
     return {
         "bundle": bundle.version,
         "policy": rules.numbers(),
@@ -171,18 +172,18 @@ def summarise(
         "worst_source": worst_of(by_source),
         "worst_generator": worst_of(by_generator),
         "worst_group": worst_of(
-            {f"source {name}": found for name, found in by_source.items()}
-            | {f"generator {name}": found for name, found in by_generator.items()}
+            {f"source {name}": group for name, group in by_source.items()}
+            | {f"generator {name}": group for name, group in by_generator.items()}
         ),
         "certificate": {
             **certify(bundle.figures, thresholds, rules.false_positive_budget, rules.prior_shift).to_json(),
             "seen_here": _accused_here(labels, probabilities, ours.upper),
         },
-        "negatives": by_kind(known, probabilities, ours),
+        "negatives": by_kind(truth, probabilities, ours),
         "by_detector": {
-            name: measure(labels, judged.detector_probabilities[:, column]) for column, name in enumerate(judged.names)
+            name: measure(labels, scores.detector_probabilities[:, column]) for column, name in enumerate(scores.names)
         }
-        if judged is not None
+        if scores is not None
         else {},
         "by_source": by_source,
         "by_generator": by_generator,
@@ -202,7 +203,7 @@ def chosen_pictures(
     data: Sequence[Path],
     *,
     held_out: str | None = None,
-    seen: Sequence[Path] = (),
+    excluded: Sequence[Path] = (),
     part: str | None = None,
     limit: int | None = None,
     fitted_without: Sequence[str] = (),
@@ -212,7 +213,7 @@ def chosen_pictures(
     Args:
         data: see `open_pictures`.
         held_out: a recipe; only what it holds out of training.
-        seen: only what does not occur in these.
+        excluded: only what does not occur in these.
         part: only this part, where the data is split: `training`, `validation` or `test`.
         limit: this many, evenly out of every source and class.
         fitted_without: sources that the bundle's card says were held out, for a recipe that chooses them by its data.
@@ -223,7 +224,7 @@ def chosen_pictures(
     pictures = open_pictures(data)
     if held_out:
         pictures = held_out_of(pictures, load_recipe(held_out), fitted_without)
-    pictures = without(pictures, seen) if seen else pictures
+    pictures = without(pictures, excluded) if excluded else pictures
     if part and part not in (there := sorted(set(pictures.parts.tolist()) - {""})):
         raise DataError(f"there is no part {part!r} in it: {', '.join(there) or 'this data is not split'}")
     pictures = pictures.take(pictures.parts == part) if part else pictures
@@ -235,19 +236,19 @@ def chosen_pictures(
 
 def as_text(report: dict[str, Any]) -> str:
     """Lay the report out for people, in a few lines."""
-    overall, found = report["overall"], report["intervals_95"]
+    overall, intervals = report["overall"], report["intervals_95"]
     lines = [f"bundle     {report['bundle']}", f"images     {overall['images']}", *in_words(report["data"]["left_out"])]
     lines += [f"careful    {warning}"] if (warning := trained_on_too(report)) else []
     if overall["auroc"] is None:
         lines.append("auroc      none: the images are all of one class; it needs both")
-    for name, key in _TOLD:
+    for name, key in _LINES:
         if overall[key] is not None:
-            lines.append(f"{name:<11}{overall[key]:.4f}{_between(found.get(key))}")
-    for kind, told in report["negatives"].items():
-        between, worst = _between(told["intervals_95"].get("wrongly_accused")), told["worst_source"]
-        if not told["accused"]:
-            between = f"  at most {told['wrongly_accused_at_most']:.4f}"
-        rate = f"accused    {told['wrongly_accused']:.4f}{between}  of {told['images']} {kind}"
+            lines.append(f"{name:<11}{overall[key]:.4f}{_between(intervals.get(key))}")
+    for kind, facts in report["negatives"].items():
+        between, worst = _between(facts["intervals_95"].get("wrongly_accused")), facts["worst_source"]
+        if not facts["accused"]:
+            between = f"  at most {facts['wrongly_accused_at_most']:.4f}"
+        rate = f"accused    {facts['wrongly_accused']:.4f}{between}  of {facts['images']} {kind}"
         lines.append(f"{rate}; worst source {worst['name']}  {worst['wrongly_accused']:.4f}")
     lines.append(f"worst      {report['worst_group']['name']}  {report['worst_group']['accuracy']:.4f}")
     lines += [

@@ -13,7 +13,7 @@ from training.evaluation.metrics import measure, of_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.evaluation.known import Known
+    from training.evaluation.ground_truth import GroundTruth
     from training.evaluation.metrics import Cuts, Floats, Labels
     from worker.decisions.calibration import Thresholds
 
@@ -28,7 +28,7 @@ def by_group(
     probabilities: Floats,
     groups: NDArray[np.str_],
     thresholds: Thresholds | Cuts | None,
-    known: Known | None = None,
+    truth: GroundTruth | None = None,
 ) -> dict[str, Any]:
     """Measure each group by itself, worst accuracy first; with `intervals_95` where more is known of the images.
 
@@ -37,15 +37,15 @@ def by_group(
     measured = {}
     for name in np.unique(groups).tolist():
         inside = groups == name
-        found = measure(labels[inside], probabilities[inside], of_rows(inside, thresholds))
-        if known is not None:
-            sources = known.sources[inside]
-            clusters = sources if len(np.unique(sources)) > 1 else known.hashes[inside]
+        figures = measure(labels[inside], probabilities[inside], of_rows(inside, thresholds))
+        if truth is not None:
+            sources = truth.sources[inside]
+            clusters = sources if len(np.unique(sources)) > 1 else truth.hashes[inside]
             drawn = intervals(
                 labels[inside], probabilities[inside], clusters, of_rows(inside, thresholds), GROUP_BOOTSTRAPS
             )
-            found["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
-        measured[name] = found
+            figures["intervals_95"] = {key: drawn[key] for key in _OF_A_GROUP if key in drawn}
+        measured[name] = figures
     return dict(sorted(measured.items(), key=lambda item: float(item[1]["accuracy"])))
 
 
@@ -57,18 +57,18 @@ def add_ranking_against_negatives(
     A generator's own images are of one class, so by themselves they have none.
     """
     negatives = probabilities[labels == 0]
-    for name, found in by_generator.items():
+    for name, figures in by_generator.items():
         own = probabilities[(labels == 1) & (generators == name)]
         if len(own) and len(negatives):
             both = np.concatenate([negatives, own])
-            truth = np.repeat([0, 1], [len(negatives), len(own)])
-            found["auroc_against_negatives"] = float(roc_auc_score(truth, both))
+            outcome = np.repeat([0, 1], [len(negatives), len(own)])
+            figures["auroc_against_negatives"] = float(roc_auc_score(outcome, both))
 
 
 def worst_of(groups: dict[str, Any]) -> dict[str, Any] | None:
     """Name the group of least accuracy; groups too small to say anything stand back behind larger ones."""
-    told = {name: found for name, found in groups.items() if found["images"] >= LEAST_GROUP} or groups
-    if not told:
+    large = {name: figures for name, figures in groups.items() if figures["images"] >= LEAST_GROUP} or groups
+    if not large:
         return None
-    name = min(told, key=lambda name: float(told[name]["accuracy"]))
-    return {"name": name, "images": told[name]["images"], "accuracy": told[name]["accuracy"]}
+    name = min(large, key=lambda name: float(large[name]["accuracy"]))
+    return {"name": name, "images": large[name]["images"], "accuracy": large[name]["accuracy"]}

@@ -9,7 +9,7 @@ the network has lost all it learnt shows the picture, not the detector.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from PIL import Image, ImageFilter
 from scipy.stats import rankdata
 
 from training.evaluation.pictures import some
+from worker.bundles.card_heatmaps import AreaCheck, HeatmapCheck, HeatmapChecks
 from worker.detectors.detector import Additive
 from worker.detectors.heatmap import Method, grad_cam, looked_at
 from worker.errors import PermanentError
 from worker.images.decode import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,7 +43,9 @@ _WITH_TOKENS = (Method.ELEMENTWISE, Method.GRAD_CAM)
 _OF_SUMS = (Method.ADDITIVE,)
 
 
-def heatmap_checks(bundle: Bundle, pictures: Pictures, most: int, seed: int = 0) -> dict[str, Any]:
+def heatmap_checks(
+    bundle: Bundle, pictures: Pictures, most: int, seed: int = 0, only: Collection[str] = ()
+) -> HeatmapChecks:
     """Check the heatmaps of every detector and method.
 
     Args:
@@ -50,21 +53,21 @@ def heatmap_checks(bundle: Bundle, pictures: Pictures, most: int, seed: int = 0)
         pictures: AI-generated ones, for it is their logit that maps explain.
         most: pictures used, evenly out of every source.
         seed: of the random maps, the shuffled weights and the bootstrap.
+        only: detectors to check, by name; all where there are none.
 
     Returns:
-        `images`; `detectors`, name to method to `layer`, `deletion` and `insertion` (each with the mean area under the
-        probability `by_map` and `by_random_map`, `gain`, positive where the map is better, with `interval_95`, and
-        `share_better`) and `shuffled`, the mean rank correlation of maps before and after the weights were shuffled.
+        By detector and method, areas under the probability by map and by random map, and the mean rank correlation of
+        maps before and after the weights were shuffled.
     """
     rng = np.random.default_rng(seed)
     images = _opened(pictures, most)
-    found: dict[str, Any] = {"images": len(images), "detectors": {}}
-    for name in bundle.detector_names if images else ():
+    checks: dict[str, dict[str, HeatmapCheck]] = {}
+    for name in (name for name in bundle.detector_names if images and (not only or name in only)):
         detector = bundle.detector(name)
         shuffled = _shuffled(detector, seed)
         methods = _methods(detector)
-        found["detectors"][name] = {str(method): _check(detector, shuffled, images, method, rng) for method in methods}
-    return found
+        checks[name] = {str(method): _check(detector, shuffled, images, method, rng) for method in methods}
+    return HeatmapChecks(images=len(images), detectors=checks)
 
 
 def _methods(detector: Detector) -> tuple[Method, ...]:
@@ -73,20 +76,13 @@ def _methods(detector: Detector) -> tuple[Method, ...]:
     return _WITH_STAGES if hasattr(detector.network, "stages") else _WITH_TOKENS
 
 
-def in_words(found: dict[str, Any]) -> list[str]:
-    """Say of each detector's own method whether its maps beat chance, one line each."""
-    lines = []
-    for name, methods in found["detectors"].items():
-        for method, checks in methods.items():
-            told = [f"{kind} {_verdict(checks[kind])}" for kind in ("deletion", "insertion")]
-            lines.append(f"{name} {method}: {', '.join(told)}, {checks['shuffled']:.2f} alike with shuffled weights")
-    return lines
-
-
-def _verdict(check: dict[str, Any]) -> str:
-    low, high = check["interval_95"]
-    against = "better than" if low > 0 else "worse than" if high < 0 else "no better than"
-    return f"{against} a random map ({check['gain']:+.3f})"
+def in_words(checks: HeatmapChecks) -> list[str]:
+    """Say of each detector's methods whether their maps beat chance, one line each."""
+    return [
+        f"{name} {method}: {check.in_words()}"
+        for name, methods in checks.detectors.items()
+        for method, check in methods.items()
+    ]
 
 
 def _opened(pictures: Pictures, most: int) -> list[Image.Image]:
@@ -105,26 +101,23 @@ def _check(
     images: Sequence[Image.Image],
     method: Method,
     rng: np.random.Generator,
-) -> dict[str, Any]:
+) -> HeatmapCheck:
     areas: dict[str, list[tuple[float, float]]] = {"deletion": [], "insertion": []}
     alike, layer = [], ""
     for image in images:
         heatmap, other = (_map(one, image, method) for one in (detector, shuffled))
         layer = heatmap.layer
-        seen = looked_at(image.size, detector.plan)
+        area = looked_at(image.size, detector.plan)
         chance = rng.random(heatmap.raw.shape, dtype=np.float32)
         for kind, pairs in areas.items():
             by_map, by_chance = (
                 _area(detector, image, order, kind)
-                for order in (_order(heatmap.raw, seen, rng), _order(chance, seen, rng))
+                for order in (_order(heatmap.raw, area, rng), _order(chance, area, rng))
             )
             pairs.append((by_map, by_chance))
-        alike.append(_correlation(heatmap.raw[seen], other.raw[seen]))
-    return {
-        "layer": layer,
-        **{kind: _compared(np.array(pairs), kind, rng) for kind, pairs in areas.items()},
-        "shuffled": float(np.mean(alike)),
-    }
+        alike.append(_correlation(heatmap.raw[area], other.raw[area]))
+    compared = {kind: _compared(np.array(pairs), kind, rng) for kind, pairs in areas.items()}
+    return HeatmapCheck(layer=layer, **compared, shuffled=float(np.mean(alike)))
 
 
 def _map(detector: Detector, image: Image.Image, method: Method) -> Heatmap:
@@ -132,9 +125,9 @@ def _map(detector: Detector, image: Image.Image, method: Method) -> Heatmap:
     return heatmap
 
 
-def _order(raw: NDArray[np.float32], seen: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+def _order(raw: NDArray[np.float32], area: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the cells that the detector looked at, flat, warmest first; ties fall at random."""
-    cells = np.flatnonzero(seen)
+    cells = np.flatnonzero(area)
     cells = rng.permutation(cells)
     return cells[np.argsort(-raw.ravel()[cells], kind="stable")]
 
@@ -159,23 +152,25 @@ def _device(detector: Detector) -> torch.device:
     return next(detector.network.parameters()).device
 
 
-def _compared(pairs: NDArray[np.float64], kind: str, rng: np.random.Generator) -> dict[str, Any]:
+def _compared(pairs: NDArray[np.float64], kind: str, rng: np.random.Generator) -> AreaCheck:
     by_map, by_chance = pairs[:, 0], pairs[:, 1]
     gains = by_chance - by_map if kind == "deletion" else by_map - by_chance  # (N,)
     draws = rng.choice(gains, size=(_DRAWS, len(gains))).mean(axis=1)
-    return {
-        "by_map": float(by_map.mean()),
-        "by_random_map": float(by_chance.mean()),
-        "gain": float(gains.mean()),
-        "interval_95": [float(value) for value in np.quantile(draws, (0.025, 0.975))],
-        "share_better": float((gains > 0).mean()),
-    }
+    low, high = np.quantile(draws, (0.025, 0.975)).tolist()
+    return AreaCheck(
+        by_map=float(by_map.mean()),
+        by_random_map=float(by_chance.mean()),
+        gain=float(gains.mean()),
+        interval_95=(low, high),
+        share_better=float((gains > 0).mean()),
+    )
 
 
 def _shuffled(detector: Detector, seed: int) -> Detector:
-    """Return a copy whose weights are the same numbers in another order, tensor by tensor."""
+    """Return a copy whose weights are the same numbers in another order, tensor by tensor; torch runs it."""
     generator = torch.Generator().manual_seed(seed)
-    lost = copy.deepcopy(detector)
+    engine = getattr(detector, "engine", None)  # it runs the weights as they were, and cannot be copied
+    lost = copy.deepcopy(detector, {id(engine): None})
     with torch.no_grad():
         for weights in lost.network.parameters():
             places = torch.randperm(weights.numel(), generator=generator).to(weights.device)

@@ -73,17 +73,17 @@ def intervals(
 
     members = _members(clusters)
     whole = of(np.arange(len(labels)))
-    found = _jackknife(whole, members, of) if len(members) < FEWEST_DRAWN else _bootstrap(whole, members, of, draws)
+    bounds = _jackknife(whole, members, of) if len(members) < FEWEST_DRAWN else _bootstrap(whole, members, of, draws)
     own = at_own_prior(labels, probabilities, prior_shift or 0.0) if labels.min() < labels.max() else probabilities
-    for name, said in (("ece_15", probabilities), ("ece_15_at_own_prior", own)):
-        if name in found and whole[name] <= _chance_error(said, draws):
-            found[name][0] = 0.0
+    for name, values in (("ece_15", probabilities), ("ece_15_at_own_prior", own)):
+        if name in bounds and whole[name] <= _chance_error(values, draws):
+            bounds[name][0] = 0.0
     counts = _counts(whole)
-    for name in counts.keys() & found.keys():
-        if found[name][0] == found[name][1]:
+    for name in counts.keys() & bounds.keys():
+        if bounds[name][0] == bounds[name][1]:
             exact = binomtest(round(whole[name] * counts[name]), counts[name]).proportion_ci(method="exact")
-            found[name] = [float(exact.low), float(exact.high)]
-    return found
+            bounds[name] = [float(exact.low), float(exact.high)]
+    return bounds
 
 
 def _counts(whole: dict[str, Any]) -> dict[str, int]:
@@ -126,20 +126,20 @@ def _jackknife(whole: dict[str, Any], members: list[Rows], of: Measure) -> dict[
     for place in range(count if count > 1 else 0):
         left.take(of(np.concatenate([rows for other, rows in enumerate(members) if other != place])))
     reach = float(t.ppf(0.975, max(count - 1, 1)))
-    found = {}
+    bounds = {}
     for name, values in left.items():
         if len(values) == count and isinstance(whole[name], float):
             off = reach * float(np.sqrt((count - 1) * np.var(values)))
             most = np.inf if name == "nll" else 1.0
-            found[name] = [max(0.0, whole[name] - off), min(most, whole[name] + off)]
-    return found
+            bounds[name] = [max(0.0, whole[name] - off), min(most, whole[name] + off)]
+    return bounds
 
 
 class _Values(dict[str, list[float]]):
     """Every measure's values, by name; those that are none are left out."""
 
-    def take(self, found: dict[str, Any]) -> None:
-        for name, value in found.items():
+    def take(self, drawn: dict[str, Any]) -> None:
+        for name, value in drawn.items():
             if isinstance(value, float):
                 self.setdefault(name, []).append(value)
 

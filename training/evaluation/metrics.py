@@ -111,12 +111,12 @@ def auroc(labels: Labels, scores: Floats) -> float:
 
 
 def _ranking(labels: Labels, probabilities: Floats) -> dict[str, float]:
-    accused, found = _above_each_threshold(labels, probabilities)
-    rates, hits = _roc(accused, found)
+    accused, detected = _above_each_threshold(labels, probabilities)
+    rates, hits = _roc(accused, detected)
     return {
         "auroc": float(np.trapezoid(hits, rates)),
         "pauc_fpr_1pct": _partial_area(rates, hits, LOW_FPR),
-        "ap": float(np.sum(np.diff(hits) * found / (accused + found))),
+        "ap": float(np.sum(np.diff(hits) * detected / (accused + detected))),
         "tpr_at_fpr_1pct": float(hits[rates <= LOW_FPR].max()),
         "tpr_at_fpr_0.1pct": float(hits[rates <= LOW_FPR / 10].max()),
     }
@@ -129,13 +129,13 @@ def _above_each_threshold(labels: Labels, probabilities: Floats) -> tuple[Floats
     """
     order = np.argsort(-probabilities, kind="stable")
     last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)  # of equal probabilities
-    found = np.cumsum(labels[order], dtype=np.float64)[last]
-    return last + 1.0 - found, found
+    detected = np.cumsum(labels[order], dtype=np.float64)[last]
+    return last + 1.0 - detected, detected
 
 
-def _roc(accused: Floats, found: Floats) -> tuple[Floats, Floats]:
+def _roc(accused: Floats, detected: Floats) -> tuple[Floats, Floats]:
     """Give false-positive rates and recalls, from none accused to all: (T + 1,) and (T + 1,)."""
-    return np.append(0.0, accused / accused[-1]), np.append(0.0, found / found[-1])
+    return np.append(0.0, accused / accused[-1]), np.append(0.0, detected / detected[-1])
 
 
 def _partial_area(rates: Floats, hits: Floats, most: float) -> float:

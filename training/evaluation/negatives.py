@@ -9,33 +9,33 @@ import numpy as np
 from training.evaluation.groups import GROUP_BOOTSTRAPS, LEAST_GROUP, by_group
 from training.evaluation.intervals import intervals
 from training.evaluation.metrics import Cuts, measure
-from worker.decisions.calibration import clopper_pearson_upper
+from worker.decisions.bounds import clopper_pearson_upper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from training.evaluation.known import Known
+    from training.evaluation.ground_truth import GroundTruth
     from worker.decisions.calibration import Thresholds
 
 PHOTOGRAPHS, DRAWINGS = "photographs", "drawings"
 # The generator of charts, screenshots and drawings in a collection; `training.data.assemble` calls those we draw so.
 PROGRAM = "program"
-_TOLD = ("wrongly_accused", "false_positive_rate", "coverage")
+_MEASURES = ("wrongly_accused", "false_positive_rate", "coverage")
 
 
-def kinds_of(known: Known) -> NDArray[np.str_]:
+def kinds_of(truth: GroundTruth) -> NDArray[np.str_]:
     """Name what each negative is, `photographs` or `drawings` (those by a `program`); AI-generated images are ''."""
-    kinds = np.where(known.generators == PROGRAM, DRAWINGS, PHOTOGRAPHS)
-    return np.where(known.labels == 1, "", kinds)
+    kinds = np.where(truth.generators == PROGRAM, DRAWINGS, PHOTOGRAPHS)
+    return np.where(truth.labels == 1, "", kinds)
 
 
-def by_kind(known: Known, probabilities: NDArray[np.float64], cuts: Thresholds | Cuts) -> dict[str, Any]:
+def by_kind(truth: GroundTruth, probabilities: NDArray[np.float64], cuts: Thresholds | Cuts) -> dict[str, Any]:
     """Tell how many photographs are accused, and how many drawings, apart from each other.
 
     Args:
-        known: N images.
+        truth: N images.
         probabilities: (N,).
         cuts: thresholds of all, or of each.
 
@@ -45,28 +45,28 @@ def by_kind(known: Known, probabilities: NDArray[np.float64], cuts: Thresholds |
         `coverage`, `intervals_95` (of whole sources where there are several), `sources`, and
         `worst_source`, the one accused most.
     """
-    kinds, found = kinds_of(known), {}
+    kinds, figures = kinds_of(truth), {}
     for kind in (PHOTOGRAPHS, DRAWINGS):
         rows = np.flatnonzero(kinds == kind)
         if not len(rows):
             continue
-        labels, own, sources = known.labels[rows], probabilities[rows], known.sources[rows]
+        labels, own, sources = truth.labels[rows], probabilities[rows], truth.sources[rows]
         ours = cuts.take(rows) if isinstance(cuts, Cuts) else cuts
-        clusters = sources if len(np.unique(sources)) > 1 else known.hashes[rows]
+        clusters = sources if len(np.unique(sources)) > 1 else truth.hashes[rows]
         measured = measure(labels, own, ours)
         drawn = intervals(labels, own, clusters, ours, GROUP_BOOTSTRAPS)
         accused = measured["verdicts"]["ai_generated"]["not_ai_generated"]
         of_source = by_group(labels, own, sources, ours)
-        found[kind] = {
+        figures[kind] = {
             "images": len(rows),
             "accused": accused,
-            **{key: measured[key] for key in _TOLD},
+            **{key: measured[key] for key in _MEASURES},
             "wrongly_accused_at_most": clopper_pearson_upper(accused, len(rows)),
-            "intervals_95": {key: drawn[key] for key in _TOLD if key in drawn},
+            "intervals_95": {key: drawn[key] for key in _MEASURES if key in drawn},
             "sources": len(of_source),
             "worst_source": _worst({name: _of_source(one) for name, one in of_source.items()}),
         }
-    return found
+    return figures
 
 
 def _of_source(measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +81,6 @@ def _of_source(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 def _worst(by_source: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Name the source accused most, of those large enough to say so; by the cut at one half where verdicts are even."""
-    told = {name: one for name, one in by_source.items() if one["images"] >= LEAST_GROUP} or by_source
-    name = max(told, key=lambda n: (told[n]["wrongly_accused"], told[n].get("false_positive_rate") or 0.0))
-    return {"name": name, **told[name]}
+    large = {name: one for name, one in by_source.items() if one["images"] >= LEAST_GROUP} or by_source
+    name = max(large, key=lambda n: (large[n]["wrongly_accused"], large[n].get("false_positive_rate") or 0.0))
+    return {"name": name, **large[name]}

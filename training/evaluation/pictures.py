@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.data.assemble import Rows, content_hashes, split
-from training.data.collection import Collection, DataError, parquet_files
+from training.data.collection import Collection, DataError, Entry, parquet_files
 from training.data.image_folder import open_collection
 
 if TYPE_CHECKING:
@@ -97,21 +97,25 @@ def open_pictures(places: Sequence[Path]) -> Pictures:
     return Pictures(
         collections=collections,
         places=np.arange(len(entries)),
-        names=np.array([entry.name for entry in entries]),
+        names=_column(entries, "name"),
         labels=np.array([entry.label for entry in entries], dtype=np.int8),
-        sources=np.array([entry.source for entry in entries]),
-        generators=np.array([entry.generator for entry in entries]),
-        parts=np.array([entry.part for entry in entries], dtype=np.str_),
+        sources=_column(entries, "source"),
+        generators=_column(entries, "generator"),
+        parts=_column(entries, "part"),
         hashes=np.array([hashlib.sha256(image).hexdigest() for images in wholes for image in images]),
     )
 
 
+def _column(entries: Sequence[Entry], name: str) -> NDArray[np.str_]:
+    return np.array([getattr(entry, name) for entry in entries], dtype=np.str_)
+
+
 def not_read(collections: Sequence[Collection]) -> dict[str, dict[str, Any]]:
     """Tell what beside the pictures was not read: by the reason, how many `files` and an `example`."""
-    found: dict[str, dict[str, Any]] = {}
+    reasons: dict[str, dict[str, Any]] = {}
     for why, names in (item for collection in collections for item in sorted(collection.left_out.items())):
-        found.setdefault(why, {"files": 0, "example": names[0]})["files"] += len(names)
-    return found
+        reasons.setdefault(why, {"files": 0, "example": names[0]})["files"] += len(names)
+    return reasons
 
 
 def in_words(left_out: dict[str, Any]) -> list[str]:
@@ -120,8 +124,8 @@ def in_words(left_out: dict[str, Any]) -> list[str]:
     if left_out["undecodable"]:
         example = left_out["examples"][0]
         lines.append(f"left out   {left_out['undecodable']} that are no sound pictures, such as {example}")
-    for why, found in left_out.get("not_read", {}).items():
-        lines.append(f"left out   {found['files']} files ({why}), such as {found['example']}")
+    for why, group in left_out.get("not_read", {}).items():
+        lines.append(f"left out   {group['files']} files ({why}), such as {group['example']}")
     return lines
 
 
@@ -153,14 +157,14 @@ def held_out_of(pictures: Pictures, recipe: Recipe, fitted_without: Sequence[str
 
 def without(pictures: Pictures, places: Sequence[Path]) -> Pictures:
     """Leave out pictures whose bytes occur in other collections."""
-    seen = [
+    hashes = [
         digest
         for place in places
         for file in _files(place)
         for collection in [open_collection(file)]
         for digest in content_hashes(list(collection.read(range(len(collection.entries)))))
     ]
-    return pictures.take(~np.isin(pictures.hashes, seen))
+    return pictures.take(~np.isin(pictures.hashes, hashes))
 
 
 def some(pictures: Pictures, count: int) -> Pictures:

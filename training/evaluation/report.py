@@ -113,8 +113,8 @@ def _drawings(report: Mapping[str, Any]) -> dict[str, str]:
 
 def wrong_images(report: Mapping[str, Any], pictures: Pictures) -> dict[str, Shown]:
     """Read the pictures most wrongly judged and make them small, by sha256."""
-    wanted = np.flatnonzero(np.isin(pictures.hashes, [one["sha256"] for one in report["most_wrong"]]))
-    chosen = pictures.take(wanted)
+    places = np.flatnonzero(np.isin(pictures.hashes, [one["sha256"] for one in report["most_wrong"]]))
+    chosen = pictures.take(places)
     return {str(digest): _small(data) for digest, data in zip(chosen.hashes, chosen.read(), strict=True)}
 
 

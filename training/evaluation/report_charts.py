@@ -100,11 +100,11 @@ def reliability(bins: Sequence[Mapping[str, float]], error: float) -> str:
     """Draw what was said against what was so; the size of a dot grows with its images."""
     with _axes("reliability") as (axes, drawn):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="said truly")
-        said, so = [b["mean_probability"] for b in bins], [b["ai_generated_share"] for b in bins]
+        predicted, so = [b["mean_probability"] for b in bins], [b["ai_generated_share"] for b in bins]
         most = max(b["images"] for b in bins)
         sizes = [12 + 140 * b["images"] / most for b in bins]
-        axes.plot(said, so, color=AI, linewidth=1)
-        axes.scatter(said, so, s=sizes, color=AI, label=f"15 bins, ECE {error:.4f}", zorder=3)
+        axes.plot(predicted, so, color=AI, linewidth=1)
+        axes.scatter(predicted, so, s=sizes, color=AI, label=f"15 bins, ECE {error:.4f}", zorder=3)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability said", ylabel="share that is AI-generated")
         axes.legend(loc="upper left", markerscale=0.6)
     return drawn[0]
@@ -152,21 +152,21 @@ def worst_groups(groups: Mapping[str, Mapping[str, Any]], name: str) -> str:
     rows = max(len(shown), _LEAST_ROWS)
     with _axes(name, 4.6, 1.0 + 0.3 * rows) as (axes, drawn):
         places = range(len(shown))
-        values = [float(found["accuracy"]) for _, found in shown]
-        lows, highs = _arms([found for _, found in shown], "accuracy")
+        values = [float(figures["accuracy"]) for _, figures in shown]
+        lows, highs = _arms([figures for _, figures in shown], "accuracy")
         axes.barh(places, values, color=REAL, alpha=0.45, height=0.62)
         axes.errorbar(values, places, xerr=[lows, highs], fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
-        axes.set_yticks(places, [_short(group) + f"  ({found['images']:,})" for group, found in shown])
+        axes.set_yticks(places, [_short(group) + f"  ({figures['images']:,})" for group, figures in shown])
         axes.set_ylim(rows - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set(xlim=(0, 1), xlabel="accuracy at one half")
     return drawn[0]
 
 
-def _arms(found: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    ends = [group.get("intervals_95", {}).get(key, (group[key], group[key])) for group in found]
-    lows = [max(0.0, float(group[key]) - low) for group, (low, _) in zip(found, ends, strict=True)]
-    return lows, [max(0.0, high - float(group[key])) for group, (_, high) in zip(found, ends, strict=True)]
+def _arms(groups: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    ends = [group.get("intervals_95", {}).get(key, (group[key], group[key])) for group in groups]
+    lows = [max(0.0, float(group[key]) - low) for group, (low, _) in zip(groups, ends, strict=True)]
+    return lows, [max(0.0, high - float(group[key])) for group, (_, high) in zip(groups, ends, strict=True)]
 
 
 def _short(name: str) -> str:

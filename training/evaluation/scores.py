@@ -38,7 +38,7 @@ _MAX_PIXELS = 200_000_000
 
 
 @dataclass(frozen=True)
-class Judged:
+class ImageScores:
     """What a bundle said of images, M of them.
 
     Attributes:
@@ -61,7 +61,7 @@ class Judged:
     features: dict[str, Any] | None = None
 
 
-def judge_pictures(bundle: Bundle, pictures: Pictures, change: Change | None = None, what: str = "") -> Judged:
+def judge_pictures(bundle: Bundle, pictures: Pictures, change: Change | None = None, what: str = "") -> ImageScores:
     """Judge pictures, each changed first if asked; progress goes to stderr."""
 
     def prepare(data: bytes) -> Prepared | None:
@@ -71,12 +71,12 @@ def judge_pictures(bundle: Bundle, pictures: Pictures, change: Change | None = N
             return None
         return bundle.prepare(image if change is None else change(image))
 
-    return _judged(bundle, _ahead(prepare, pictures.read()), len(pictures), what)
+    return _judge(bundle, _ahead(prepare, pictures.read()), len(pictures), what)
 
 
-def judge_images(bundle: Bundle, images: Iterable[Image.Image], total: int) -> Judged:
+def judge_images(bundle: Bundle, images: Iterable[Image.Image], total: int) -> ImageScores:
     """Judge images that are decoded already."""
-    return _judged(bundle, _ahead(bundle.prepare, images), total, "")
+    return _judge(bundle, _ahead(bundle.prepare, images), total, "")
 
 
 def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
@@ -89,7 +89,7 @@ def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
             running.extend(pool.submit(function, item) for item in islice(waiting, 1))
 
 
-def _judged(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, what: str) -> Judged:
+def _judge(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, what: str) -> ImageScores:
     rows: list[int] = []
     covariates: list[tuple[float, ...]] = []
     scores: list[Scores] = []
@@ -105,8 +105,13 @@ def _judged(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, wha
                 batch = []
             bar.update()
         scores += bundle.score(batch)
-    names = bundle.detector_names
-    return Judged(
+    return _lay_out(bundle.detector_names, rows, covariates, scores)
+
+
+def _lay_out(
+    names: tuple[str, ...], rows: list[int], covariates: list[tuple[float, ...]], scores: list[Scores]
+) -> ImageScores:
+    return ImageScores(
         rows=np.array(rows, dtype=np.int64),
         names=names,
         logits=np.array([[s.logits[name] for name in names] for s in scores]),
@@ -120,6 +125,6 @@ def _judged(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, wha
 def _summed_up(features: list[bytes]) -> dict[str, Any] | None:
     if not features:
         return None
-    seen = np.frombuffer(b"".join(features), "<f2").reshape(len(features), -1)  # (M, F)
-    mean, deviation = (measure(axis=0, dtype=np.float64).round(5).tolist() for measure in (seen.mean, seen.std))
+    matrix = np.frombuffer(b"".join(features), "<f2").reshape(len(features), -1)  # (M, F)
+    mean, deviation = (measure(axis=0, dtype=np.float64).round(5).tolist() for measure in (matrix.mean, matrix.std))
     return {"images": len(features), "mean": mean, "deviation": deviation}

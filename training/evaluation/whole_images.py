@@ -12,7 +12,7 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,9 +32,10 @@ from training.fitting.encoder_head import LinearHead, fit_linear_head
 from training.fitting.schedule import sampling_weights
 from training.recipe_file import load_recipe
 from training.retraining.heads import features_by_detector
+from worker.bundles.card_measures import Thresholds, WholeChange, WholeCounts, WholeImages
 from worker.bundles.folder import read_bundle, update_card
 from worker.bundles.loaded import load_bundle
-from worker.decisions.calibration import clopper_pearson_upper
+from worker.decisions.bounds import clopper_pearson_upper
 from worker.decisions.policy import FIRST_RULES
 from worker.detectors.encoder import EncoderDetector
 from worker.errors import AssayError
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from training.evaluation.scores import Change
     from training.recipe import Recipe
     from worker.bundles.loaded import Bundle
-    from worker.decisions.calibration import Thresholds
+    from worker.decisions.calibration import Thresholds as Cuts
 
     Floats = NDArray[np.float64]
 
@@ -79,7 +80,7 @@ class StandIns:
     fold_of: Mapping[str, int]
     measured: Measured
     calibrated: Calibrated
-    thresholds: Thresholds
+    thresholds: Cuts
 
 
 def fit_stand_ins(recipe: Recipe, folder: Path) -> StandIns:
@@ -89,35 +90,31 @@ def fit_stand_ins(recipe: Recipe, folder: Path) -> StandIns:
         DataError: beside the bundle lies no replay of cross-fitted heads.
     """
     parts = read_bundle(folder)
-    seen, measured = measured_again(parts, folder)
+    samples, measured = measured_again(parts, folder)
     # The first number is along the bundle's own head, which saw all labels.
-    by_name = {name: found[:, 1:] for name, found in features_by_detector(parts, seen.features).items()}
+    by_name = {name: values[:, 1:] for name, values in features_by_detector(parts, samples.features).items()}
     folds, logits = balanced(measured.labels, measured.groups), np.zeros_like(measured.logits)
     heads: list[dict[str, LinearHead]] = []
-    for fitted, judged in folds:
-        some_seen = seen.take(fitted)
-        mass = sampling_weights(some_seen, {})
+    for fitted, left_out in folds:
+        of_fit = samples.take(fitted)
+        mass = sampling_weights(of_fit, recipe.emphasis)
         heads.append(
             {
-                part.name: fit_linear_head([by_name[part.name][fitted]], some_seen.labels, mass, part.fit.weight_decay)
+                part.name: fit_linear_head([by_name[part.name][fitted]], of_fit.labels, mass, part.fit.weight_decay)
                 for part in recipe.detectors
             }
         )
         for column, name in enumerate(measured.names):
-            logits[judged, column] = heads[-1][name].logits(by_name[name][judged])
+            logits[left_out, column] = heads[-1][name].logits(by_name[name][left_out])
     measured = replace(measured, logits=logits)
     calibrated = calibrate(measured)
     thresholds = FIRST_RULES.thresholds(figures_of(measured, calibrated.threshold_probabilities, ""))
-    fold_of = {source: k for k, (_, rows) in enumerate(folds) for source in np.unique(seen.sources[rows]).tolist()}
+    fold_of = {source: k for k, (_, rows) in enumerate(folds) for source in np.unique(samples.sources[rows]).tolist()}
     return StandIns(tuple(heads), fold_of, measured, calibrated, thresholds)
 
 
-def judge_whole_images(recipe: Recipe, folder: Path, pictures: Pictures) -> dict[str, Any]:
+def judge_whole_images(recipe: Recipe, folder: Path, pictures: Pictures) -> WholeImages:
     """Judge whole images by stand-ins for a bundle's heads, as they are and compressed alike.
-
-    Returns:
-        `images`, `sources`, `heads` in words, `thresholds`, and by change the AUROC and, over all and by what the
-        crops cover, photographs and how many are accused, AI pictures and how many are found or cleared.
 
     Raises:
         DataError: of no picture the source is known.
@@ -131,29 +128,29 @@ def judge_whole_images(recipe: Recipe, folder: Path, pictures: Pictures) -> dict
         detector = bundle.detector(name)
         assert isinstance(detector, EncoderDetector)  # noqa: S101 (cross-fitted heads stand on encoders)
         give_engine(detector, "cpu")
-    told = {name: _judged(bundle, stand_ins, pictures, change, name) for name, change in _CHANGES.items()}
-    return {
-        "images": len(pictures),
-        "sources": np.unique(pictures.sources).tolist(),
-        "heads": _HEADS,
-        "thresholds": vars(stand_ins.thresholds),
-        "by_change": told,
-    }
+    by_change = {name: _judge_change(bundle, stand_ins, pictures, change, name) for name, change in _CHANGES.items()}
+    return WholeImages(
+        images=len(pictures),
+        sources=np.unique(pictures.sources).tolist(),
+        heads=_HEADS,
+        thresholds=Thresholds(lower=stand_ins.thresholds.lower, upper=stand_ins.thresholds.upper),
+        by_change=by_change,
+    )
 
 
-def _judged(
+def _judge_change(
     bundle: Bundle, stand_ins: StandIns, pictures: Pictures, change: Change | None, what: str
-) -> dict[str, Any]:
-    found = stand_ins.measured
-    logits, covered = np.empty((len(pictures), len(found.names))), np.empty(len(pictures))
+) -> WholeChange:
+    on_crops = stand_ins.measured
+    logits, covered = np.empty((len(pictures), len(on_crops.names))), np.empty(len(pictures))
     for row, data in enumerate(tqdm(pictures.read(), total=len(pictures), desc=what, mininterval=5, file=sys.stderr)):
         image = decode(data, max_pixels=_MAX_PIXELS).image
         heads = stand_ins.heads[stand_ins.fold_of[str(pictures.sources[row])]]
-        logits[row] = _logits(bundle, heads, found.names, image if change is None else change(image))
-        covered[row] = max(coverage(image.size, bundle.plans[name]) for name in found.names)
+        logits[row] = _logits(bundle, heads, on_crops.names, image if change is None else change(image))
+        covered[row] = max(coverage(image.size, bundle.plans[name]) for name in on_crops.names)
     calibrated = stand_ins.calibrated
-    nothing = np.zeros((len(pictures), found.covariates.shape[1]))  # weighed with nothing
-    measured = replace(found, logits=logits, covariates=nothing, labels=pictures.labels, groups=pictures.sources)
+    nothing = np.zeros((len(pictures), on_crops.covariates.shape[1]))  # weighed with nothing
+    measured = replace(on_crops, logits=logits, covariates=nothing, labels=pictures.labels, groups=pictures.sources)
     fused = fuse_all(calibrated.fusion, measured, np.arange(len(pictures)))
     fused_calibration = calibrated.calibrations["fused"]
     probabilities = np.array([fused_calibration.probability(logit) for logit in fused.tolist()])
@@ -164,7 +161,7 @@ def _judged(
             counts[f"{low:g} to {min(high, 5.0):g}"] = _counted(
                 pictures.labels[rows], probabilities[rows], stand_ins.thresholds
             )
-    return {"auroc": float(roc_auc_score(pictures.labels, fused)), "by_views": counts}
+    return WholeChange(auroc=float(roc_auc_score(pictures.labels, fused)), by_views=counts)
 
 
 @torch.inference_mode()
@@ -173,22 +170,22 @@ def _logits(bundle: Bundle, heads: Mapping[str, LinearHead], names: Sequence[str
     for name in names:
         detector = bundle.detector(name)
         assert isinstance(detector, EncoderDetector)  # noqa: S101 (as above)
-        _, seen = detector.see(torch.from_numpy(prepared.views[name])[None], [prepared.size])
-        logits.append(float(heads[name].logits(seen.numpy()[:, 1:])[0]))
+        _, features = detector.see(torch.from_numpy(prepared.views[name])[None], [prepared.size])
+        logits.append(float(heads[name].logits(features.numpy()[:, 1:])[0]))
     return logits
 
 
-def _counted(labels: NDArray[np.int8], probabilities: Floats, thresholds: Thresholds) -> dict[str, Any]:
+def _counted(labels: NDArray[np.int8], probabilities: Floats, thresholds: Cuts) -> WholeCounts:
     photographs, generated = probabilities[labels == 0], probabilities[labels == 1]
     accused = int((photographs > thresholds.upper).sum())
-    return {
-        "photographs": len(photographs),
-        "accused": accused,
-        "accused_at_most": clopper_pearson_upper(accused, len(photographs)) if len(photographs) else 1.0,
-        "ai_generated": len(generated),
-        "found": int((generated > thresholds.upper).sum()),
-        "cleared": int((generated < thresholds.lower).sum()),
-    }
+    return WholeCounts(
+        photographs=len(photographs),
+        accused=accused,
+        accused_at_most=clopper_pearson_upper(accused, len(photographs)) if len(photographs) else 1.0,
+        ai_generated=len(generated),
+        found=int((generated > thresholds.upper).sum()),
+        cleared=int((generated < thresholds.lower).sum()),
+    )
 
 
 def main() -> None:
@@ -205,12 +202,12 @@ def main() -> None:
     try:
         recipe = load_recipe(arguments.recipe)
         folder = arguments.bundle or SHIPPED / recipe.name
-        told = judge_whole_images(recipe, folder, some(open_pictures([arguments.images]), arguments.most))
+        report = judge_whole_images(recipe, folder, some(open_pictures([arguments.images]), arguments.most))
         if arguments.write_card:
-            update_card(folder, {"whole_images": told})
+            update_card(folder, {"whole_images": report.document()})
     except AssayError as error:
         sys.exit(f"whole images: {error}")
-    print(json.dumps(told, indent=2))  # noqa: T201 (its result)
+    print(json.dumps(report.document(), indent=2))  # noqa: T201 (its result)
 
 
 if __name__ == "__main__":

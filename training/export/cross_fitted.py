@@ -7,7 +7,7 @@ and every held-out figure come from logits of heads that never saw the image's s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from training.cross_fit import CrossFitted, cross_fit
 from training.evaluation.fold_report import report_of
 from training.export.card import code_version, data_facts, detector_facts, probe
 from training.export.recipe_words import in_own_words, told_of
-from training.retraining.refit_data import Known, write_replay
+from training.retraining.refit_data import ReplayRows, write_replay
+from worker.bundles.card import FeatureFacts, card_document
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle, write_bundle
 from worker.bundles.loaded import Bundle, shipped_bundle
@@ -46,54 +47,54 @@ def export_cross_fitted(recipe: Recipe, data: Path, out: Path, folder: Path, dev
 
     Detectors that the recipe takes from another bundle ride along with their own calibrations, and do not count.
     """
-    found = cross_fit(recipe, data, out, device)
+    cross_fitted = cross_fit(recipe, data, out, device)
     recipe = in_own_words(recipe, data)
-    told = tell_held_out(uncalibrated(recipe, found), found.rows, found.measured, device)
+    result = tell_held_out(uncalibrated(recipe, cross_fitted), cross_fitted.rows, cross_fitted.measured, device)
     words = told_of(recipe)
     licences = words.get("licences") or words.get("data")
-    facts = data_facts(found.rows, licences)
-    report = report_of(recipe, found, device)
+    facts = data_facts(cross_fitted.rows, licences)
+    report = report_of(recipe, cross_fitted, device)
     card = {
         **words,
-        "detectors": detector_facts(told.parts),
+        "detectors": detector_facts(result.parts),
         "detectors_from": dict.fromkeys(_others(recipe), recipe.others_from),
         "training_data": facts,
         "calibration_data": facts,
-        "features": _drift_facts(found),
-        "counted": list(found.measured.names),
+        "features": _drift_facts(cross_fitted),
+        "counted": list(cross_fitted.measured.names),
         "certifies": _CERTIFIES,
         "selection": _SELECTION,
         "held_out_sources": [],
-        **told.facts,
-        "folds": {
-            "command": f"python -m training.folds --recipe {recipe.name} --data DATA --out OUT",
-            **{key: value for key, value in report.items() if key not in {"recipe", "by_source"}},
-        },
-        "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],
+        **result.facts,
+        "folds": report.for_card(f"python -m training.folds --recipe {recipe.name} --data DATA --out OUT"),
+        "known_weaknesses": [*words["known_weaknesses"], *result.weaknesses],
         "code_version": code_version(),
-        "probe": probe(Bundle(told.parts, device)),
+        "probe": probe(Bundle(result.parts, device)),
     }
-    version = write_bundle(replace(told.parts, card=card), folder)
-    _keep_for_replay(tuple(told.parts.detectors), found, version, folder / REPLAY)
+    version = write_bundle(replace(result.parts, card=card_document(card)), folder)
+    _keep_for_replay(tuple(result.parts.detectors), cross_fitted, version, folder / REPLAY)
     return version
 
 
-def _keep_for_replay(names: Sequence[str], found: CrossFitted, version: str, file: Path) -> None:
+def _keep_for_replay(names: Sequence[str], cross_fitted: CrossFitted, version: str, file: Path) -> None:
     """Keep what refits need: stored features, and logits of heads that never saw the image's source.
 
     Logits of detectors that ride along are zero: nothing is fitted on them.
     """
-    logits = np.zeros((len(found.rows), len(names)))
-    logits[:, [list(names).index(name) for name in found.measured.names]] = found.measured.logits
-    seen = np.concatenate([found.features[name] for name in found.measured.names], axis=1)
-    features = [row.tobytes() for row in seen.astype("<f2")]
-    write_replay(file, version, Known(found.rows, features, logits, found.measured.covariates))
+    logits = np.zeros((len(cross_fitted.rows), len(names)))
+    logits[:, [list(names).index(name) for name in cross_fitted.measured.names]] = cross_fitted.measured.logits
+    matrix = np.concatenate([cross_fitted.features[name] for name in cross_fitted.measured.names], axis=1)
+    features = [row.tobytes() for row in matrix.astype("<f2")]
+    write_replay(file, version, ReplayRows(cross_fitted.rows, features, logits, cross_fitted.measured.covariates))
 
 
-def _drift_facts(found: CrossFitted) -> dict[str, Any]:
+def _drift_facts(cross_fitted: CrossFitted) -> FeatureFacts:
     """Sum up what detectors store of all images: what drift is measured from."""
-    seen = np.concatenate([found.features[name] for name in found.measured.names], axis=1).astype(np.float64)
-    return {"images": len(seen), "mean": seen.mean(axis=0).tolist(), "deviation": seen.std(axis=0).tolist()}
+    matrix = np.concatenate([cross_fitted.features[name] for name in cross_fitted.measured.names], axis=1).astype(
+        np.float64
+    )
+    mean, deviation = matrix.mean(axis=0).tolist(), matrix.std(axis=0).tolist()
+    return FeatureFacts(images=len(matrix), mean=mean, deviation=deviation)
 
 
 def _others(recipe: Recipe) -> dict[str, DetectorPart]:
@@ -105,11 +106,12 @@ def _others(recipe: Recipe) -> dict[str, DetectorPart]:
     return {name: part for name, part in theirs.items() if name not in own and part.architecture.get("kind") != ENCODER}
 
 
-def uncalibrated(recipe: Recipe, found: CrossFitted) -> BundleParts:
+def uncalibrated(recipe: Recipe, cross_fitted: CrossFitted) -> BundleParts:
     """Gather heads and the detectors that ride along; fusion and calibrations of the former say nothing yet."""
     others = _others(recipe)
     own = {
-        part.name: DetectorPart(part.architecture, part.views, found.tensors[part.name]) for part in recipe.detectors
+        part.name: DetectorPart(part.architecture, part.views, cross_fitted.tensors[part.name])
+        for part in recipe.detectors
     }
     detectors = {**others, **own}
     calibrations = dict(read_bundle(shipped_bundle(recipe.others_from)).calibrations) if others else {}

@@ -162,18 +162,18 @@ def _open_clip(place: str) -> tuple[dict[str, Any], nn.Module]:
         check_hub_weights(place.removeprefix("hf-hub:"))
     else:
         model, _, tag = place.partition("/")
-        file, known = open_clip_tag(model, tag)
+        file, pixels = open_clip_tag(model, tag)
         config = open_clip.get_model_config(model)
-        return dict(config), open_clip.create_model(model, pretrained=file, require_pretrained=True, **_pixels(known))
+        return dict(config), open_clip.create_model(model, pretrained=file, require_pretrained=True, **_pixels(pixels))
     config = open_clip.get_model_config(name)
     if config is None:
         raise ValueError("its configuration cannot be read")
     return dict(config), open_clip.create_model(name, require_pretrained=True)
 
 
-def _pixels(known: dict[str, Any]) -> dict[str, Any]:
-    wanted = {f"force_image_{key}": known[key] for key in ("mean", "std") if known.get(key)}
-    return {"force_preprocess_cfg": {k.removeprefix("force_image_"): v for k, v in wanted.items()}} if wanted else {}
+def _pixels(pixels: dict[str, Any]) -> dict[str, Any]:
+    forced = {f"force_image_{key}": pixels[key] for key in ("mean", "std") if pixels.get(key)}
+    return {"force_preprocess_cfg": {k.removeprefix("force_image_"): v for k, v in forced.items()}} if forced else {}
 
 
 def _part(
@@ -219,19 +219,25 @@ def with_head_file(part: DetectorPart, file: Path) -> DetectorPart:
     Raises:
         NetworkError: it is no such file, or does not fit.
     """
-    try:
-        tensors = load_file(file)
-        with safe_open(file, framework="pt") as opened:
-            normalised = (opened.metadata() or {}).get("normalise") == "true"
-    except (OSError, SafetensorError) as error:
-        raise NetworkError(f"{file} is no safetensors file ({error}); pickles are not read") from error
+    tensors, normalised = _read_head(file)
     by_rank = {rank: [v for v in tensors.values() if v.ndim == rank] for rank in (1, 2)}
     if len(by_rank[2]) != 1 or len(by_rank[1]) > 1 or len(tensors) > len(_LOGITS):
-        found = ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors.items())
-        raise NetworkError(f"a head is one matrix and perhaps one vector; {file} holds {found or 'nothing'}")
+        held = ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors.items())
+        raise NetworkError(f"a head is one matrix and perhaps one vector; {file} holds {held or 'nothing'}")
     weight = by_rank[2][0].float()
     bias = by_rank[1][0].float() if by_rank[1] else torch.zeros(len(weight))
     return with_head(part, weight, bias, normalised=normalised)
+
+
+def _read_head(file: Path) -> tuple[dict[str, Tensor], bool]:
+    """Return the tensors, and whether features are brought to length 1 before them."""
+    try:
+        tensors = load_file(file)
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise NetworkError(f"{file} is no safetensors file ({error}); pickles are not read") from error
+    return tensors, metadata.get("normalise") == "true"
 
 
 def lacks_head(part: DetectorPart) -> bool:

@@ -23,6 +23,8 @@ from training.export.card import code_version, probe
 from training.export.recipe_words import told_of
 from training.export.run_bundle import SHIPPED
 from training.recipe_file import load_recipe
+from worker.bundles.card import card_document, read_card
+from worker.bundles.card_measures import Change, Changes
 from worker.bundles.copies import REPLAY
 from worker.bundles.folder import read_bundle, write_bundle
 from worker.bundles.loaded import Bundle
@@ -43,28 +45,25 @@ def recalibrate(recipe: Recipe, folder: Path) -> str:
         BundleError: the folder is no bundle.
     """
     parts = _with_gains(read_bundle(folder), recipe)
-    seen, measured = measured_again(read_bundle(folder), folder)
+    samples, measured = measured_again(read_bundle(folder), folder)
     if not measured.balanced:
         raise DataError(f"{folder} holds no cross-fitted heads: export it from its run")
-    told = tell_held_out(parts, seen, measured)
-    report = report_of_heads(recipe, measured, seen)
+    result = tell_held_out(parts, samples, measured)
+    report = report_of_heads(recipe, measured, samples)
     words = told_of(recipe)
-    before = dict(parts.card)
-    folds = {
-        **before.get("folds", {}),
-        **{key: value for key, value in report.items() if key not in {"recipe", "by_source"}},
-        "changes": _without_verdicts(before.get("folds", {}).get("changes", {})),
-    }
+    before = read_card(parts.card)
+    old = before.measured_folds or report
+    folds = report.for_card(old.command).model_copy(update={"changes": _without_verdicts(old.changes)})
     card = {
-        **{key: value for key, value in before.items() if key not in {"bundle", "content_sha256", "evaluations"}},
+        **{key: value for key, value in parts.card.items() if key not in {"bundle", "content_sha256", "evaluations"}},
         **words,
-        **told.facts,
+        **result.facts,
         "folds": folds,
-        "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],
+        "known_weaknesses": [*words["known_weaknesses"], *result.weaknesses],
         "code_version": code_version(),
-        "probe": probe(Bundle(told.parts)),
+        "probe": probe(Bundle(result.parts)),
     }
-    version = write_bundle(replace(told.parts, card=card), folder)
+    version = write_bundle(replace(result.parts, card=card_document(card)), folder)
     _name_replay(folder / REPLAY, version)
     return version
 
@@ -85,13 +84,12 @@ def _read_by_heads(part: DetectorPart | DetectorRecipe) -> dict[str, Any]:
     return {key: value for key, value in part.architecture.items() if key not in _FITTED}
 
 
-def _without_verdicts(changes: dict[str, Any]) -> dict[str, Any]:
+def _without_verdicts(changes: Changes) -> Changes:
     """Keep the order of changed images, which no calibration alters; what was accused was so by other thresholds."""
     by_change = {
-        name: {key: found[key] for key in ("auroc", "auroc_lost") if key in found}
-        for name, found in changes.get("by_change", {}).items()
+        name: Change(auroc=figures.auroc, auroc_lost=figures.auroc_lost) for name, figures in changes.by_change.items()
     }
-    return {**changes, "by_change": by_change} if by_change else {}
+    return changes.model_copy(update={"by_change": by_change}) if by_change else Changes()
 
 
 def _name_replay(file: Path, version: str) -> None:

@@ -36,10 +36,13 @@ def in_own_words(recipe: Recipe, data: Path) -> Recipe:
     theirs = bool(recipe.files) and all((data / file).exists() for file in recipe.files)
     if not shipped.files or (theirs and all(getattr(recipe, key) == getattr(shipped, key) for key in _OF_DATA)):
         return recipe
-    same_files = theirs and recipe.files == shipped.files
-    card = {
-        key: words for key, words in recipe.card.items() if key not in _OF_ITS_OWN_RUN or words != shipped.card.get(key)
-    }
+    return _without_words_of(recipe, shipped, same_files=theirs and recipe.files == shipped.files)
+
+
+def _without_words_of(recipe: Recipe, shipped: Recipe, *, same_files: bool) -> Recipe:
+    """Take back what the shipped recipe says of its own run alone."""
+    own = _OF_ITS_OWN_RUN
+    card = {key: words for key, words in recipe.card.items() if key not in own or words != shipped.card.get(key)}
     scope = _UNDESCRIBED if recipe.scope == shipped.scope and not same_files else recipe.scope
     return replace(recipe, card={"title": recipe.name, **card}, scope=scope)
 

@@ -29,6 +29,7 @@ from training.fitting.run_folder import alone_in
 from training.fitting.warm_start import keep_others, kept_from
 from training.recipe import Recipe
 from training.recipe_file import load_recipe
+from worker.bundles.card import card_document
 from worker.bundles.folder import write_bundle
 from worker.bundles.loaded import Bundle
 from worker.bundles.parts import FUSED, BundleParts, DetectorPart
@@ -59,9 +60,9 @@ def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
 
 def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measured, dict[str, Any] | None]:
     """Run the detectors over held-out images exactly as the worker would; gives what the CLIP detector saw as well."""
-    judged = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
-    measured = Measured(judged.names, judged.logits, judged.covariates, rows.labels, groups=rows.sources)
-    return grouped(measured, rows.hashes), judged.features
+    scores = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
+    measured = Measured(scores.names, scores.logits, scores.covariates, rows.labels, groups=rows.sources)
+    return grouped(measured, rows.hashes), scores.features
 
 
 def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> str:
@@ -79,24 +80,24 @@ def export(recipe: Recipe, data: Path, out: Path, folder: Path, device: str) -> 
         labels=measured.labels,
         groups=measured.groups,
     )
-    told = tell_held_out(parts, held_out, measured, device)
+    result = tell_held_out(parts, held_out, measured, device)
     words = told_of(recipe)
     licences = words.get("licences") or words.get("data")
     card = {
         **words,
-        "detectors": detector_facts(told.parts),
+        "detectors": detector_facts(result.parts),
         "detectors_from": kept_from(recipe, out),
         "training_data": data_facts(training, licences),
         "calibration_data": data_facts(held_out, licences),
         "features": features,  # drift is measured from here
-        "certifies": certifies(sources, by_source=told.by_source),
+        "certifies": certifies(sources, by_source=result.by_source),
         "held_out_sources": list(sources),
-        **told.facts,
-        "known_weaknesses": [*words["known_weaknesses"], *told.weaknesses],
+        **result.facts,
+        "known_weaknesses": [*words["known_weaknesses"], *result.weaknesses],
         "code_version": code_version(),
-        "probe": probe(Bundle(told.parts, device)),
+        "probe": probe(Bundle(result.parts, device)),
     }
-    return write_bundle(replace(told.parts, card={**card, "selection": selection(card)}), folder)
+    return write_bundle(replace(result.parts, card=card_document({**card, "selection": selection(card)})), folder)
 
 
 def main() -> None:

@@ -25,9 +25,11 @@ from training.evaluation.scores import judge_pictures
 from training.export.card import HELD_OUT_IS, code_version, data_facts, detector_facts, measures, probe, weaknesses
 from training.export.published_networks import NetworkError, lacks_head, with_head
 from training.export.rounding import shipped_precision
+from worker.bundles.card import card_document
 from worker.bundles.folder import write_bundle
 from worker.bundles.loaded import Bundle
 from worker.bundles.parts import FUSED, BundleParts, DetectorPart
+from worker.bundles.scores import NotFiniteError
 from worker.decisions.calibration import Calibration, CalibrationFigures, Fusion
 from worker.decisions.policy import FIRST_RULES
 from worker.detectors.wrapped import WrappedNetwork
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.evaluation.pictures import Pictures
-    from training.evaluation.scores import Judged
+    from training.evaluation.scores import ImageScores
 
 LEAST_IMAGES = 40  # of each class, to fit anything at all
 _HEAD_PARTS = 3
@@ -83,29 +85,40 @@ def build_wrapped(wrapping: Wrapping, pictures: Pictures, folder: Path, device: 
         for name in headless:
             detectors[name] = rounded(fit_head(name, detectors[name], fitted, device))
     parts = _uncalibrated(wrapping, detectors)
-    judged = judge_pictures(Bundle(parts, device), pictures, what="calibrate")
-    turned = _turned(judged, pictures)
+    scores = _judge_finite(Bundle(parts, device), pictures)
+    turned = _turned(scores, pictures)
     if turned:
         parts = _uncalibrated(wrapping, _with_signs(parts.detectors, turned))
-        judged = replace(judged, logits=judged.logits * [-1 if name in turned else 1 for name in judged.names])
-    sound = pictures.take(judged.rows)
-    measured = _measured(judged, sound)
-    found = calibrate(measured)
-    figures = figures_of(measured, found.threshold_probabilities, wrapping.scope)
-    parts = replace(parts, fusion=found.fusion, calibrations=found.calibrations, figures=figures)
+        scores = replace(scores, logits=scores.logits * [-1 if name in turned else 1 for name in scores.names])
+    sound = pictures.take(scores.rows)
+    measured = _measured(scores, sound)
+    calibrated = calibrate(measured)
+    figures = figures_of(measured, calibrated.threshold_probabilities, wrapping.scope)
+    parts = replace(parts, fusion=calibrated.fusion, calibrations=calibrated.calibrations, figures=figures)
     bundle = Bundle(parts, device)
     bundle.warm_up(2)
-    cuts = found.held_out_cuts(FIRST_RULES.thresholds)
-    report = summarise(bundle, sound, found.held_out_probabilities, cuts=cuts)
-    if wrapping.robustness_images:
-        chosen = some(sound, wrapping.robustness_images)
-        report["robustness"] = robustness(bundle, chosen, len(sound), report["thresholds"], lambda p: p)
-    report["auroc_by_inputs"] = found.auroc_by_inputs
+    cuts = calibrated.held_out_cuts(FIRST_RULES.thresholds)
+    report = summarise(bundle, sound, calibrated.held_out_probabilities, cuts=cuts)
+    report |= _robustness(bundle, sound, wrapping.robustness_images, report["thresholds"])
+    report["auroc_by_inputs"] = calibrated.auroc_by_inputs
     card = _card(wrapping, parts, report, by_source=measured.by_source, fitted_heads=headless, turned=turned)
     card |= {"calibration_data": data_facts(sound, wrapping.licences), "probe": probe(bundle)}
     if headless:
         card["head_data"] = data_facts(fitted, wrapping.licences)
-    return write_bundle(replace(parts, card=card), folder)
+    return write_bundle(replace(parts, card=card_document(card)), folder)
+
+
+def _judge_finite(bundle: Bundle, pictures: Pictures) -> ImageScores:
+    try:
+        return judge_pictures(bundle, pictures, what="calibrate")
+    except NotFiniteError as error:
+        raise NetworkError("the networks give logits that are not finite in half precision; use others") from error
+
+
+def _robustness(bundle: Bundle, sound: Pictures, most: int, thresholds: dict[str, float]) -> dict[str, Any]:
+    if not most:
+        return {}
+    return {"robustness": robustness(bundle, some(sound, most), len(sound), thresholds, lambda p: p)}
 
 
 def _check(pictures: Pictures) -> None:
@@ -168,14 +181,14 @@ def _features(
     assert isinstance(network, WrappedNetwork)  # noqa: S101 (the only kind that lacks a head)
     caught: list[torch.Tensor] = []
     # The head's input is what the features are; the bundle averages logits over views, which are linear in them.
-    hook = network.head.register_forward_pre_hook(lambda _, given: caught.append(given[0].cpu()))
+    hook = network.head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].cpu()))
     try:
-        judged = judge_pictures(bundle, pictures, what=f"features of {name}")
+        scores = judge_pictures(bundle, pictures, what=f"features of {name}")
     finally:
         hook.remove()
     of_views = torch.cat(caught).double()  # (N·V, F)
-    features = of_views.view(len(judged.rows), part.plan.count, -1).mean(dim=1).numpy()
-    return features, pictures.labels[judged.rows]
+    features = of_views.view(len(scores.rows), part.plan.count, -1).mean(dim=1).numpy()
+    return features, pictures.labels[scores.rows]
 
 
 def _uncalibrated(wrapping: Wrapping, detectors: Mapping[str, DetectorPart]) -> BundleParts:
@@ -189,14 +202,12 @@ def _uncalibrated(wrapping: Wrapping, detectors: Mapping[str, DetectorPart]) -> 
     )
 
 
-def _turned(judged: Judged, pictures: Pictures) -> list[str]:
+def _turned(scores: ImageScores, pictures: Pictures) -> list[str]:
     """Name the detectors whose logit rises for photographs: their authors count the classes the other way round."""
-    labels = pictures.labels[judged.rows] == 1
+    labels = pictures.labels[scores.rows] == 1
     turned = []
-    for column, name in enumerate(judged.names):
-        logits = judged.logits[:, column]
-        if not np.isfinite(logits).all():
-            raise NetworkError(f"{name} gives logits that are not finite in half precision; it cannot be used")
+    for column, name in enumerate(scores.names):
+        logits = scores.logits[:, column]
         if np.median(logits[labels]) < np.median(logits[~labels]):
             turned.append(name)
             sys.stderr.write(f"{name}: higher logits are photographs here; it is turned round\n")
@@ -212,11 +223,11 @@ def _with_signs(detectors: Mapping[str, DetectorPart], turned: list[str]) -> dic
     }
 
 
-def _measured(judged: Judged, sound: Pictures) -> Measured:
+def _measured(scores: ImageScores, sound: Pictures) -> Measured:
     """Group by source if the folds can be made so, else by content."""
     for groups in (sound.sources, sound.hashes):
         by_source = groups is sound.sources
-        measured = Measured(judged.names, judged.logits, judged.covariates, sound.labels, groups, by_source)
+        measured = Measured(scores.names, scores.logits, scores.covariates, sound.labels, groups, by_source)
         try:
             list(folds(measured))
         except ValueError:
@@ -234,7 +245,7 @@ def _card(
     fitted_heads: list[str],
     turned: list[str],
 ) -> dict[str, Any]:
-    told = measures(report)
+    facts = measures(report)
     notes = [] if by_source else ["calibrated on folds by content: it says nothing of sources that are not in the data"]
     return {
         "title": f"{wrapping.name}: published networks, calibrated on own images",
@@ -246,10 +257,10 @@ def _card(
         "turned_round": turned,
         "fitted_in_folds": "by source" if by_source else "by content",
         "certifies": "The upper threshold's false-positive bound holds for images like the calibration images'.",
-        "held_out": told.pop("overall"),
+        "held_out": facts.pop("overall"),
         "held_out_is": HELD_OUT_IS,
         "auroc_by_inputs": report["auroc_by_inputs"],
-        **told,
+        **facts,
         "certificate": report["certificate"],
         "known_weaknesses": [*notes, *weaknesses(report)],
         "code_version": code_version(),

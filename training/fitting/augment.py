@@ -56,7 +56,7 @@ _NATIVE = History(resized=0.0, factors=(1.0, 1.0), blurred=0.0, noisy=0.0, jpeg=
 _HALVED = replace(_NATIVE, resized=1.0, factors=(0.5, 0.5))
 _JPEG = replace(_NATIVE, jpeg=1.0)
 _WEBP = replace(_NATIVE, webp=1.0)
-# For heads on frozen encoders, which have one such draw beside the picture as it is.
+# For heads on frozen encoders, which have such draws beside the picture as it is.
 _WORN = History(
     resized=0.5,
     factors=(0.3, 1.5),
@@ -68,6 +68,9 @@ _WORN = History(
     coloured=0.3,
     qualities=(30, 96),
 )
+
+# Thumbnails and previews: a half to a fifth of the size, and often compressed once more.
+_REDUCED = replace(_WORN, resized=1.0, factors=(0.2, 0.6), blurred=0.0, noisy=0.0, coloured=0.0, jpeg=0.4, webp=0.3)
 
 
 def light(pixels: NDArray[np.uint8], plan: ViewPlan, rng: Generator) -> Tensor:
@@ -199,13 +202,14 @@ def compressed(image: Image.Image, kind: str, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-AugmentationName = Literal["flips", "light", "mild", "strong", "worn", "native", "halved", "jpeg", "webp"]
+AugmentationName = Literal["flips", "light", "mild", "strong", "worn", "reduced", "native", "halved", "jpeg", "webp"]
 AUGMENTATIONS: dict[AugmentationName, Augmentation] = {
     "flips": flips,
     "light": light,
     "mild": mild,
     "strong": strong,
     "worn": partial(_with_history, history=_WORN),
+    "reduced": partial(_with_history, history=_REDUCED),
     "native": partial(_with_history, history=_NATIVE),
     "halved": partial(_with_history, history=_HALVED),
     "jpeg": partial(_with_history, history=_JPEG),

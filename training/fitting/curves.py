@@ -42,8 +42,8 @@ class Curves(AbstractContextManager["Curves"]):
     def hyperparameters(self, recipe: DetectorRecipe, results: dict[str, float]) -> None:
         """Note what the fit was made with, beside what it came to."""
         chosen = {**asdict(recipe.fit), "size": recipe.views.size, "pretrained": str(recipe.pretrained)}
-        told = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
-        self._writer.add_hparams(told, results, run_name=".")
+        values = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+        self._writer.add_hparams(values, results, run_name=".")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

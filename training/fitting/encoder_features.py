@@ -89,8 +89,8 @@ def features_of(
         ):
             which = np.arange(start, min(start + _AT_ONCE, len(rows)))
             with torch.inference_mode():
-                found = detector.run(_views(part, recipe, rows, which, draw)[:, None].to(device))
-            one.put(which, found.cpu().numpy())
+                pooled = detector.run(_views(part, recipe, rows, which, draw)[:, None].to(device))
+            one.put(which, pooled.cpu().numpy())
     return [one.values for one in stored]
 
 
@@ -98,12 +98,12 @@ def changed_features(part: DetectorRecipe, pictures: Sequence[Image.Image], devi
     """Give the features of pictures that are no larger than a view, so that all their crops are the same: (N, F)."""
     detector, plan = frozen_encoder(part), replace(part.views, wholes=0, crops=1, mirrored=False)
     give_engine(detector, device)
-    found = []
+    pooled = []
     for start in tqdm(range(0, len(pictures), _AT_ONCE), desc=part.name, mininterval=5, file=sys.stderr):
         views = np.stack([cut_views(picture, plan) for picture in pictures[start : start + _AT_ONCE]])
         with torch.inference_mode():
-            found.append(detector.run(torch.from_numpy(views).to(device)).cpu().numpy())
-    return np.concatenate(found)
+            pooled.append(detector.run(torch.from_numpy(views).to(device)).cpu().numpy())
+    return np.concatenate(pooled)
 
 
 def _views(part: DetectorRecipe, recipe: Recipe, rows: Rows, which: NDArray[np.int64], draw: int) -> Tensor:
@@ -141,8 +141,8 @@ class _Draw:
             self.done = 0
             self.values = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
 
-    def put(self, which: NDArray[np.int64], found: NDArray[np.float32]) -> None:
-        self.values[which] = np.clip(found, -6e4, 6e4)  # the range of half precision
+    def put(self, which: NDArray[np.int64], pooled: NDArray[np.float32]) -> None:
+        self.values[which] = np.clip(pooled, -6e4, 6e4)  # the range of half precision
         self.values.flush()
         half = self._mark.with_suffix(".tmp")
         half.write_text(str(int(which[-1]) + 1), encoding="utf-8")

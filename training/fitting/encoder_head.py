@@ -1,4 +1,4 @@
-"""A linear head on an encoder's features: standardised, regularised logistic regression, in about a minute.
+"""Linear heads on encoders' features: standardised, regularised logistic regression, in about a minute.
 
 Beside the head a projection is made for what scans store: the head's own direction, so that it loses nothing, and the
 principal components of the features, along which later labels may turn it.
@@ -41,7 +41,11 @@ class LinearHead:
 
 
 def fit_linear_head(
-    draws: Sequence[NDArray[np.floating]], labels: NDArray[np.int8], weights: NDArray[np.float64], ridge: float
+    draws: Sequence[NDArray[np.floating]],
+    labels: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    ridge: float,
+    later_draws: float = 1.0,
 ) -> LinearHead:
     """Fit it.
 
@@ -50,18 +54,20 @@ def fit_linear_head(
         labels: (N,), 1 = AI-generated.
         weights: (N,), summing to 1.
         ridge: half of it times the squared length of the weights is added to the mean loss.
+        later_draws: how much each draw after the first counts beside it.
     """
-    mass = torch.from_numpy(weights.astype(np.float32))
+    shares = np.array([1.0] + [later_draws] * (len(draws) - 1))
+    masses = [torch.from_numpy((weights * share).astype(np.float32)) for share in shares / shares.sum()]
     standard = [torch.from_numpy(np.ascontiguousarray(draw, dtype=np.float32)) for draw in draws]
-    centre = torch.stack([mass @ draw for draw in standard]).mean(dim=0)
-    variance = torch.stack([mass @ (draw - centre).square() for draw in standard]).mean(dim=0)
-    spread = variance.sqrt().clamp(min=_LEAST_SPREAD)
+    centre = torch.stack([mass @ draw for mass, draw in zip(masses, standard, strict=True)]).sum(dim=0)
+    squares = [mass @ (draw - centre).square() for mass, draw in zip(masses, standard, strict=True)]
+    spread = torch.stack(squares).sum(dim=0).sqrt().clamp(min=_LEAST_SPREAD)
     standard = [draw.sub(centre).div_(spread) for draw in standard]
-    found = _descend(standard, torch.from_numpy(labels.astype(np.float32)), mass, ridge).numpy()
-    return LinearHead(centre.numpy(), spread.numpy(), found[:-1], float(found[-1]))
+    solution = _descend(standard, torch.from_numpy(labels.astype(np.float32)), masses, ridge).numpy()
+    return LinearHead(centre.numpy(), spread.numpy(), solution[:-1], float(solution[-1]))
 
 
-def _descend(draws: Sequence[Tensor], targets: Tensor, mass: Tensor, ridge: float) -> Tensor:
+def _descend(draws: Sequence[Tensor], targets: Tensor, masses: Sequence[Tensor], ridge: float) -> Tensor:
     """Minimise the loss over weights and bias: (F + 1,)."""
     flat = torch.zeros(draws[0].shape[1] + 1, requires_grad=True)
     descent = torch.optim.LBFGS([flat], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
@@ -69,10 +75,10 @@ def _descend(draws: Sequence[Tensor], targets: Tensor, mass: Tensor, ridge: floa
     def cost() -> Tensor:
         descent.zero_grad()
         loss = 0.5 * ridge * flat[:-1].square().sum()
-        for draw in draws:
+        for mass, draw in zip(masses, draws, strict=True):
             logits = draw @ flat[:-1] + flat[-1]
             wrong = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-            loss = loss + (mass * wrong).sum() / len(draws)
+            loss = loss + (mass * wrong).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -93,8 +93,8 @@ def _whitened(network: SrmNetwork, features: NDArray[np.floating]) -> NDArray[np
     network.get_submodule("head.1").load_state_dict(linear)
     device = network.get_parameter("head.1.weight").device
     with torch.no_grad():
-        told: NDArray[np.floating] = network.head[1:-1](torch.from_numpy(normal).to(device)).cpu().numpy()
-    return told
+        white: NDArray[np.floating] = network.head[1:-1](torch.from_numpy(normal).to(device)).cpu().numpy()
+    return white
 
 
 def whitening_of(features: NDArray[np.floating], components: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -109,11 +109,11 @@ def whitening_of(features: NDArray[np.floating], components: int) -> tuple[NDArr
     return weight, -weight @ pca.mean_
 
 
-def _against_each(found: LogisticRegression) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _against_each(model: LogisticRegression) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Give the linear functions whose lower one is the logit: weight (K, F), bias (K,)."""
-    if len(found.classes_) == 2:  # noqa: PLR2004 (then scikit-learn has one function: of the second kind)
-        return -found.coef_, -found.intercept_
-    return found.coef_[:1] - found.coef_[1:], found.intercept_[:1] - found.intercept_[1:]
+    if len(model.classes_) == 2:  # noqa: PLR2004 (then scikit-learn has one function: of the second kind)
+        return -model.coef_, -model.intercept_
+    return model.coef_[:1] - model.coef_[1:], model.intercept_[:1] - model.intercept_[1:]
 
 
 def logistic_of(
@@ -136,9 +136,9 @@ def logistic_of(
     folds = parted((kinds == _AI).astype(np.int8), groups)
     with tqdm(total=len(strengths) * len(folds), desc="head, by strength and fold", file=sys.stderr) as progress:
 
-        def order(found: LogisticRegression, judged: Any, truly: Any, sample_weight: Any = None) -> float:
+        def order(model: LogisticRegression, rows: Any, truly: Any, sample_weight: Any = None) -> float:
             progress.update()
-            return _order(found, judged, truly, sample_weight)
+            return _order(model, rows, truly, sample_weight)
 
         search = GridSearchCV(
             LogisticRegression(max_iter=2000), {"C": list(strengths)}, scoring=order, cv=folds, error_score="raise"
@@ -148,13 +148,13 @@ def logistic_of(
 
 
 def _order(
-    found: LogisticRegression,
+    model: LogisticRegression,
     features: NDArray[np.floating],
     kinds: NDArray[np.int8],
     sample_weight: NDArray[np.float64] | None = None,
 ) -> float:
     """Tell how well the odds of AI-generated order images, as scikit-learn asks: AUROC."""
-    weight, bias = _against_each(found)
+    weight, bias = _against_each(model)
     # Not of probabilities: what is surely the one or the other has none but 0 or 1, and an infinite logarithm.
     logits = -np.logaddexp.reduce(-(features @ weight.T + bias), axis=1)
     return float(roc_auc_score(kinds == _AI, logits, sample_weight=sample_weight))

@@ -19,6 +19,9 @@ from torch import nn
 from training.classifiers.classifier import Classifier, ClassifierNetwork
 from training.fitting.safe_weights import check_weights_file, open_clip_tag, timm_overlay
 from training.recipe import DetectorRecipe, RecipeError
+from worker.bundles.encoders.errors import EncoderError
+from worker.bundles.encoders.folder import EncoderFolder
+from worker.detectors.encoder import BODY, EncoderDetector
 
 if TYPE_CHECKING:
     from worker.detectors.detector import Detector
@@ -37,7 +40,7 @@ def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
         return
     try:
         _load(detector, recipe, recipe.pretrained)
-    except (RuntimeError, OSError, KeyError, ValueError, SafetensorError) as error:
+    except (RuntimeError, OSError, KeyError, ValueError, SafetensorError, EncoderError) as error:
         raise RecipeError(
             f"pretrained weights {recipe.pretrained!r} of {recipe.name} cannot be loaded ({error}); give a safetensors "
             "file of this architecture, be online for the library to fetch its own, or --set pretrained=false"
@@ -46,13 +49,14 @@ def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
 
 def _load(detector: Detector, recipe: DetectorRecipe, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)
     model = recipe.architecture.get("model")
-    is_clip = detector.name == "clip" or recipe.kind == "clip"
-    tags = open_clip.list_pretrained_tags_by_model(model) if is_clip and model else []
-    file = check_weights_file(pretrained) if isinstance(pretrained, str) and pretrained not in tags else None
-    if is_clip:
-        tag = pretrained if isinstance(pretrained, str) else next(iter(tags), None)
-        _load_tower(detector.network.get_submodule("tower"), model, file, tag)
-    elif isinstance(detector, Classifier):
+    if detector.name == "clip" or recipe.kind == "clip":
+        _load_tower_of(detector, model, pretrained)
+        return
+    if isinstance(detector, EncoderDetector):
+        _load_encoder(detector, str(pretrained))
+        return
+    file = check_weights_file(pretrained) if isinstance(pretrained, str) else None
+    if isinstance(detector, Classifier):
         body = detector.network.get_submodule("body")
         body.load_state_dict(_timm(model, file, num_classes=0).state_dict())
         assert isinstance(detector.network, ClassifierNetwork)  # noqa: S101 (that is what a Classifier holds)
@@ -61,6 +65,19 @@ def _load(detector: Detector, recipe: DetectorRecipe, pretrained: str | bool) ->
         detector.network.load_state_dict(_timm(model, file, num_classes=1).state_dict())
     else:
         _load_own_convnext(detector.network, file)
+
+
+def _load_encoder(detector: EncoderDetector, sha256: str) -> None:
+    """Begin with an encoder of the data folder; its own head stays as it was drawn."""
+    fresh = {name: value for name, value in detector.network.state_dict().items() if not name.startswith(BODY)}
+    detector.network.load_state_dict(detector.whole_state(fresh, EncoderFolder().read(sha256)))
+
+
+def _load_tower_of(detector: Detector, model: str | None, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)
+    tags = open_clip.list_pretrained_tags_by_model(model) if model else []
+    named = pretrained if isinstance(pretrained, str) else None
+    file = check_weights_file(named) if named is not None and named not in tags else None
+    _load_tower(detector.network.get_submodule("tower"), model, file, named or next(iter(tags), None))
 
 
 def _timm(model: str | None, file: str | None, num_classes: int) -> nn.Module:
@@ -81,8 +98,8 @@ def _check_loaded(made: nn.Module, fresh: nn.Module) -> None:
 
     What is still as it was drawn, but for the head, was not loaded, whatever the file calls its weights.
     """
-    told: Any = made.pretrained_cfg  # of what torch knows, an attribute is a tensor or a module
-    named = told.get("classifier") or ()
+    settings: Any = made.pretrained_cfg  # of what torch knows, an attribute is a tensor or a module
+    named = settings.get("classifier") or ()
     heads = (named,) if isinstance(named, str) else tuple(named)
     drawn = dict(fresh.named_parameters())
     left = [

@@ -63,9 +63,9 @@ class Run:
         give_weights(self.detector, recipe)
         # Under `accelerate launch` each process gets a device of its own; alone it is the one asked for.
         self.accelerator = Accelerator(cpu=device == "cpu")
-        found = self.accelerator.device
+        chosen = self.accelerator.device
         # Each of several processes on CPUs is told `cpu:0`, which safetensors does not know.
-        self.device = "cpu" if found.type == "cpu" else str(found)
+        self.device = "cpu" if chosen.type == "cpu" else str(chosen)
         self.detector.network.to(self.device)
         quick = self.device != "cpu" or multiplies_bf16()
         self.mixed = self.fit.precision == "bf16" or (self.fit.precision == "auto" and quick)  # forward passes in bf16

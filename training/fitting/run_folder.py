@@ -77,16 +77,16 @@ def _what_differs(before: str, order: str | None) -> str:
     other_data = "other data (pictures, labels or how they are split) or of an earlier version"
     if order is None:
         return other_data
-    found, wanted = _read(before), _read(order)
-    same_recipe = all(found.get(key) == wanted[key] for key in ("recipe", "detector"))
-    if same_recipe and found.get("start_from") != wanted.get("start_from"):
+    earlier, ordered = _read(before), _read(order)
+    same_recipe = all(earlier.get(key) == ordered[key] for key in ("recipe", "detector"))
+    if same_recipe and earlier.get("start_from") != ordered.get("start_from"):
         return "another start (from scratch, or from other weights)"
     return other_data if same_recipe else "another recipe or other data, or of an earlier version"
 
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}

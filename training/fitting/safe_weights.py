@@ -33,10 +33,10 @@ def timm_overlay(model: str) -> dict[str, Any]:
     Raises:
         ValueError: timm has them as a pickle alone.
     """
-    known = get_pretrained_cfg(model) if ":" not in model and "/" not in model else None
-    if known is not None and not known.hf_hub_id:
+    published = get_pretrained_cfg(model) if ":" not in model and "/" not in model else None
+    if published is not None and not published.hf_hub_id:
         raise ValueError("timm has its weights as a pickle alone, and pickles may run code")
-    theirs = known.hf_hub_filename if known is not None else None
+    theirs = published.hf_hub_filename if published is not None else None
     return {"hf_hub_filename": _OPEN_CLIP_FILE if theirs == _OPEN_CLIP_PICKLE else TIMM_FILE}
 
 
@@ -46,11 +46,11 @@ def open_clip_tag(model: str, tag: str) -> tuple[str, dict[str, Any]]:
     Raises:
         ValueError: open_clip knows no such tag, or has its weights as a pickle alone.
     """
-    known = open_clip.get_pretrained_cfg(model, tag)
-    if not known:
+    published = open_clip.get_pretrained_cfg(model, tag)
+    if not published:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none, nor the model"
         raise ValueError(f"open_clip knows no tag {tag!r} of {model!r}; it knows {tags}")
-    return check_weights_file(open_clip.download_pretrained(known)), known
+    return check_weights_file(open_clip.download_pretrained(published)), published
 
 
 def check_hub_weights(hub_id: str) -> None:

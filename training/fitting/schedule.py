@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from training.evaluation.known import Known
+    from training.evaluation.ground_truth import GroundTruth
     from training.recipe import Fit
 
 
@@ -32,7 +32,7 @@ def steps_of(fit: Fit, rows: int) -> int:
     return max(1, math.ceil(fit.epochs * rows / fit.batch_size))
 
 
-def sampling_weights(rows: Known, emphasis: Mapping[str, float]) -> NDArray[np.float64]:
+def sampling_weights(rows: GroundTruth, emphasis: Mapping[str, float]) -> NDArray[np.float64]:
     """Weigh rows so that both classes come equally often, and big sources do not drown small ones.
 
     Within a class a source's share grows with the square root of its size, times its emphasis where it has one.
@@ -55,18 +55,26 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
     What is not decayed is not orthogonalised by Muon either: an embedding is a table, no map from one space to another.
     """
-    tables = {
+    tables = _tables(network)
+    decayed: list[nn.Parameter] = []
+    left_alone: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (left_alone if parameter.ndim <= 1 or name in tables else decayed).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": left_alone, "weight_decay": 0.0, "use_fallback": True},
+    ]
+
+
+def _tables(network: nn.Module) -> set[str]:
+    """Name what a network itself says is not to be decayed, in timm's and open_clip's way."""
+    return {
         f"{path}.{name}".lstrip(".")
         for path, module in network.named_modules()
-        if hasattr(module, "no_weight_decay")  # timm's and open_clip's word for them
+        if hasattr(module, "no_weight_decay")
         for name in module.no_weight_decay()
     }
-    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    left_alone = {name for name, p in trained if p.ndim <= 1 or name in tables}
-    return [
-        {"params": [p for name, p in trained if name not in left_alone], "weight_decay": weight_decay},
-        {"params": [p for name, p in trained if name in left_alone], "weight_decay": 0.0, "use_fallback": True},
-    ]
 
 
 def keep_of(fit: Fit, step: int, progress: float) -> float:

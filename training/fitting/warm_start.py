@@ -62,8 +62,8 @@ def take_weights(detector: Detector, recipe: DetectorRecipe, folder: Path) -> No
     """
     parts = read_bundle(folder)
     if recipe.name not in parts.detectors:
-        known = ", ".join(parts.detectors)
-        raise RecipeError(f"bundle {parts.version()} has no detector {recipe.name!r}; it has {known}")
+        names = ", ".join(parts.detectors)
+        raise RecipeError(f"bundle {parts.version()} has no detector {recipe.name!r}; it has {names}")
     part = parts.detectors[recipe.name]
     theirs, ours = _facts(part.architecture), _facts(recipe.architecture)
     # Not by the weights' shapes alone: another activation would take them all and make something else of them.

@@ -20,7 +20,7 @@ from training.data.image_folder import open_collection
 from training.recipe import Recipe, RecipeError, with_minutes
 from training.recipe_file import load_recipe
 from training.retraining.foreign_weights import place_in_data, with_allowed_weights
-from training.retraining.labelled_bucket import Labelled, bucket_and_prefix, fetch, labelled_images
+from training.retraining.labelled_bucket import LabelledImage, bucket_and_prefix, fetch, labelled_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,13 +45,13 @@ class RunData:
     Attributes:
         recipe: reads the folder, and leaves a share of what is held out for the gate.
         folder: links and the labels' file.
-        labelled: the labelled images, in the file's order but for those that are gone.
+        images: the labelled images, in the file's order but for those that are gone.
         labels_file: their Parquet file.
     """
 
     recipe: Recipe
     folder: Path
-    labelled: list[Labelled]
+    images: list[LabelledImage]
     labels_file: Path
 
 
@@ -71,18 +71,18 @@ def recipe_of(order: RunOrder, sources: DataSources) -> Recipe:
     return recipe if order.minutes is None else with_minutes(recipe, float(order.minutes))
 
 
-def agreed(session: Session, order: RunOrder, terms: LabelTerms) -> list[Labelled]:
+def agreed(session: Session, order: RunOrder, terms: LabelTerms) -> list[LabelledImage]:
     """List the images that a run's labels are of: those below the prefixes it names, or all.
 
     Raises:
         DataError: prefixes are named and on nothing below them do reviewers agree.
     """
     prefixes = [bucket_and_prefix(place) for place in order.prefixes]
-    labelled = labelled_images(session, terms, prefixes, order.labels_until)
-    if prefixes and not labelled:
-        wanted = " or ".join(order.prefixes)
-        raise DataError(f"on no image below {wanted} do {terms.reviewers} reviewers agree; label images first")
-    return labelled
+    images = labelled_images(session, terms, prefixes, order.labels_until)
+    if prefixes and not images:
+        below = " or ".join(order.prefixes)
+        raise DataError(f"on no image below {below} do {terms.reviewers} reviewers agree; label images first")
+    return images
 
 
 def gather(  # noqa: PLR0917 (a step's whole input)
@@ -99,11 +99,11 @@ def gather(  # noqa: PLR0917 (a step's whole input)
     folder.mkdir(parents=True, exist_ok=True)
     files = [_linked(folder, name, sources.files) for name in (*recipe.files, *order.files)]
     with database.transaction() as session:
-        labelled = agreed(session, order, sources.terms)
+        images = agreed(session, order, sources.terms)
     labels_file = folder / LABELS
-    _forget_others(labelled, labels_file, work)
-    if labelled:
-        fetch(labelled, objects, labels_file, sources.max_image_bytes, _naming)
+    _forget_others(images, labels_file, work)
+    if images:
+        fetch(images, objects, labels_file, sources.max_image_bytes, _naming)
         files.append(LABELS)
     if not files and not recipe.made:
         raise DataError("there is nothing to train on: no labels that reviewers agree on, no files; name data")
@@ -114,12 +114,12 @@ def gather(  # noqa: PLR0917 (a step's whole input)
         show_views=False,
         side=recipe.side or _side_of(folder, files),
     )
-    return RunData(changed, folder, labelled, labels_file)
+    return RunData(changed, folder, images, labels_file)
 
 
-def _forget_others(labelled: list[Labelled], labels_file: Path, work: Path) -> None:
+def _forget_others(images: list[LabelledImage], labels_file: Path, work: Path) -> None:
     """Delete what an earlier life of the run fetched and decoded, should it not be of these very images."""
-    mark, listed = labels_file.with_suffix(".listed"), stamp([[image.image_pk, image.label] for image in labelled])
+    mark, listed = labels_file.with_suffix(".listed"), stamp([[image.image_pk, image.label] for image in images])
     if labels_file.exists() and not (mark.exists() and mark.read_text(encoding="utf-8") == listed):
         labels_file.unlink()
         shutil.rmtree(work / "out" / "cache", ignore_errors=True)
@@ -128,7 +128,7 @@ def _forget_others(labelled: list[Labelled], labels_file: Path, work: Path) -> N
     mark.write_text(listed, encoding="utf-8")
 
 
-def _naming(image: Labelled, data: bytes) -> tuple[str, str]:
+def _naming(image: LabelledImage, data: bytes) -> tuple[str, str]:
     place = int(hashlib.sha256(data).hexdigest()[_HELD_OUT_DIGITS], 16) / 2.0**32
     return f"image:{image.image_pk}", "held_out" if place < LABELS_HELD_OUT else ""
 

@@ -14,10 +14,8 @@ import numpy as np
 from training.evaluation.metrics import measure
 from training.evaluation.paired import Pair, accuracy, calibration_error, found_at_low_rate
 from training.retraining.gate_case import Case, Compared, Mask, Opinion, Origin, Terms
-from worker.decisions.calibration import (
-    clopper_pearson_upper,
-    is_accused,
-)
+from worker.decisions.bounds import clopper_pearson_upper
+from worker.decisions.calibration import is_accused
 from worker.decisions.certificate import certify
 
 if TYPE_CHECKING:
@@ -150,15 +148,15 @@ def _replayed(case: Case, earlier_labels: int) -> dict[str, Any]:
 
 
 def _certified(case: Case) -> dict[str, Any]:
-    found = [
+    certificates = [
         certify(opinion.figures, case.thresholds(opinion), case.terms.false_positive_budget)
         for opinion in (case.champion, case.challenger)
     ]
-    of = found[1]
+    of = certificates[1]
     why = f"at most {100 * of.rate_at_most:.2f} % of negatives are accused; the budget is {100 * of.budget:g} %" + (
         "" if of.holds else f", which takes more than {of.negatives} negatives to certify" * (of.accused == 0)
     )
-    rates: dict[str, Any] = {"champion": found[0].rate_at_most, "challenger": of.rate_at_most}
+    rates: dict[str, Any] = {"champion": certificates[0].rate_at_most, "challenger": of.rate_at_most}
     return _rule("the false-positive certificate holds", of.holds, why, images=of.negatives, **rates)
 
 
@@ -188,11 +186,11 @@ def _calibrated(case: Case) -> dict[str, Any]:
 
 
 def _side_by_side(case: Case) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for name, rows in (("all", case.old | case.new), ("known", case.old), ("new", case.new)):
         if rows.any():
-            told[name] = {
+            by_name[name] = {
                 role: measure(case.images.labels[rows], opinion.probabilities[rows])
                 for role, opinion in (("champion", case.champion), ("challenger", case.challenger))
             }
-    return told
+    return by_name

@@ -21,7 +21,7 @@ class Origin(StrEnum):
 
     NEW = "new"  # labels since the champion was made
     EARLIER = "earlier"  # labels that the champion, or one before it, was made with
-    KNOWN = "known"  # the recipe's own data
+    RECIPE = "known"  # the recipe's own data
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Case:
 
         They do where there are enough of them, and too few AI-generated ones to see anything on.
         """
-        found, cleared = (int((self.images.labels[self.new] == label).sum()) for label in (1, 0))
-        return int(found >= self.terms.least_new or cleared < self.terms.least_new)
+        positives, negatives = (int((self.images.labels[self.new] == label).sum()) for label in (1, 0))
+        return int(positives >= self.terms.least_new or negatives < self.terms.least_new)
 
     def thresholds(self, opinion: Opinion) -> Thresholds:
         """Derive the cuts that the policy gives a bundle; a prior shift would move both sides alike."""

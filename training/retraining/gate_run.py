@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.data.assemble import Rows
-    from training.evaluation.scores import Judged
+    from training.evaluation.scores import ImageScores
     from training.retraining.data import RunData
     from worker.bundles.loaded import Bundle
 
@@ -40,10 +40,10 @@ def origins_of(rows: Rows, data: RunData, since: int) -> NDArray[np.str_]:
     hashes = contents_of(data.labels_file)
     origins = {
         hashes[name]: Origin.NEW if image.newest_id > since else Origin.EARLIER
-        for image in data.labelled
+        for image in data.images
         if (name := f"image:{image.image_pk}") in hashes
     }
-    return np.array([origins.get(digest, Origin.KNOWN).value for digest in rows.hashes.tolist()], dtype="U7")
+    return np.array([origins.get(digest, Origin.RECIPE).value for digest in rows.hashes.tolist()], dtype="U7")
 
 
 def compare(
@@ -52,17 +52,17 @@ def compare(
     """Judge the rows with both bundles: (the gate's report, the challenger's evaluation)."""
     old, new = load_bundle(champion, device), load_bundle(challenger, device)
     images = Compared(rows.labels, rows.sources, rows.generators, rows.hashes, origins)
-    said = [judge_images(bundle, map(Image.fromarray, rows.pixels), len(rows)) for bundle in (old, new)]
+    both = [judge_images(bundle, map(Image.fromarray, rows.pixels), len(rows)) for bundle in (old, new)]
     opinions = [
-        Opinion(bundle.version, judged.probabilities, bundle.figures)
-        for bundle, judged in zip((old, new), said, strict=True)
+        Opinion(bundle.version, scores.probabilities, bundle.figures)
+        for bundle, scores in zip((old, new), both, strict=True)
     ]
-    return gate(images, opinions[0], opinions[1], terms, earlier), _evaluation(new, rows, said[1])
+    return gate(images, opinions[0], opinions[1], terms, earlier), _evaluation(new, rows, both[1])
 
 
-def _evaluation(bundle: Bundle, rows: Rows, judged: Judged) -> dict[str, Any]:
+def _evaluation(bundle: Bundle, rows: Rows, scores: ImageScores) -> dict[str, Any]:
     """Lay out all measures as an evaluation does, without showing or naming any image."""
-    report = summarise(bundle, rows, judged.probabilities, judged=judged)
+    report = summarise(bundle, rows, scores.probabilities, scores=scores)
     report["data"] = {
         "images": len(rows),
         "ai_generated": int(rows.labels.sum()),
@@ -71,7 +71,7 @@ def _evaluation(bundle: Bundle, rows: Rows, judged: Judged) -> dict[str, Any]:
         "parts": {"gate": len(rows)},
         "left_out": {"undecodable": 0, "examples": []},
     }
-    report["curves"] = curves(rows.labels, judged.probabilities)
+    report["curves"] = curves(rows.labels, scores.probabilities)
     report["most_wrong"] = []
     return report
 

@@ -98,12 +98,12 @@ def fit_head(features: NDArray[np.float16], labels: NDArray[np.int8], base: Head
     # A fifth of either class: of a few images of one, none might be left to fit on.
     by_class = [some[labels[some] == label] for label in (0, 1)]
     sides = [np.split(rows, [len(rows) // 5]) for rows in by_class]
-    judged, fitted = (np.concatenate(side) for side in zip(*sides, strict=True))
+    left_out, fitted = (np.concatenate(side) for side in zip(*sides, strict=True))
     best, strength = -np.inf, STRENGTHS[0]
-    found = base
+    head = base
     for candidate in STRENGTHS:
-        found = _fitted(features[fitted], labels[fitted], base, candidate, start=found)
-        loss = _loss(found.logits(features[judged]), labels[judged])
+        head = _fitted(features[fitted], labels[fitted], base, candidate, start=head)
+        loss = _loss(head.logits(features[left_out]), labels[left_out])
         if -loss > best:
             best, strength = -loss, candidate
     return _fitted(features, labels, base, strength, start=base)
@@ -127,8 +127,8 @@ def _fitted(features: NDArray[np.float16], labels: NDArray[np.int8], base: Head,
         return value + 0.5 * strength * float(moved @ moved), gradient.double().numpy()
 
     first = np.append(start.weight, start.bias).astype(np.float64)
-    found = minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    return Head(found.x[:-1].astype(np.float32), float(found.x[-1]))
+    solution = minimize(cost, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    return Head(solution.x[:-1].astype(np.float32), float(solution.x[-1]))
 
 
 def _loss(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> float:

@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImage:
     """An image version in the store that reviewers agree on.
 
     Attributes:
@@ -60,7 +60,7 @@ class Labelled:
 
 
 # What a fetched image is called and which part it belongs to, told by what was listed and its bytes.
-Naming = Callable[[Labelled, bytes], tuple[str, str]]
+Naming = Callable[[LabelledImage, bytes], tuple[str, str]]
 
 
 def local_data(place: str, cache: Path, settings: Settings) -> Path:
@@ -96,7 +96,7 @@ def bucket_and_prefix(place: str) -> tuple[str, str]:
 
 def labelled_images(
     session: Session, terms: LabelTerms, places: Sequence[tuple[str, str]] = (), until: int | None = None
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     """List one image of each content that reviewers agree on and that is not in the audit slice, by key.
 
     Args:
@@ -107,7 +107,7 @@ def labelled_images(
     """
     contents, content = standings(terms, until), content_of_image()
     below = [and_(Image.bucket == bucket, Image.key.startswith(prefix, autoescape=True)) for bucket, prefix in places]
-    found = session.execute(
+    rows = session.execute(
         select(Image, contents.c.label, contents.c.newest_id)
         .ext(distinct_on(content))
         .join(contents, contents.c.content == content)
@@ -117,7 +117,7 @@ def labelled_images(
         .order_by(content, Image.stored_at.desc(), Image.id.desc())
     )
     images = [
-        Labelled(
+        LabelledImage(
             image.id,
             image.bucket,
             image.key,
@@ -127,12 +127,12 @@ def labelled_images(
             int(label == "ai_generated"),
             newest_id,
         )
-        for image, label, newest_id in found
+        for image, label, newest_id in rows
     ]
     return sorted(images, key=lambda image: (image.key, image.image_pk))
 
 
-def fetch(listed: Sequence[Labelled], store: ObjectStore, file: Path, max_bytes: int, naming: Naming) -> Path:
+def fetch(listed: Sequence[LabelledImage], store: ObjectStore, file: Path, max_bytes: int, naming: Naming) -> Path:
     """Copy what was listed into a Parquet file, unless it is there; what is gone is left out and counted."""
     if file.exists():
         return file

@@ -35,7 +35,7 @@ class Progress:
     monotonic: Callable[[], float]
     detectors: tuple[str, ...] = ()
     _begun: float = field(init=False)
-    _told: float = field(init=False, default=-1e9)
+    _told_at: float = field(init=False, default=-1e9)
     _event: float = field(init=False, default=-1e9)
     _fit_begun: float | None = field(init=False, default=None)
     _fit_done_before: float = field(init=False, default=0.0)
@@ -54,19 +54,19 @@ class Progress:
         done = (place + min(1.0, news["progress"])) / len(self.detectors)
         if self._fit_begun is None:  # a resumed run does not start from nothing
             self._fit_begun, self._fit_done_before = now, done
-        if now - self._told < _ROW_EVERY_SECONDS:
+        if now - self._told_at < _ROW_EVERY_SECONDS:
             return
         gained = done - self._fit_done_before
         left = (now - self._fit_begun) * (1.0 - done) / gained if gained > 0 else None
         event = now - self._event >= max(_ROW_EVERY_SECONDS, _EVENT_SHARE * (now - self._begun + (left or 0.0)))
         overall = STAGES["fit"] + (_FIT_ENDS - STAGES["fit"]) * done
-        told = {"stage": "fit", "done": round(overall, 4), "eta_seconds": left and round(left), **news}
-        self._write("progress", told, event=event)
+        progress = {"stage": "fit", "done": round(overall, 4), "eta_seconds": left and round(left), **news}
+        self._write("progress", progress, event=event)
 
-    def _write(self, kind: str, told: dict[str, Any], *, event: bool) -> None:
-        self._told = self.monotonic()
-        self._event = self._told if event else self._event
+    def _write(self, kind: str, details: dict[str, Any], *, event: bool) -> None:
+        self._told_at = self.monotonic()
+        self._event = self._told_at if event else self._event
         try:
-            self.tell(kind, told, event=event)
+            self.tell(kind, details, event=event)
         except TransientError as error:
             log.warning("progress_not_told", error=error.detail)

@@ -9,6 +9,7 @@ forgotten nor left unjudged.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from training.export.card import code_version, measures, probe, weaknesses
 from training.retraining.gate import gate
 from training.retraining.gate_case import Compared, Opinion, Origin, Terms
 from training.retraining.heads import STRENGTHS, features_by_detector, fit_head, head_of, with_head
-from worker.bundles.card import read_card
+from worker.bundles.card import card_document, read_card
 from worker.bundles.loaded import Bundle
 from worker.bundles.parts import FUSED, BundleParts
 
@@ -56,7 +57,7 @@ _DIGITS = slice(24, 32)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Samples:
     """Labelled images as a bundle has seen them, N of them, none twice.
 
     Attributes:
@@ -81,9 +82,9 @@ class Seen:
         """Count the images."""
         return len(self.labels)
 
-    def take(self, which: NDArray[Any]) -> Seen:
+    def take(self, which: NDArray[Any]) -> Samples:
         """Select by index or mask."""
-        return Seen(**{name: value[which] for name, value in vars(self).items()})
+        return Samples(**{name: value[which] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,16 @@ class Refitted:
     plan: RefitPlan
 
 
-def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
+def refit_parts(base: BundleParts, samples: Samples) -> tuple[BundleParts, Samples]:
     """Fit head, fusion and calibrations; gives the new parts, and the images that neither saw.
 
     Raises:
         DataError: there are too few images, or only one class of them.
     """
-    places = np.array([int(text[_DIGITS] or "0", 16) / 2.0**32 for text in seen.hashes.tolist()])
-    share = min(_SHARE, _MOST / max(len(seen), 1))
+    places = np.array([int(text[_DIGITS] or "0", 16) / 2.0**32 for text in samples.hashes.tolist()])
+    share = min(_SHARE, _MOST / max(len(samples), 1))
     sides = [places >= 2 * share, places < share, (places >= share) & (places < 2 * share)]
-    fitted, calibrating, left = (seen.take(np.flatnonzero(side)) for side in sides)
+    fitted, calibrating, left = (samples.take(np.flatnonzero(side)) for side in sides)
     for rows, what in ((fitted, "fit on"), (calibrating, "calibrate on")):
         if len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 (two classes)
             raise DataError(f"the {len(rows)} images to {what} are of one class or none; label more of both")
@@ -123,8 +124,9 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
     for name, features in features_by_detector(base, fitted.features).items():
         parts = with_head(parts, fit_head(features, fitted.labels, head_of(base, name)), name)
     # What rides along has no logits in a replay: it keeps its calibration, and does not count.
-    counted = [name in base.card.get("counted", parts.detectors) for name in parts.detectors]
-    names = tuple(name for name, counts in zip(parts.detectors, counted, strict=True) if counts)
+    card = read_card(base.card)
+    counted = card.votes(parts.detectors)
+    names = tuple(compress(parts.detectors, counted))
     logits = logits_of(parts, calibrating)[:, counted]
     by_source = Measured(
         names,
@@ -132,57 +134,57 @@ def refit_parts(base: BundleParts, seen: Seen) -> tuple[BundleParts, Seen]:
         calibrating.covariates,
         calibrating.labels,
         groups=calibrating.sources,
-        balanced="counted" in base.card,
+        balanced=card.is_cross_fitted,
     )
     measured = grouped(by_source, calibrating.hashes)
-    found = calibrate(measured)
-    figures = figures_of(measured, found.threshold_probabilities, base.figures.scope)
-    fusion = replace(found.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **found.fusion.weights})
-    calibrations = {**parts.calibrations, **found.calibrations}
+    calibrated = calibrate(measured)
+    figures = figures_of(measured, calibrated.threshold_probabilities, base.figures.scope)
+    fusion = replace(calibrated.fusion, weights={**dict.fromkeys(parts.detectors, 0.0), **calibrated.fusion.weights})
+    calibrations = {**parts.calibrations, **calibrated.calibrations}
     return replace(parts, fusion=fusion, calibrations=calibrations, figures=figures), left
 
 
-def logits_of(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
+def logits_of(parts: BundleParts, samples: Samples) -> NDArray[np.float64]:
     """Give all detectors' logits of images, (N, D), those with stored features by the heads that the parts have."""
-    logits = seen.others.copy()
-    for name, features in features_by_detector(parts, seen.features).items():
+    logits = samples.others.copy()
+    for name, features in features_by_detector(parts, samples.features).items():
         logits[:, list(parts.detectors).index(name)] = head_of(parts, name).logits(features)
     return logits
 
 
-def _summed(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
+def _summed(parts: BundleParts, samples: Samples) -> NDArray[np.float64]:
     """Add the logits of the detectors whose heads were fitted: (N,)."""
-    by_detector = features_by_detector(parts, seen.features)
+    by_detector = features_by_detector(parts, samples.features)
     summed: NDArray[np.float64] = np.sum(
         [head_of(parts, name).logits(features) for name, features in by_detector.items()], axis=0
     )
     return summed
 
 
-def probabilities_of(parts: BundleParts, seen: Seen) -> NDArray[np.float64]:
+def probabilities_of(parts: BundleParts, samples: Samples) -> NDArray[np.float64]:
     """Give the probabilities that a bundle would, (N,), without running any network."""
     names, calibration = tuple(parts.detectors), parts.calibrations[FUSED]
     fused = (
         parts.fusion.fuse(dict(zip(names, logits, strict=True)), covariates)
-        for logits, covariates in zip(logits_of(parts, seen).tolist(), seen.covariates.tolist(), strict=True)
+        for logits, covariates in zip(logits_of(parts, samples).tolist(), samples.covariates.tolist(), strict=True)
     )
     return np.array([calibration.probability(logit) for logit in fused])
 
 
-def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) -> Refitted:
+def refit(base: BundleParts, samples: Samples, terms: Terms, card: Mapping[str, Any]) -> Refitted:
     """Fit a bundle again and let the gate compare it with itself as it was.
 
     Args:
         base: the bundle that saw the images.
-        seen: labelled.
+        samples: labelled images.
         terms: of the gate.
         card: what is told of the run.
     """
-    parts, left = refit_parts(base, seen)
+    parts, left = refit_parts(base, samples)
     old = Opinion(base.version(), probabilities_of(base, left), base.figures)
     new = Opinion(parts.version(), probabilities_of(parts, left), parts.figures)
     images = Compared(left.labels, left.sources, left.generators, left.hashes, left.origins)
-    report = gate(images, old, new, terms, int((seen.origins == Origin.EARLIER).sum()))
+    report = gate(images, old, new, terms, int((samples.origins == Origin.EARLIER).sum()))
     bundle = Bundle(parts)
     evaluation = {
         **summarise(bundle, left, new.probabilities),
@@ -190,15 +192,15 @@ def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) 
         "curves": curves(left.labels, new.probabilities),
         "most_wrong": [],
     }
-    told_of_it = measures(evaluation)
-    told = {
+    figures = measures(evaluation)
+    entries = {
         **{key: value for key, value in base.card.items() if key in _OF_THE_DETECTORS},
         **card,
         "refitted_from": base.version(),
         "same_features_as": [base.version(), *read_card(base.card).same_features_as],
-        "held_out": told_of_it.pop("overall"),
+        "held_out": figures.pop("overall"),
         "held_out_is": "images left for the gate, a quarter of the contents at most: no fit has seen them",
-        **told_of_it,
+        **figures,
         "known_weaknesses": weaknesses(evaluation),
         "auroc_of_head": float(roc_auc_score(left.labels, _summed(parts, left)))
         if len(np.unique(left.labels)) > 1
@@ -207,15 +209,15 @@ def refit(base: BundleParts, seen: Seen, terms: Terms, card: Mapping[str, Any]) 
         "code_version": code_version(),
         "probe": probe(bundle),
     }
-    return Refitted(replace(parts, card=told), report, evaluation, RefitPlan(base.version()))
+    return Refitted(replace(parts, card=card_document(entries)), report, evaluation, RefitPlan(base.version()))
 
 
-def _facts(seen: Seen) -> dict[str, Any]:
+def _facts(samples: Samples) -> dict[str, Any]:
     return {
-        "images": len(seen),
-        "ai_generated": int(seen.labels.sum()),
-        "sources": len(np.unique(seen.sources)),
-        "fingerprint_sha256": fingerprint(seen.hashes, seen.labels),
-        "parts": {"gate": len(seen)},
+        "images": len(samples),
+        "ai_generated": int(samples.labels.sum()),
+        "sources": len(np.unique(samples.sources)),
+        "fingerprint_sha256": fingerprint(samples.hashes, samples.labels),
+        "parts": {"gate": len(samples)},
         "left_out": {"undecodable": 0, "examples": []},
     }

@@ -16,20 +16,20 @@ from training.data.assemble import Rows
 from training.data.collection import DataError, generator_or_default
 from training.evaluation.scores import BATCH
 from training.retraining.gate_case import Origin
-from training.retraining.refit import Seen
+from training.retraining.refit import Samples
 from worker.bundles.copies import REPLAY
 from worker.database.tables import Feature, Image
 from worker.errors import GoneError
 from worker.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from sqlalchemy.orm import Session
 
-    from training.retraining.labelled_bucket import Labelled
+    from training.retraining.labelled_bucket import LabelledImage
     from worker.bundles.loaded import Bundle, Scores
     from worker.objects.transfer import Transfer
 
@@ -40,13 +40,13 @@ _AT_ONCE = 5000
 
 
 def stored(
-    session: Session, labelled: Sequence[Labelled], versions: Sequence[str], names: Sequence[str], since: int
-) -> Seen | None:
+    session: Session, images: Sequence[LabelledImage], versions: Sequence[str], names: Sequence[str], since: int
+) -> Samples | None:
     """Read what scans have stored of labelled images.
 
     Args:
         session: of a transaction.
-        labelled: what reviewers agree on; of images of the same bytes one was looked at, whichever is named here.
+        images: what reviewers agree on; of images of the same bytes one was looked at, whichever is named here.
         versions: bundles that see the same features; the newest scan by one of them counts.
         names: of their detectors, in order.
         since: labels beyond this one are new.
@@ -54,10 +54,35 @@ def stored(
     Returns:
         None where nothing is stored of any of them.
     """
-    by_pk = {image.image_pk: image for image in labelled}
-    pks, rows, copy = list(by_pk), list[_Row](), aliased(Image)
+    by_pk = {image.image_pk: image for image in images}
+    rows = list(_stored_rows(session, list(by_pk), versions))
+    if not rows:
+        return None
+    return Samples(**_looks(rows, names), **_labels([by_pk[row.id] for row in rows], since))
+
+
+def _looks(rows: Sequence[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    return {
+        "features": np.stack([np.frombuffer(row.features, "<f2") for row in rows]),
+        "others": np.array([[row.logits[name] for name in names] for row in rows]),
+        "covariates": np.array([row.covariates for row in rows]),
+        "hashes": np.array([row.sha256 or "" for row in rows]),
+    }
+
+
+def _labels(images: Sequence[LabelledImage], since: int) -> dict[str, NDArray[Any]]:
+    return {
+        "labels": np.array([image.label for image in images], dtype=np.int8),
+        "sources": np.array([image.source for image in images]),
+        "generators": np.array([generator_or_default(None, image.label) for image in images]),
+        "origins": np.array([Origin.NEW if image.newest_id > since else Origin.EARLIER for image in images], "U7"),
+    }
+
+
+def _stored_rows(session: Session, pks: Sequence[int], versions: Sequence[str]) -> Iterator[Any]:
+    copy = aliased(Image)
     for start in range(0, len(pks), _AT_ONCE):
-        found = session.execute(
+        yield from session.execute(
             select(Image.id, Image.sha256, Feature.features, Feature.logits, Feature.covariates)
             .ext(distinct_on(Image.id))
             .join(copy, copy.sha256 == Image.sha256)
@@ -65,24 +90,6 @@ def stored(
             .where(Image.id.in_(pks[start : start + _AT_ONCE]), Feature.bundle_version.in_(versions))
             .order_by(Image.id, Feature.created_at.desc())
         )
-        rows += [_Row(by_pk[row.id], row) for row in found]
-    if not rows:
-        return None
-    return Seen(
-        features=np.stack([np.frombuffer(row.seen.features, "<f2") for row in rows]),
-        others=np.array([[row.seen.logits[name] for name in names] for row in rows]),
-        covariates=np.array([row.seen.covariates for row in rows]),
-        labels=np.array([row.image.label for row in rows], dtype=np.int8),
-        sources=np.array([row.image.source for row in rows]),
-        generators=np.array([generator_or_default(None, row.image.label) for row in rows]),
-        hashes=np.array([row.seen.sha256 or "" for row in rows]),
-        origins=np.array([Origin.NEW if row.image.newest_id > since else Origin.EARLIER for row in rows], "U7"),
-    )
-
-
-class _Row(NamedTuple):
-    image: Labelled
-    seen: Any
 
 
 def bring_replay(transfer: Transfer, bucket: str, prefix: str, folder: Path, file: Path) -> None:
@@ -106,18 +113,18 @@ def bring_replay(transfer: Transfer, bucket: str, prefix: str, folder: Path, fil
         log.info("no_replay_kept", prefix=prefix)
 
 
-def replayed(file: Path, versions: Sequence[str]) -> Seen | None:
+def replayed(file: Path, versions: Sequence[str]) -> Samples | None:
     """Read it; None where there is none, or one of a bundle that sees other features than these versions."""
     if not file.exists():
         return None
     table = pq.read_table(file)
     of = (table.schema.metadata or {}).get(_OF, b"").decode()
     if of not in versions:
-        log.warning("replay_of_another_bundle", bundle=of, wanted=list(versions))
+        log.warning("replay_of_another_bundle", bundle=of, expected=list(versions))
         return None
     columns = table.to_pydict()
     count = len(columns["label"])
-    return Seen(
+    return Samples(
         features=np.stack([np.frombuffer(row, "<f2") for row in columns["features"]]),
         others=np.array(columns["logits"]),
         covariates=np.array(columns["covariates"]),
@@ -125,11 +132,11 @@ def replayed(file: Path, versions: Sequence[str]) -> Seen | None:
         sources=np.array(columns["source"]),
         generators=np.array(columns["generator"]),
         hashes=np.array(columns["sha256"]),
-        origins=np.full(count, Origin.KNOWN.value, dtype="U7"),
+        origins=np.full(count, Origin.RECIPE.value, dtype="U7"),
     )
 
 
-def joined(labels: Seen | None, replay: Seen | None) -> Seen:
+def joined(labels: Samples | None, replay: Samples | None) -> Samples:
     """Put both together; a content that is in both counts as labelled.
 
     Raises:
@@ -143,7 +150,7 @@ def joined(labels: Seen | None, replay: Seen | None) -> Seen:
     if replay is None:
         return labels
     rest = replay.take(~np.isin(replay.hashes, labels.hashes))
-    return Seen(**{name: np.concatenate([value, getattr(rest, name)]) for name, value in vars(labels).items()})
+    return Samples(**{name: np.concatenate([value, getattr(rest, name)]) for name, value in vars(labels).items()})
 
 
 def keep_for_replay(bundle: Bundle, rows: Rows, file: Path) -> None:
@@ -160,11 +167,11 @@ def keep_for_replay(bundle: Bundle, rows: Rows, file: Path) -> None:
     if not scores or scores[0].features is None:
         return
     logits = np.array([[one.logits[name] for name in bundle.detector_names] for one in scores])
-    seen = [one.features for one in scores if one.features is not None]
-    write_replay(file, bundle.version, Known(rows, seen, logits, np.array(covariates)))
+    features = [one.features for one in scores if one.features is not None]
+    write_replay(file, bundle.version, ReplayRows(rows, features, logits, np.array(covariates)))
 
 
-class Known(NamedTuple):
+class ReplayRows(NamedTuple):
     """What is kept of N images: features as bytes, logits (N, D) in the bundle's order, covariates (N, C)."""
 
     rows: Rows
@@ -173,14 +180,14 @@ class Known(NamedTuple):
     covariates: NDArray[np.float64]
 
 
-def write_replay(file: Path, version: str, known: Known) -> None:
+def write_replay(file: Path, version: str, replay: ReplayRows) -> None:
     """Write it in the name of a bundle."""
-    rows = known.rows
+    rows = replay.rows
     table = pa.table(
         {
-            "features": pa.array(known.features, pa.binary()),
-            "logits": known.logits.tolist(),
-            "covariates": known.covariates.tolist(),
+            "features": pa.array(replay.features, pa.binary()),
+            "logits": replay.logits.tolist(),
+            "covariates": replay.covariates.tolist(),
             "label": pa.array(rows.labels, pa.int8()),
             "source": rows.sources.tolist(),
             "generator": rows.generators.tolist(),

@@ -113,26 +113,26 @@ def train_challenger(run: Run, serving: Bundle, terms: Terms) -> Challenger:
 
     run.progress.stage("data")
     data = gather(recipe, run.order, run.folder, run.database, run.objects, run.sources)
-    facts = _facts(run, serving, len(data.labelled))
+    facts = _facts(run, serving, len(data.images))
     start_from = _locate(run, run.order.base_bundle) if run.order.base_bundle else None
 
-    run.progress.stage("fit", labels=len(data.labelled))
+    run.progress.stage("fit", labels=len(data.images))
     recipe = replace(data.recipe, card={**recipe.card, "training": facts})
-    told, named = run.progress.fitting, f"run {run.lease.run_id}"
-    train(Order(recipe, data.folder, run.out, run.device, told=told, start_from=start_from, named=named))
+    listener, named = run.progress.fitting, f"run {run.lease.run_id}"
+    train(Order(recipe, data.folder, run.out, run.device, listener=listener, start_from=start_from, named=named))
     folder = run.out / "bundle"
 
     run.progress.stage("gate")
     since = _newest_label(serving)
     rows = left_for_gate(data, run.out)
     origins = origins_of(rows, data, since)
-    earlier = sum(image.newest_id <= since for image in data.labelled)
+    earlier = sum(image.newest_id <= since for image in data.images)
     gate, evaluation = compare(
         run.locate(serving.version), folder, rows, origins, terms=terms, device=run.device, earlier=earlier
     )
 
     replay = run.folder / REPLAY
-    keep_for_replay(load_bundle(folder, run.device), rows.take(origins == Origin.KNOWN), replay)
+    keep_for_replay(load_bundle(folder, run.device), rows.take(origins == Origin.RECIPE), replay)
     return Challenger(folder, recipe, gate, evaluation, facts, replay if replay.exists() else None)
 
 
@@ -147,12 +147,12 @@ def refit_champion(run: Run, serving: Bundle, terms: Terms) -> Challenger:
     base = read_bundle(folder)
     alike = (version, *read_card(base.card).same_features_as)
     with run.database.transaction() as session:
-        labelled = agreed(session, run.order, run.sources.terms)
-        labels = stored(session, labelled, alike, tuple(base.detectors), _newest_label(serving))
+        contents = agreed(session, run.order, run.sources.terms)
+        labels = stored(session, contents, alike, tuple(base.detectors), _newest_label(serving))
     bring_replay(run.store, run.bucket, run_prefix(version), folder, run.folder / REPLAY)
     replay = replayed(run.folder / REPLAY, alike)
     images = joined(labels, replay)
-    facts = _facts(run, serving, int((images.origins != Origin.KNOWN).sum()))
+    facts = _facts(run, serving, int((images.origins != Origin.RECIPE).sum()))
 
     run.progress.stage("fit", images=len(images))
     made = refit(base, images, terms, {"training": facts})
@@ -192,4 +192,4 @@ def _newest_label(serving: Bundle) -> int:
 
 def _facts(run: Run, serving: Bundle, labels: int) -> dict[str, Any]:
     """Say on the card how the bundle came about."""
-    return {**run.facts, "labels": labels, "champion": serving.version, "code_version": code_version()}
+    return {**run.facts, "labels": labels, "champion": serving.version, "code_version": code_version().document()}

@@ -113,7 +113,9 @@ def end_with_parent() -> None:
     """End this process when whoever started it has gone: its end of our standard input closes then."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Without Python's buffer: a thread that holds its lock while the interpreter ends makes it abort.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
         os._exit(TEMPORARY_FAILURE)
 
     threading.Thread(target=wait, daemon=True).start()

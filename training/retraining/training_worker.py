@@ -93,7 +93,7 @@ class TrainingWorker:
 
         People's uploads are among it.
         """
-        left = {int(found[1]): folder for folder in self._root.glob("run-*") if (found := _RUN.match(folder.name))}
+        left = {int(match[1]): folder for folder in self._root.glob("run-*") if (match := _RUN.match(folder.name))}
         for run_id in self._leases.ended(left.keys()):
             self._forget(left[run_id], self._checkpoints(run_id, left[run_id]))
 
@@ -139,7 +139,7 @@ class TrainingWorker:
         ended = threading.Event()
         copying = checkpoints.keep_copying(self._checkpoint_seconds, ended)
         try:
-            return self._executed(lease, folder)
+            return self._run_process(lease, folder)
         except LeaseLostError:
             checkpoints.leave()
             raise
@@ -147,7 +147,7 @@ class TrainingWorker:
             ended.set()
             copying.join()
 
-    def _executed(self, lease: RunLease, folder: Path) -> bool:
+    def _run_process(self, lease: RunLease, folder: Path) -> bool:
         """Execute the run; return whether it has come to its end, be it a bad one."""
         with (folder / "log.txt").open("ab") as written:
             process = subprocess.Popen(
@@ -165,7 +165,7 @@ class TrainingWorker:
         if interrupted or (process.returncode and self._stop.is_set()) or process.returncode == TEMPORARY_FAILURE:
             self._give_back(lease)
             return False
-        return self._insist(lambda: self._judged(lease, process.returncode, folder))
+        return self._insist(lambda: self._conclude(lease, process.returncode, folder))
 
     def _watched(self, lease: RunLease, process: subprocess.Popen[bytes]) -> bool:
         """Keep the lease alive until the process ends, or has to; return whether the run was cancelled.
@@ -225,7 +225,7 @@ class TrainingWorker:
             log.warning("checkpoints_not_dropped", error=error.detail)
             folder.mkdir(parents=True, exist_ok=True)
 
-    def _judged(self, lease: RunLease, status: int, folder: Path) -> bool:
+    def _conclude(self, lease: RunLease, status: int, folder: Path) -> bool:
         """Make sure that the run ends as its process did; return whether it has come to its end."""
         if status == 0:  # it has ended the run itself
             return True

@@ -116,11 +116,11 @@ class BundleCopies:
 
     def _holds(self, folder: Path, version: str, digest: str | None) -> bool:
         try:
-            found = self._digest_of(folder)
+            actual = self._digest_of(folder)
         except AssayError:
             return False
         # The digest of a bundle is of what its version names; its own claim was compared when it was read.
-        return version.endswith(f"-{found[:12]}") and digest in {None, found}
+        return version.endswith(f"-{actual[:12]}") and digest in {None, actual}
 
 
 def _download(transfer: Transfer, bucket: str, key: str, file: Path) -> None:

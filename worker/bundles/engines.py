@@ -2,7 +2,7 @@
 
 A detector's candidates are tried from the fastest on, with those accepted before it at work. One is taken where, on
 fixed pictures, no verdict changes and no probability by more than 0.005. What was chosen is kept beside the exported
-networks; the next start takes it over after comparing two pictures.
+networks, with what eager torch made of two pictures; the next start takes it over where the engines agree with that.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ Kind = tuple[str, str]  # an engine's name and precision
 EAGER: Kind = ("torch", "fp32")
 MOST_DIFFERENCE = 0.005  # of a probability
 _PICTURES, _FEW = 24, 2
+_REFERENCE = "eager logits"  # in a note, beside the names of detectors
 # False-positive and miss budgets whose verdicts must not change.
 _BUDGETS = ((0.01, 0.05), (0.005, 0.01))
 
@@ -64,18 +65,33 @@ class EnginePlan:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        engines: by detector.
+        reference: eager torch's logits of the first check pictures, by detector; empty in a note of an older release.
+    """
+
+    engines: Mapping[str, Kind]
+    reference: Mapping[str, Sequence[float]]
+
+
 def choose_engines(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
     """Set each detector's engine and return what was chosen, by detector. Device thread only."""
     plan = _with_usable_cache(plan)
     remembered = _remembered(bundle, plan)
-    if remembered is None or not _taken_over(bundle, plan, remembered):
-        remembered = _choose(bundle, plan)
-        _remember(bundle, plan, remembered)
-    for name, (engine, precision) in remembered.items():
+    choice = None if remembered is None else _taken_over(bundle, plan, remembered)
+    if choice is None:
+        choice = _choose(bundle, plan)
+    if choice != remembered:
+        _remember(bundle, plan, choice)
+    for name, (engine, precision) in choice.engines.items():
         ENGINE.labels(bundle.version, name, engine, precision).set(1)
-    told = {name: " ".join(kind) for name, kind in remembered.items()}
-    log.info("engines_chosen", bundle=bundle.version, engines=told)
-    return remembered
+    engines = {name: " ".join(kind) for name, kind in choice.engines.items()}
+    log.info("engines_chosen", bundle=bundle.version, engines=engines)
+    return dict(choice.engines)
 
 
 def _with_usable_cache(plan: EnginePlan) -> EnginePlan:
@@ -111,10 +127,11 @@ def agree(before: Sequence[float], after: Sequence[float], figures: CalibrationF
     return True
 
 
-def _choose(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
+def _choose(bundle: Bundle, plan: EnginePlan) -> Choice:
     pictures = [bundle.prepare(picture) for picture in check_pictures(_PICTURES)]
     bundle.run_eagerly()
-    logits = {name: bundle.logits_of(name, pictures) for name in bundle.detector_names}
+    logits = _logits(bundle, pictures)
+    few = {name: of_all[:_FEW] for name, of_all in logits.items()}
     reference = _probabilities(bundle, logits, pictures)
     chosen = dict.fromkeys(bundle.detector_names, EAGER)
     for name in chosen:
@@ -127,17 +144,25 @@ def _choose(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
                 break
             log.warning("engine_disagrees", bundle=bundle.version, detector=name, engine=" ".join(kind))
             bundle.detector(name).engine = None
-    return chosen
+    return Choice(chosen, few)
 
 
-def _taken_over(bundle: Bundle, plan: EnginePlan, remembered: Mapping[str, Kind]) -> bool:
+def _taken_over(bundle: Bundle, plan: EnginePlan, remembered: Choice) -> Choice | None:
+    """Set the engines that were chosen before; None where they do not agree with eager torch any more."""
     pictures = [bundle.prepare(picture) for picture in check_pictures(_FEW)]
-    bundle.run_eagerly()
-    before = {name: bundle.logits_of(name, pictures) for name in bundle.detector_names}
-    if not all(_set(bundle, name, kind, plan) for name, kind in remembered.items()):
-        return False
-    after = {name: bundle.logits_of(name, pictures) for name in bundle.detector_names}
-    return agree(_probabilities(bundle, before, pictures), _probabilities(bundle, after, pictures), bundle.figures)
+    reference = remembered.reference
+    if not reference:
+        bundle.run_eagerly()
+        reference = _logits(bundle, pictures)
+    if not all(_set(bundle, name, kind, plan) for name, kind in remembered.engines.items()):
+        return None
+    before = _probabilities(bundle, reference, pictures)
+    after = _probabilities(bundle, _logits(bundle, pictures), pictures)
+    return Choice(remembered.engines, reference) if agree(before, after, bundle.figures) else None
+
+
+def _logits(bundle: Bundle, pictures: Sequence[Prepared]) -> dict[str, list[float]]:
+    return {name: bundle.logits_of(name, pictures) for name in bundle.detector_names}
 
 
 def _probabilities(bundle: Bundle, logits: Mapping[str, Sequence[float]], pictures: Sequence[Prepared]) -> list[float]:
@@ -177,22 +202,30 @@ def _made(bundle: Bundle, detector: OneNetwork, kind: Kind, plan: EnginePlan) ->
     return OpenVinoEngine(model, precision, plan.threads)
 
 
-def _remembered(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind] | None:
+def _remembered(bundle: Bundle, plan: EnginePlan) -> Choice | None:
     if plan.cache is None:
         return None
     try:
         stored = json.loads(_note(bundle, plan, plan.cache).read_text(encoding="utf-8"))
+        reference = {name: [float(logit) for logit in logits] for name, logits in stored.pop(_REFERENCE, {}).items()}
         chosen = {name: (str(engine), str(precision)) for name, (engine, precision) in stored.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     possible = {EAGER, *candidates(plan, bundle.device)}
-    return chosen if set(chosen) == set(bundle.detector_names) and set(chosen.values()) <= possible else None
+    if set(chosen) != set(bundle.detector_names) or not set(chosen.values()) <= possible:
+        return None
+    return Choice(chosen, reference if _is_complete(reference, chosen) else {})
 
 
-def _remember(bundle: Bundle, plan: EnginePlan, chosen: Mapping[str, Kind]) -> None:
+def _is_complete(reference: Mapping[str, Sequence[float]], engines: Mapping[str, Kind]) -> bool:
+    return set(reference) == set(engines) and all(len(logits) == _FEW for logits in reference.values())
+
+
+def _remember(bundle: Bundle, plan: EnginePlan, choice: Choice) -> None:
     if plan.cache is None:
         return
-    _note(bundle, plan, plan.cache).write_text(json.dumps(chosen), encoding="utf-8")
+    noted = {**choice.engines, _REFERENCE: choice.reference}
+    _note(bundle, plan, plan.cache).write_text(json.dumps(noted), encoding="utf-8")
 
 
 def _note(bundle: Bundle, plan: EnginePlan, cache: Path) -> Path:

@@ -72,7 +72,7 @@ def add_to_card(folder: Path, evaluation: Mapping[str, Any]) -> None:
         BundleError: the card was damaged or changed by hand.
     """
     card = _read_card(folder)
-    others = [found for found in card.get("evaluations", []) if _evaluated_on(found) != _evaluated_on(evaluation)]
+    others = [earlier for earlier in card.get("evaluations", []) if _evaluated_on(earlier) != _evaluated_on(evaluation)]
     _write_card(folder, {**card, "evaluations": [*others, dict(evaluation)]})
 
 
@@ -141,12 +141,7 @@ def read_bundle(folder: Path) -> BundleParts:
 
 
 def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
-    # Detectors' names are names of files, and a model's name can be an address that its library would fetch.
-    names = [description["name"], *description["detectors"]]
-    models = [part["architecture"].get("model") or "" for part in description["detectors"].values()]
-    strange = [name for name in names if not _NAME.fullmatch(name)] + [name for name in models if set(":/") & set(name)]
-    if strange:
-        raise BundleError(f"bundle {folder} names {strange[0]!r}, which no bundle of ours does: refused")
+    _check_names(folder, description)
     check_plain(folder, [f"{name}.safetensors" for name in description["detectors"]])
     card = _read_card(folder)
     detectors = {
@@ -165,6 +160,15 @@ def _parts(folder: Path, description: Mapping[str, Any]) -> BundleParts:
         figures=CalibrationFigures.from_json(description["figures"]),
         card=card,
     )
+
+
+def _check_names(folder: Path, description: Mapping[str, Any]) -> None:
+    """Refuse strange names: detectors' are names of files, and a model's may be an address that its library fetches."""
+    names = [description["name"], *description["detectors"]]
+    models = [part["architecture"].get("model") or "" for part in description["detectors"].values()]
+    strange = [name for name in names if not _NAME.fullmatch(name)] + [name for name in models if set(":/") & set(name)]
+    if strange:
+        raise BundleError(f"bundle {folder} names {strange[0]!r}, which no bundle of ours does: refused")
 
 
 def _verify(folder: Path, description: Mapping[str, Any], parts: BundleParts) -> None:

@@ -6,8 +6,6 @@ owns the device.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from worker.bundles.network_state import fingerprint_of, state_of
 from worker.bundles.parts import FUSED, BundleParts
 from worker.bundles.plain_files import BundleError
 from worker.bundles.release import shipped_bundle
+from worker.bundles.scores import NotFiniteError, Scores
 from worker.bundles.stored_features import ENCODER, stored_features
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
@@ -33,34 +32,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from worker.database.features import Seen
+    from worker.database.features import StoredFeatures
     from worker.decisions.calibration import CalibrationFigures
     from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
 
 __all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a bundle makes of one image.
-
-    Attributes:
-        logits: raw, by detector name.
-        probabilities: calibrated for each detector alone, by name.
-        logit: fused and calibrated.
-        probability: fused and calibrated, before any prior shift.
-        features: of the detectors whose features are stored, one after the other, float16, little-endian; None where
-            there are none.
-        engines: how each detector was run, by name, such as `openvino bf16`; `stored` where it was judged by features.
-    """
-
-    logits: dict[str, float]
-    probabilities: dict[str, float]
-    logit: float
-    probability: float
-    features: bytes | None = None
-    engines: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bundle:
@@ -98,7 +75,7 @@ class Bundle:
         self._detectors: dict[str, OneNetwork] = {}
         for name, part in parts.detectors.items():
             try:
-                detector = build_detector(name, part.architecture, plans[name])
+                detector = build_detector(name, part.architecture, plans[name], part.tensors)
                 detector.network.load_state_dict(state_of(detector, part, encoders or EncoderFolder()))
             except CANNOT_BUILD as error:
                 raise BundleError(
@@ -143,27 +120,24 @@ class Bundle:
         return {name: f"{by.name} {by.precision}" if by else "torch fp32" for name, by in run_by.items()}
 
     def run_eagerly(self) -> None:
-        """Run every detector by eager torch again."""
+        """Let torch run every detector from now on, whatever engines were chosen before."""
         for detector in self._detectors.values():
             detector.engine = None
 
     @torch.inference_mode()
     def score(self, batch: Sequence[Prepared]) -> list[Scores]:
-        """Judge images; an image's scores do not depend on its neighbours. Device thread only."""
+        """Judge images; an image's scores do not depend on its neighbours. Device thread only.
+
+        Raises:
+            NotFiniteError: of one of them there is no finite number.
+        """
         if not batch:
             return []
         columns: dict[str, list[float]] = {}
         features = [b""] * len(batch)
-        sizes = [prepared.size for prepared in batch]
-        for name, detector in self._detectors.items():
-            views = self._stacked(name, batch)
-            if name in self.stored_features and isinstance(detector, Seeing):
-                logits, seen = detector.see(views, sizes)
-                rows = seen.cpu().numpy().astype("<f2")  # (B, F)
-                features = [before + row.tobytes() for before, row in zip(features, rows, strict=True)]
-            else:
-                logits = detector.logits(views, sizes)
-            columns[name] = logits.cpu().tolist()  # (B,)
+        for name in self._detectors:
+            columns[name], of_detector = self._look(name, batch)
+            features = [before + more for before, more in zip(features, of_detector, strict=True)]
         engines = self.engines()
         scores = [
             self._scores(
@@ -175,9 +149,20 @@ class Bundle:
             for row, prepared in enumerate(batch)
         ]
         assert len(scores) == len(batch)  # noqa: S101 (a bad image must never shift its neighbours' results)
+        if not all(one.is_finite for one in scores):
+            raise NotFiniteError(f"{self.version} gives no finite number for an image; nothing is served of it")
         return scores
 
-    def rescored(self, batch: Sequence[tuple[Bundle, Seen]]) -> list[Scores | None]:
+    def _look(self, name: str, batch: Sequence[Prepared]) -> tuple[list[float], list[bytes]]:
+        """Return a detector's logits, and the features that are stored of it; empty where none are."""
+        detector, views = self._detectors[name], self._stacked(name, batch)
+        sizes = [prepared.size for prepared in batch]
+        if name not in self.stored_features or not isinstance(detector, Seeing):
+            return detector.logits(views, sizes).cpu().tolist(), [b""] * len(batch)
+        logits, features = detector.see(views, sizes)  # (B,) and (B, F)
+        return logits.cpu().tolist(), [row.tobytes() for row in features.cpu().numpy().astype("<f2")]
+
+    def rescored(self, batch: Sequence[tuple[Bundle, StoredFeatures]]) -> list[Scores | None]:
         """Judge images by what other bundles saw in them, without their pixels. Device thread only.
 
         Args:
@@ -186,21 +171,22 @@ class Bundle:
         Returns:
             As `score`; None where the two see differently, by another body or other views.
         """
-        return [self._rescored(other, seen) for other, seen in batch]
+        return [self._rescore(other, memory) for other, memory in batch]
 
-    def _rescored(self, other: Bundle, seen: Seen) -> Scores | None:
+    def _rescore(self, other: Bundle, memory: StoredFeatures) -> Scores | None:
         if self.stored_features != other.stored_features:
             return None
-        features = self._parted(seen.features)
+        features = self._parted(memory.features)
         logits: dict[str, float] = {}
         for name, detector in self._detectors.items():
             if self.fingerprint(name) == other.fingerprint(name):
-                logits[name] = float(seen.logits[name])
+                logits[name] = float(memory.logits[name])
             elif name in features and isinstance(detector, Seeing) and self._same_body(other, name):
-                logits[name] = float(detector.judge_seen(features[name]))
+                logits[name] = float(detector.judge_features(features[name]))
             else:
                 return None
-        return self._scores(logits, seen.covariates, seen.features, dict.fromkeys(logits, "stored"))
+        scores = self._scores(logits, memory.covariates, memory.features, dict.fromkeys(logits, "stored"))
+        return scores if scores.is_finite else None  # half precision may have lost it; its pixels have not
 
     def _parted(self, features: bytes) -> dict[str, Tensor]:
         """Part stored features by detector: (1, F) each; empty where they are of another length."""
@@ -241,10 +227,11 @@ class Bundle:
             BundleError: a logit is not finite, so nothing this bundle says could be trusted.
         """
         prepared = self.prepare(Image.new("RGB", (256, 256), (127, 127, 127)))
-        for scores in self.score([prepared] * batch_size):
-            if not all(math.isfinite(value) for value in (*scores.logits.values(), scores.logit)):
-                message = f"bundle {self.version} gives logits that are not finite: do not serve it, export it again"
-                raise BundleError(message)
+        try:
+            self.score([prepared] * batch_size)
+        except NotFiniteError as error:
+            message = f"bundle {self.version} gives logits that are not finite: do not serve it, export it again"
+            raise BundleError(message) from error
 
     def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
         views = np.stack([prepared.views[name] for prepared in batch])  # (B, V, 3, H, W)

@@ -16,7 +16,7 @@ def shipped_bundle(name: str, version: str | None = None) -> Path:
     """
     folder = shipped_folder(name, version)
     if not (folder / "bundle.json").is_file():
-        shipped = ", ".join(found.name for found, _ in of_release())
+        shipped = ", ".join(folder.name for folder, _ in of_release())
         raise BundleError(f"no bundle named {name!r} is shipped; shipped are: {shipped or 'none'}")
     return folder
 

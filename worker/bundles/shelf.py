@@ -1,12 +1,14 @@
 """Loaded bundles by version: each worker holds the few it needs now.
 
-Bundles are swapped between batches without a restart: while one is loaded, scans of the others go on.
+Bundles are swapped between batches without a restart: while one is loaded, scans of the others go on. Scans that name
+it are only taken once it is ready.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,31 +65,48 @@ class BundleShelf:
         """
         with self._lock:
             self._recall(version)
-            found = self._held.get(version)
-            loaded = found or self._held.setdefault(version, Future())
+            held = self._held.get(version)
+            loaded = held or self._held.setdefault(version, Future())
             self._held.move_to_end(version)
             if len(self._held) > self._capacity:
                 self._held.popitem(last=False)
-        if found is None:
+        if held is None:
             self._fill(loaded, version)
         return loaded.result()
+
+    def ready(self) -> frozenset[str]:
+        """Return the versions whose scans need not wait: those loaded, and those whose scans shall fail with why."""
+        with self._lock:
+            return frozenset(version for version, held in self._held.items() if held.done()).union(self._failed)
+
+    def prepare(self, version: str) -> None:
+        """Load a bundle in a thread of its own, unless that is done or under way; scans of the others go on."""
+        with self._lock:
+            if version in self._held or version in self._failed:
+                return
+        threading.Thread(target=self._load_beside, args=(version,), name="bundle", daemon=True).start()
+
+    def _load_beside(self, version: str) -> None:
+        with suppress(TransientError, WedgedError):  # which are logged, and raised again for whoever needs the bundle
+            self.get(version)
 
     def _recall(self, version: str) -> None:
         """Raise again what came of loading it a moment ago."""
         at, error = self._failed.get(version, (0.0, None))
-        if error is not None:
-            if self._monotonic() - at < _TRIED_AGAIN_SECONDS:
-                raise error
-            del self._failed[version]
+        if error is not None and self._monotonic() - at < _TRIED_AGAIN_SECONDS:
+            raise error
 
     def _fill(self, loaded: Future[Any], version: str) -> None:
         try:
-            loaded.set_result(self._loaded(version))
+            bundle = self._loaded(version)
+            with self._lock:
+                self._failed.pop(version, None)
+            loaded.set_result(bundle)
         except WedgedError as error:
             loaded.set_exception(error)
         except Exception as error:
             log.exception("bundle_not_loaded", bundle=version)
-            missing = error if isinstance(error, TransientError) else BundleMissingError(_told(version, error))
+            missing = error if isinstance(error, TransientError) else BundleMissingError(_explain(version, error))
             with self._lock:
                 self._held.pop(version, None)
                 self._failed[version] = (self._monotonic(), missing)
@@ -105,6 +124,6 @@ class BundleShelf:
         return self._load(folder)
 
 
-def _told(version: str, error: Exception) -> str:
+def _explain(version: str, error: Exception) -> str:
     why = error.detail if isinstance(error, AssayError) else public(error)
     return f"bundle {version} cannot be loaded: {why}"

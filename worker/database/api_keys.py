@@ -26,13 +26,24 @@ _ITSELF = Actor("assay")
 
 
 class Scope(StrEnum):
-    """What a key allows; ``admin`` includes the others, ``review:delegate`` includes ``review``."""
+    """What a key allows; ``admin`` includes the others, ``operate`` all but review.
+
+    Those with a colon include what stands before it.
+    """
 
     READ = "read"
     INGEST = "ingest"
+    PRIORITY = "ingest:priority"
     REVIEW = "review"
     DELEGATE = "review:delegate"
+    LEAD = "review:lead"
+    AUDIT = "audit"
+    OPERATE = "operate"
     ADMIN = "admin"
+
+
+# Whoever runs Assay does not decide about images.
+_OPERATED = frozenset({Scope.READ, Scope.INGEST, Scope.PRIORITY, Scope.AUDIT})
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,14 @@ class Principal:
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the key has a scope, by itself or by one that includes it."""
-        includes = {scope, Scope.ADMIN} | ({Scope.DELEGATE} if scope == Scope.REVIEW else set())
+        includes = {scope, Scope.ADMIN} | {wider for wider in Scope if wider.startswith(f"{scope}:")}
+        if scope in _OPERATED:
+            includes.add(Scope.OPERATE)
         return not includes.isdisjoint(self.scopes)
+
+    def may_all(self, scopes: Collection[str]) -> bool:
+        """Tell whether the key has all these scopes: nobody may give away what they do not have."""
+        return all(self.may(Scope(scope)) for scope in scopes)
 
 
 @dataclass(frozen=True)
@@ -104,10 +121,10 @@ class ApiKeys:
             .where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
         )
         with self._database.transaction() as session:
-            found = session.execute(valid).one_or_none()
-            if found is None:
+            key_and_use = session.execute(valid).one_or_none()
+            if key_and_use is None:
                 return None
-            row, unused_lately = found
+            row, unused_lately = key_and_use
             if not compare_digest(row.hash, shown):
                 return None
             principal = Principal(row.id, row.name, frozenset(row.scopes))
@@ -123,6 +140,7 @@ class ApiKeys:
         """
         works = select(ApiKey).where(
             ApiKey.id == key_id,
+            ApiKey.role.is_(None),
             ApiKey.revoked_at.is_(None),
             or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
         )
@@ -155,9 +173,9 @@ class ApiKeys:
         return done
 
     def list(self) -> Sequence[ApiKey]:
-        """Return all keys, oldest first, the revoked ones included."""
+        """Return all keys, oldest first, the revoked ones included; people are none."""
         with self._database.transaction() as session:
-            return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
+            return session.scalars(select(ApiKey).where(ApiKey.role.is_(None)).order_by(ApiKey.id)).all()
 
 
 def fingerprint(key: str) -> str:

@@ -20,16 +20,18 @@ class Actor:
         api_key_id: of the key.
         request_id: of the request.
         delegates: whether the names of reviewers that it passes on count, where they are registered.
+        hurries: whether its images may go before those of others.
     """
 
     name: str
     api_key_id: int | None = None
     request_id: str | None = None
     delegates: bool = False
+    hurries: bool = False
 
 
 def record(session: Session, actor: Actor, action: str, target: str, **detail: Any) -> None:
-    """Write down a change.
+    """Add an entry to the audit trail, in the caller's transaction.
 
     Args:
         session: of the transaction that makes the change.
@@ -49,7 +51,7 @@ class Audit:
         self._database = database
 
     def note(self, actor: Actor, action: str, target: str, **detail: Any) -> None:
-        """Write down a change that was made in a transaction of its own; as :func:`record`."""
+        """Add an entry as :func:`record` does, in a transaction of its own."""
         with self._database.transaction() as session:
             record(session, actor, action, target, **detail)
 

@@ -24,8 +24,8 @@ def register_bundle(
 ) -> bool:
     """Make the bundle known and tell whether it is new; versions are immutable, so the second time changes nothing."""
     row = {"version": version, "name": name, "location": location, "card": dict(card)}
-    known = upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing()
-    new = session.scalar(known.returning(Bundle.version)) is not None
+    insertion = upsert(Bundle).values(**row, role=BundleRole.REGISTERED).on_conflict_do_nothing()
+    new = session.scalar(insertion.returning(Bundle.version)) is not None
     if figures is not None:
         keep_figures(session, version, figures)
     return new

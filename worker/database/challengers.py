@@ -38,7 +38,7 @@ class Flip:
 
 
 class Challengers:
-    """Bundles in shadow."""
+    """Bundles that scan in shadow: who they are, and how they differ from the champion."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -16,28 +16,29 @@ _RANDOM_BYTES = 32
 class ConsoleSessions:
     """Opens, checks and closes sessions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, life: timedelta = LIFE) -> None:
         self._database = database
+        self.life = life
 
     def open(self, key_id: int) -> str:
         """Return the token of a new session of a key; it is shown this once. Sessions that are over are forgotten."""
         token = token_urlsafe(_RANDOM_BYTES)
         with self._database.transaction() as session:
             session.execute(delete(ConsoleSession).where(ConsoleSession.expires_at < func.now()))
-            opened = ConsoleSession(token_hash=fingerprint(token), api_key_id=key_id, expires_at=func.now() + LIFE)
+            opened = ConsoleSession(token_hash=fingerprint(token), api_key_id=key_id, expires_at=func.now() + self.life)
             session.add(opened)
         return token
 
     def principal(self, token: str) -> Principal | None:
         """Return whose session this is; None when it is over, unknown, or its key works no more."""
-        found = (
+        valid = (
             select(ApiKey.id, ApiKey.name, ApiKey.scopes)
             .join(ConsoleSession, ConsoleSession.api_key_id == ApiKey.id)
             .where(ConsoleSession.token_hash == fingerprint(token), ConsoleSession.expires_at > func.now())
             .where(ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()))
         )
         with self._database.transaction() as session:
-            row = session.execute(found).one_or_none()
+            row = session.execute(valid).one_or_none()
         return Principal(row.id, row.name, frozenset(row.scopes)) if row else None
 
     def close(self, token: str) -> None:

@@ -5,7 +5,7 @@ from sqlalchemy.orm import aliased
 
 from worker.database.audit import Actor, record
 from worker.database.session import Database
-from worker.database.tables import OPEN_STATES, Image, Scan, ScanKind, ScanState
+from worker.database.tables import EVIDENCE_KINDS, OPEN_STATES, Image, Scan, ScanState
 
 
 class DeadScans:
@@ -15,7 +15,7 @@ class DeadScans:
         self._database = database
 
     def replay(self, actor: Actor, scan_id: int) -> bool:
-        """Queue a dead scan again with all its attempts; False when it is not dead, or its heatmaps are on their way.
+        """Queue a dead scan again with all its attempts; False when it is not dead, or its evidence is on its way.
 
         Expired leases stay counted: an image that took two workers down still
         runs alone.
@@ -23,14 +23,14 @@ class DeadScans:
         other = aliased(Scan)
         asked_again = select(other.id).where(
             other.image_pk == Scan.image_pk,
-            other.bundle_version == Scan.bundle_version,
-            other.kind == ScanKind.HEATMAP,
+            other.bundle_version.is_not_distinct_from(Scan.bundle_version),
+            other.kind == Scan.kind,
             other.state.in_(OPEN_STATES),
         )
         queued = (
             update(Scan)
             .where(Scan.id == scan_id, Scan.state == ScanState.DEAD)
-            .where((Scan.kind != ScanKind.HEATMAP) | ~asked_again.exists())
+            .where(Scan.kind.not_in(EVIDENCE_KINDS) | ~asked_again.exists())
             .where(select(Image.id).where(Image.id == Scan.image_pk, Image.erased_at.is_(None)).exists())
             .values(state=ScanState.QUEUED, attempts=0, due_at=func.now(), lease_token=None)
             .values(reason=None, detail=None, finished_at=None)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from worker.database.bundles import champion
 from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Drift, Policy, Verdict
-from worker.decisions.drift import LEAST_IMAGES, Moments, Seen, feature_shift, measures, moments_of
+from worker.decisions.drift import LEAST_IMAGES, Moments, VerdictCounts, feature_shift, measures, moments_of
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 _REFERENCE = timedelta(days=28)
@@ -46,24 +46,24 @@ class DriftMeasures:
                 return {}
             on = day or session.scalar(select(cast(func.timezone("UTC", func.now()), Date))) or date.min
             midnight = datetime.combine(on, time(), UTC)
-            today = _seen(session, serving.version, midnight, midnight + timedelta(days=1))
-            before = _seen(session, serving.version, midnight - _REFERENCE, midnight)
-            nothing = Seen({}, {}, 0)
-            found = {source: measures(one, before.get(source, nothing)) for source, one in today.items()}
+            today = _count_verdicts(session, serving.version, midnight, midnight + timedelta(days=1))
+            before = _count_verdicts(session, serving.version, midnight - _REFERENCE, midnight)
+            nothing = VerdictCounts({}, {}, 0)
+            by_source = {source: measures(one, before.get(source, nothing)) for source, one in today.items()}
             shifts = _shifts(session, serving, [s for s, one in today.items() if one.images >= LEAST_IMAGES], midnight)
-            for source, told in found.items():
-                told["feature_shift"], told["calibration_shift"] = shifts.get(source, (None, None))
+            for source, values in by_source.items():
+                values["feature_shift"], values["calibration_shift"] = shifts.get(source, (None, None))
             if self._canary is not None:
                 rate = _canary_rate(session, serving.version, self._canary)
-                found[self._canary] = {**found.get(self._canary, {}), _CANARY: rate}
-            for source, told in found.items():
-                row = {"day": on, "source": source, "bundle_version": serving.version, "measures": told}
+                by_source[self._canary] = {**by_source.get(self._canary, {}), _CANARY: rate}
+            for source, values in by_source.items():
+                row = {"day": on, "source": source, "bundle_version": serving.version, "measures": values}
                 new = upsert(Drift).values(**row)
                 replaced = {"measures": new.excluded.measures, "created_at": func.now()}
                 session.execute(
                     new.on_conflict_do_update(index_elements=["day", "source", "bundle_version"], set_=replaced)
                 )
-        return found
+        return by_source
 
     def page(self, *, days: int, source: str | None = None) -> Sequence[Drift]:
         """Return the measures of the last days, newest first."""
@@ -92,10 +92,10 @@ def newest_measures(session: Session, *, most: int) -> dict[str, dict[str, Any]]
         .order_by(Drift.measures.has_key(_CANARY).desc(), images.desc().nulls_last(), Drift.source, Drift.day)
         .limit(2 * most)
     )
-    found: dict[str, dict[str, Any]] = {}
-    for source, told in session.execute(rows):
-        found.setdefault(source, {}).update({name: value for name, value in told.items() if value is not None})
-    return dict(list(found.items())[:most])
+    newest: dict[str, dict[str, Any]] = {}
+    for source, values in session.execute(rows):
+        newest.setdefault(source, {}).update({name: value for name, value in values.items() if value is not None})
+    return dict(list(newest.items())[:most])
 
 
 # Of each source: percent, verdict, whether the detectors disagree, and how many.
@@ -104,7 +104,7 @@ SELECT source, percent, verdict, disagreed, count(*)
 FROM (
   SELECT source, percent, verdict,
     coalesce((SELECT min(p) <= 0.5 AND max(p) > 0.5
-              FROM (SELECT (told.value ->> 'probability')::float AS p FROM jsonb_each(detectors) AS told) AS alone),
+              FROM (SELECT (one.value ->> 'probability')::float AS p FROM jsonb_each(detectors) AS one) AS alone),
              false) AS disagreed
   FROM verdict
   WHERE created_at >= :since AND created_at < :until AND bundle_version = :version
@@ -114,16 +114,19 @@ GROUP BY 1, 2, 3, 4
 """)
 
 
-def _seen(session: Session, version: str, since: datetime, until: datetime) -> dict[str, Seen]:
-    found: dict[str, tuple[dict[int, int], dict[str, int], list[int]]] = {}
+def _count_verdicts(session: Session, version: str, since: datetime, until: datetime) -> dict[str, VerdictCounts]:
+    by_source: dict[str, tuple[dict[int, int], dict[str, int], list[int]]] = {}
     for source, percent, verdict, disagreed, count in session.execute(
         _COUNTS, {"since": since, "until": until, "version": version}
     ):
-        percents, verdicts, differing = found.setdefault(source, ({}, {}, []))
+        percents, verdicts, differing = by_source.setdefault(source, ({}, {}, []))
         percents[percent] = percents.get(percent, 0) + count
         verdicts[verdict] = verdicts.get(verdict, 0) + count
         differing.append(count if disagreed else 0)
-    return {source: Seen(percents, verdicts, sum(counts)) for source, (percents, verdicts, counts) in found.items()}
+    return {
+        source: VerdictCounts(percents, verdicts, sum(differing))
+        for source, (percents, verdicts, differing) in by_source.items()
+    }
 
 
 # Samples by a hash of the image: the same each time, and no sort by time. One pass over what is kept, however many
@@ -156,12 +159,12 @@ def _shifts(
     if not sources:
         return {}
     window = {"since": midnight - _REFERENCE, "midnight": midnight, "until": midnight + timedelta(days=1)}
-    asked = {"version": serving.version, "sources": list(sources), "most": _SAMPLE, **window}
-    found = session.execute(_SAMPLES.execution_options(yield_per=_SAMPLE), asked)
+    arguments = {"version": serving.version, "sources": list(sources), "most": _SAMPLE, **window}
+    sampled = session.execute(_SAMPLES.execution_options(yield_per=_SAMPLE), arguments)
     card = serving.card.get("features")
     calibration = card and Moments(card["images"], card["mean"], card["deviation"])
     shifts = {}
-    for source, rows in groupby(found, key=lambda row: row.source):
+    for source, rows in groupby(sampled, key=lambda row: row.source):
         samples: tuple[list[bytes], list[bytes]] = ([], [])
         for row in rows:
             samples[row.today].append(row.features)
@@ -173,12 +176,12 @@ def _shifts(
 def _canary_rate(session: Session, version: str, source: str) -> dict[str, Any]:
     """Tell how many of the canary photographs the champion flags under the newest policy, whenever it judged them."""
     newest = select(func.max(Policy.version)).scalar_subquery()
-    judged = select(func.count(), func.count().filter(Verdict.verdict == VerdictValue.AI_GENERATED)).where(
+    counts = select(func.count(), func.count().filter(Verdict.verdict == VerdictValue.AI_GENERATED)).where(
         Verdict.source == source,
         Verdict.bundle_version == version,
         Verdict.policy_version == newest,
         Verdict.shadow.is_(False),
         Verdict.decided_by == DecidedBy.MACHINE,
     )
-    images, flagged = session.execute(judged).one()
+    images, flagged = session.execute(counts).one()
     return {"images": images, "flagged": flagged, "rate": flagged / images if images else None}

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, func, literal, select, text
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 from sqlalchemy.orm import Session
 
 from worker.database.scans import ImageFacts
 from worker.database.served import newest_image
-from worker.database.session import Database
+from worker.database.session import Database, compiled
 from worker.database.tables import Heatmap, Image, Verdict
 from worker.decisions.near_hashes import HASH_BITS, probes_of
 
@@ -61,25 +61,15 @@ class Duplicates:
 
     def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
         """Return what a bundle and a policy made of these bytes before, None where they never saw them."""
-        judged: Select[Any, Any] = (
-            select(Verdict, Image)
-            .join(Image, Verdict.image_pk == Image.id)
-            .where(
-                Verdict.content == sha256,
-                Verdict.bundle_version == bundle_version,
-                Verdict.policy_version == policy_version,
-            )
-            # A challenger's verdict has no evidence to copy.
-            .order_by(Verdict.shadow, Verdict.frame_key.is_(None), Verdict.id)
-            .limit(1)
-        )
-        with self._database.transaction() as session:
-            row = session.execute(judged).one_or_none()
-            if row is None:
-                return None
-            verdict: Any
-            image: Any
-            verdict, image = row  # both complete: a scan ended with them
+        values = {"sha256": sha256, "bundle": bundle_version, "policy": policy_version}
+        with self._database.statement() as session:
+            row = session.execute(_JUDGED_BEFORE, values).one_or_none()
+        if row is None:
+            return None
+        verdict: Any
+        image: Any
+        verdict, image = row  # both complete: a scan ended with them
+        with self._database.statement() as session:
             heatmaps = session.scalars(select(Heatmap).where(Heatmap.verdict_id == verdict.id)).all()
         return Original(
             verdict.id,
@@ -112,6 +102,18 @@ class Duplicates:
         return [*same, *(one for one in near if not one.same_bytes)][:limit]
 
 
+_JUDGED_BEFORE: Select[Any, Any] = compiled(
+    select(Verdict, Image)
+    .join(Image, Verdict.image_pk == Image.id)
+    .where(
+        Verdict.content == bindparam("sha256"),
+        Verdict.bundle_version == bindparam("bundle"),
+        Verdict.policy_version == bindparam("policy"),
+    )
+    # A challenger's verdict has no evidence to copy.
+    .order_by(Verdict.shadow, Verdict.frame_key.is_(None), Verdict.id)
+    .limit(1)
+)
 _HEATMAP_COLUMNS = ("detector", "method", "layer", "bundle_version", "key", "raw_key")
 
 
@@ -120,7 +122,7 @@ def found_same(session: Session, image: Image, limit: int) -> list[Near]:
     if image.sha256 is None:
         return []
     same = select(Image).where(Image.sha256 == image.sha256, Image.id != image.id).order_by(Image.id.desc())
-    return [Near(found, 0, same_bytes=True) for found in session.scalars(same.limit(limit))]
+    return [Near(other, 0, same_bytes=True) for other in session.scalars(same.limit(limit))]
 
 
 def found_near(session: Session, image: Image, most_distance: int, limit: int) -> list[Near]:
@@ -132,18 +134,18 @@ def found_near(session: Session, image: Image, most_distance: int, limit: int) -
     session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
     rows = session.execute(near_statement(image.id, str(image.pdq), most_distance, limit))
     return [
-        Near(found, distance, same_bytes=found.sha256 is not None and found.sha256 == image.sha256)
-        for found, distance in rows
+        Near(other, distance, same_bytes=other.sha256 is not None and other.sha256 == image.sha256)
+        for other, distance in rows
     ]
 
 
 def near_statement(image_pk: int, bits: str, most_distance: int, limit: int) -> Any:
     """Return the statement behind a list of similar images: candidates by their bands, then the exact distance."""
-    wanted = literal(probes_of(bits), ARRAY(Integer))
+    probes = literal(probes_of(bits), ARRAY(Integer))
     distance: ColumnElement[int] = func.bit_count(Image.pdq.op("#")(literal(bits, BIT(HASH_BITS))), type_=Integer)
     return (
         select(Image, distance.label("distance"))
-        .where(Image.pdq_bands.overlap(wanted), Image.id != image_pk, distance <= most_distance)
+        .where(Image.pdq_bands.overlap(probes), Image.id != image_pk, distance <= most_distance)
         .order_by("distance", Image.id.desc())
         .limit(limit)
     )

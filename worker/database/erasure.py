@@ -10,19 +10,25 @@ from typing import Any
 from sqlalchemy import Interval, cast, delete, func, insert, literal, select, text, update
 from sqlalchemy.orm import Session
 
+from worker.database.appeals import lapse
 from worker.database.audit import Actor, record
 from worker.database.features import forget as forget_features
+from worker.database.image_context import forget as forget_context
 from worker.database.images import ERASED, tombstone_key
+from worker.database.platform_decisions import forget as forget_decisions
 from worker.database.session import Database
 from worker.database.tables import (
     OPEN_STATES,
     AuditEntry,
+    Callback,
     DoomedObject,
+    Fetch,
     Heatmap,
     Image,
     Label,
     Scan,
     ScanState,
+    Thumbnail,
     Verdict,
 )
 from worker.errors import Reason
@@ -64,8 +70,13 @@ class Erasure:
         erased = [image.id for image in images]
         of_these = select(Verdict.id).where(Verdict.image_pk.in_(erased))
         session.execute(delete(Heatmap).where(Heatmap.verdict_id.in_(of_these)))
-        session.execute(delete(Label).where(Label.image_pk.in_(erased)))
+        session.execute(delete(Thumbnail).where(Thumbnail.image_pk.in_(erased)))
+        for table in (Label, Fetch, Callback):
+            session.execute(delete(table).where(table.image_pk.in_(erased)))
         forget_features(session, erased)
+        lapse(session, erased)
+        forget_decisions(session, erased)
+        forget_context(session, erased)
         forgotten: dict[str, Any] = {
             "reviewer": None,
             "reason": None,
@@ -91,10 +102,11 @@ class Erasure:
         session.execute(text("SET LOCAL assay.erasing = 'off'"))
 
     def _doom(self, session: Session, image: Image) -> None:
-        artifacts = {"bucket": self._artifact_bucket, "key": f"heatmaps/{image.id}/", "prefix": True}
         later = func.now() + cast(literal(_STRAGGLERS), Interval)
-        session.execute(insert(DoomedObject).values(**artifacts))
-        session.execute(insert(DoomedObject).values(**artifacts, due_at=later))
+        for folder in ("heatmaps", "thumbnails"):
+            artifacts = {"bucket": self._artifact_bucket, "key": f"{folder}/{image.id}/", "prefix": True}
+            session.execute(insert(DoomedObject).values(**artifacts))
+            session.execute(insert(DoomedObject).values(**artifacts, due_at=later))
         if image.key.startswith(UPLOADED):
             session.execute(insert(DoomedObject).values(bucket=image.bucket, key=image.key, prefix=False))
 

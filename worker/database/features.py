@@ -1,8 +1,8 @@
 """Features: what a bundle's CLIP detector saw, kept for a set number of days so that heads can be fitted on it again.
 
-A scan writes them in the transaction that completes it: `put(session, image_pk, bundle_version, seen)`, with
-`Seen(scores.features, scores.logits, prepared.covariates)` where the bundle tells features. They go with their image
-when it is erased.
+A scan writes them in the transaction that completes it: `put(session, image_pk, bundle_version, memory)`, with
+`StoredFeatures(scores.features, scores.logits, prepared.covariates)` where the bundle tells features. They go with
+their image when it is erased.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.database.session import Database
+from worker.database.session import Database, compiled
 from worker.database.tables import Feature, Verdict
 from worker.decisions.vocabulary import DecidedBy
 
@@ -21,7 +21,7 @@ _FEW = 3
 
 
 @dataclass(frozen=True)
-class Seen:
+class StoredFeatures:
     """All that a bundle's probability of an image is made of.
 
     Attributes:
@@ -35,15 +35,22 @@ class Seen:
     covariates: tuple[float, ...]
 
 
-def put(session: Session, image_pk: int, bundle_version: str, seen: Seen) -> None:
-    """Keep what was seen, in the caller's transaction; the newest scan by a bundle counts."""
-    values = {"features": seen.features, "logits": seen.logits, "covariates": list(seen.covariates)}
-    row = upsert(Feature).values(image_pk=image_pk, bundle_version=bundle_version, **values)
-    session.execute(
-        row.on_conflict_do_update(
-            index_elements=[Feature.image_pk, Feature.bundle_version], set_={**values, "created_at": func.now()}
-        )
-    )
+def put(session: Session, image_pk: int, bundle_version: str, memory: StoredFeatures) -> None:
+    """Store what a bundle saw in an image, in the caller's transaction; it replaces what its last scan stored."""
+    row = {"image_pk": image_pk, "bundle_version": bundle_version, "features": memory.features}
+    session.execute(_PUT, {**row, "logits": memory.logits, "covariates": list(memory.covariates)})
+
+
+def _put() -> Any:
+    """Return the statement, which every scan pays for, made once."""
+    put_row = upsert(_FEATURES)
+    replaced = {name: put_row.excluded[name] for name in ("features", "logits", "covariates")}
+    keys = [_FEATURES.c.image_pk, _FEATURES.c.bundle_version]
+    return put_row.on_conflict_do_update(index_elements=keys, set_={**replaced, "created_at": func.now()})
+
+
+_FEATURES: Any = Feature.__table__
+_PUT = compiled(_put())
 
 
 def forget(session: Session, image_pks: Sequence[int]) -> None:
@@ -57,13 +64,13 @@ class Remembered:
 
     Attributes:
         bundle_version: of that bundle.
-        seen: what its probability was made of.
+        memory: what its probability was made of.
         provenance: as recorded with the image's newest verdict that is no person's.
         frames: of an animation what was judged of it then, likewise; None for still pictures.
     """
 
     bundle_version: str
-    seen: Seen
+    memory: StoredFeatures
     provenance: Mapping[str, Any]
     frames: Mapping[str, Any] | None = None
 
@@ -76,7 +83,7 @@ class Memory:
 
     def recall(self, image_pk: int) -> Sequence[Remembered]:
         """Return what bundles saw in an image, the newest first; at most a few."""
-        told = (
+        query = (
             select(Verdict.provenance, Verdict.frames)
             .where(Verdict.image_pk == image_pk, Verdict.decided_by != DecidedBy.HUMAN)
             .order_by(Verdict.id.desc())
@@ -84,10 +91,10 @@ class Memory:
         )
         newest = select(Feature).where(Feature.image_pk == image_pk).order_by(Feature.created_at.desc()).limit(_FEW)
         with self._database.transaction() as session:
-            known = session.execute(told).one_or_none()
-            rows = session.scalars(newest).all() if known is not None else ()
+            evidence = session.execute(query).one_or_none()
+            rows = session.scalars(newest).all() if evidence is not None else ()
         return [
-            Remembered(row.bundle_version, Seen(row.features, row.logits, tuple(row.covariates)), *known)
+            Remembered(row.bundle_version, StoredFeatures(row.features, row.logits, tuple(row.covariates)), *evidence)
             for row in rows
-            if known is not None
+            if evidence is not None
         ]

@@ -19,7 +19,7 @@ class NotJudgedError(AssayError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeatmapRequest:
     """What became of a request: the heatmaps are there, or the scan that makes them."""
 
     ready: bool
@@ -32,7 +32,7 @@ class HeatmapRequests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, actor: Actor, image_id: str) -> Asked | None:
+    def ask(self, actor: Actor, image_id: str) -> HeatmapRequest | None:
         """Queue the heatmaps of what was said last of an image by a bundle that is not in shadow.
 
         Returns:
@@ -51,14 +51,14 @@ class HeatmapRequests:
             if verdict is None:
                 raise NotJudgedError
             if session.scalar(select(exists().where(Heatmap.verdict_id == verdict.id))):
-                return Asked(ready=True)
+                return HeatmapRequest(ready=True)
             named = {"image_pk": image.id, "kind": ScanKind.HEATMAP, "bundle_version": verdict.bundle_version}
             new = upsert(Scan).values(**named, queue=LIVE_QUEUE).on_conflict_do_nothing().returning(Scan.id)
             scan_id = session.scalar(new)
             if scan_id is not None:
                 record(session, actor, "heatmap.ask", f"image:{image.id}", scan_id=scan_id)
-                return Asked(ready=False, scan_id=scan_id)
+                return HeatmapRequest(ready=False, scan_id=scan_id)
             under_way = select(Scan.id).filter_by(**named).where(Scan.state.in_(OPEN_STATES))
             # It may have ended since it stood in the way; then the heatmaps are there.
             scan_id = session.scalar(under_way)
-        return Asked(ready=scan_id is None, scan_id=scan_id)
+        return HeatmapRequest(ready=scan_id is None, scan_id=scan_id)

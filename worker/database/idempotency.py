@@ -91,14 +91,14 @@ class Idempotency:
         transaction = self._database.begin()
         try:
             with outages_named():
-                found = _claim(transaction.session, api_key_id, key, fingerprint)
+                claim = _claim(transaction.session, api_key_id, key, fingerprint)
         except BaseException:
             transaction.end(commit=False)
             raise
-        if found is None:
+        if claim is None:
             return Claimed(transaction, api_key_id, key)
         transaction.end(commit=False)
-        return found
+        return claim
 
     def forget_old(self) -> int:
         """Forget what is older than a day; return how many."""
@@ -109,17 +109,17 @@ class Idempotency:
 
 def _claim(session: Session, api_key_id: int, key: str, fingerprint: str) -> Claim | Answer | None:
     row = upsert(IdempotentRequest).values(api_key_id=api_key_id, key=key, fingerprint=fingerprint)
-    known = IdempotentRequest
+    requests = IdempotentRequest
     free = or_(
-        known.created_at < func.now() - _KEPT,
-        known.status.is_(None)
-        & (known.created_at < func.now() - _CUT_OFF)
-        & (known.fingerprint == row.excluded.fingerprint),
+        requests.created_at < func.now() - _KEPT,
+        requests.status.is_(None)
+        & (requests.created_at < func.now() - _CUT_OFF)
+        & (requests.fingerprint == row.excluded.fingerprint),
     )
     anew = {"fingerprint": row.excluded.fingerprint, "status": None, "headers": None, "body": None}
     claimed = row.on_conflict_do_update(
         index_elements=["api_key_id", "key"], set_={**anew, "created_at": func.now()}, where=free
-    ).returning(known.key)
+    ).returning(requests.key)
     for limit in _LIMITS:
         session.execute(limit)
     try:
@@ -131,14 +131,14 @@ def _claim(session: Session, api_key_id: int, key: str, fingerprint: str) -> Cla
     if mine:
         session.execute(_NO_LIMIT)
         return None
-    return _claim_of(session.scalar(select(known).filter_by(api_key_id=api_key_id, key=key)), fingerprint)
+    return _claim_of(session.scalar(select(requests).filter_by(api_key_id=api_key_id, key=key)), fingerprint)
 
 
-def _claim_of(found: IdempotentRequest | None, fingerprint: str) -> Claim | Answer:
-    if found is None:  # given free between two statements; the client comes again
+def _claim_of(earlier: IdempotentRequest | None, fingerprint: str) -> Claim | Answer:
+    if earlier is None:  # given free between two statements; the client comes again
         return Claim.RUNNING
-    if found.fingerprint != fingerprint:
+    if earlier.fingerprint != fingerprint:
         return Claim.OTHER
-    if found.status is None:
+    if earlier.status is None:
         return Claim.RUNNING
-    return Answer(found.status, found.headers or {}, found.body or b"")
+    return Answer(earlier.status, earlier.headers or {}, earlier.body or b"")

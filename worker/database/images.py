@@ -1,14 +1,15 @@
 """Images as they arrive: an upsert that makes the live scan with them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import DateTime, false, func, literal, select, update
+from sqlalchemy import ColumnElement, Text, cast, column, exists, false, func, select, tuple_, update, values
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.database.tables import Image, Scan, ScanKind, ScanState
 from worker.errors import AssayError, Reason
@@ -43,11 +44,7 @@ class NewImage:
 
 
 def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_QUEUE) -> tuple[int, int, bool]:
-    """Make the image row and its one live scan unless they exist.
-
-    A state that was stored again (the same bytes after others, or a deleted
-    object that is back) becomes the newest again, and its scan is queued again if
-    it ended because the object was gone. Only what the store shows does that: an event can be made up.
+    """Make the image row and its one live scan unless they exist, as :func:`insert_images_and_scans`.
 
     Returns:
         Primary keys of image and scan, and whether the scan is new.
@@ -55,55 +52,108 @@ def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_Q
     Raises:
         ErasedImageError: the image was erased.
     """
-    stored_at = func.least(func.coalesce(literal(image.stored_at, DateTime(timezone=True)), func.now()), func.now())
-    values = {**vars(image), "stored_at": stored_at}
-    tomb = select(Image.id).filter_by(bucket=image.bucket, key=_tomb(image), version=ERASED)
-    insert = upsert(Image).from_select(list(values), select(*_literals(values)).where(~tomb.exists()))
-    later = false() if image.stored_at is None else Image.stored_at < insert.excluded.stored_at
-    came_again = later | ~Image.confirmed
-    statement = insert.on_conflict_do_update(
+    (row,) = insert_images_and_scans(session, [image], queue)
+    if row is None:
+        raise ErasedImageError
+    return row
+
+
+def insert_images_and_scans(
+    session: Session, images: Sequence[NewImage], queue: str = LIVE_QUEUE
+) -> list[tuple[int, int, bool] | None]:
+    """Make image rows and their one live scan each unless they exist, by a few statements however many there are.
+
+    A state that was stored again (the same bytes after others, or a deleted
+    object that is back) becomes the newest again, and its scan is queued again if
+    it ended because the object was gone. Only what the store shows does that: an event can be made up.
+
+    Returns:
+        For each image the primary keys of image and scan, and whether the scan is new; None for one that was erased.
+    """
+    # In one order everywhere, so that two that insert the same wait for each other and do not block each other.
+    rows = {_state(image): image for image in sorted(images, key=_state)}
+    touched: list[int] = []
+    for dated in (True, False):
+        group = [image for image in rows.values() if (image.stored_at is not None) is dated]
+        if group:
+            touched += session.scalars(_upsert(group, dated=dated))
+    _queue_what_was_gone(session, touched)
+    states = tuple_(Image.bucket, Image.key, Image.version)
+    columns = (Image.bucket, Image.key, Image.version, Image.id)
+    stored = session.execute(select(*columns).where(states.in_(list(rows))))
+    ids = {(bucket, key, version): image_pk for bucket, key, version, image_pk in stored}
+    new, old = _insert_scans(session, sorted(ids.values()), queue)
+    return [_inserted(ids.get(_state(image)), new, old) for image in images]
+
+
+def _inserted(image_pk: int | None, new: Mapping[int, int], old: Mapping[int, int]) -> tuple[int, int, bool] | None:
+    if image_pk is None:
+        return None
+    return (image_pk, new[image_pk], True) if image_pk in new else (image_pk, old[image_pk], False)
+
+
+def _state(image: NewImage) -> tuple[str, str, str]:
+    return image.bucket, image.key, image.version
+
+
+def _upsert(images: Sequence[NewImage], *, dated: bool) -> ReturningInsert[int]:
+    """Return the statement that makes rows, or changes those that came again; it returns the ids of both.
+
+    Args:
+        images: of different states.
+        dated: whether it is known when they were stored.
+    """
+    names = list(vars(images[0]))
+    typed = [column(name, Image.__table__.c[name].type) for name in names]
+    lines = [(*vars(image).values(), _tomb(image)) for image in images]
+    new = values(*typed, column("tomb", Text), name="new").data(lines)
+    # Where every row lacks a value, nothing else would tell its type.
+    columns: dict[str, ColumnElement[Any]] = {name: cast(new.c[name], new.c[name].type) for name in names}
+    # What lies in the future counts as now.
+    columns["stored_at"] = func.least(func.coalesce(columns["stored_at"], func.now()), func.now())
+    erased = exists().where(Image.bucket == new.c.bucket, Image.key == new.c.tomb, Image.version == ERASED)
+    insert = upsert(Image).from_select(
+        names, select(*columns.values()).where(~erased).order_by(new.c.key, new.c.version)
+    )
+    later = Image.stored_at < insert.excluded.stored_at if dated else false()
+    return insert.on_conflict_do_update(
         constraint="uq_image_bucket_key_version",
         set_={"stored_at": insert.excluded.stored_at, "confirmed": True},
-        where=Image.erased_at.is_(None) & insert.excluded.confirmed & came_again,
-    )
-    image_pk = session.scalar(statement.returning(Image.id))
-    if image_pk is None:
-        known_image = select(Image.id).filter_by(bucket=image.bucket, key=image.key, version=image.version)
-        image_pk = session.scalar(known_image)
-        if image_pk is None:
-            raise ErasedImageError
-    else:
-        _queue_what_was_gone(session, image_pk)
-    scan = (
-        upsert(Scan)
-        .values(image_pk=image_pk, kind=ScanKind.LIVE, queue=queue)
-        .on_conflict_do_nothing()
-        .returning(Scan.id)
-    )
-    scan_id = session.scalar(scan)
-    if scan_id is not None:
-        return image_pk, scan_id, True
-    known = select(Scan.id).filter_by(image_pk=image_pk, kind=ScanKind.LIVE)
-    return image_pk, session.scalars(known).one(), False
+        where=Image.erased_at.is_(None) & insert.excluded.confirmed & (later | ~Image.confirmed),
+    ).returning(Image.id)
 
 
-def _queue_what_was_gone(session: Session, image_pk: int) -> None:
-    gone = update(Scan).where(Scan.image_pk == image_pk, Scan.kind == ScanKind.LIVE, Scan.reason == Reason.GONE)
+def _queue_what_was_gone(session: Session, image_pks: Sequence[int]) -> None:
+    if not image_pks:
+        return
+    gone = update(Scan).where(Scan.image_pk.in_(image_pks), Scan.kind == ScanKind.LIVE, Scan.reason == Reason.GONE)
     again = {"state": ScanState.QUEUED, "due_at": func.now(), "reason": None, "detail": None, "finished_at": None}
     session.execute(gone.values(**again))
+
+
+def _insert_scans(session: Session, image_pks: Sequence[int], queue: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Make the live scans that are lacking; return those, and those that were there, by the image's key."""
+    if not image_pks:
+        return {}, {}
+    lines = [{"image_pk": image_pk, "kind": ScanKind.LIVE, "queue": queue} for image_pk in image_pks]
+    made = upsert(Scan).values(lines).on_conflict_do_nothing().returning(Scan.image_pk, Scan.id)
+    new = dict(session.execute(made).all())
+    rest = [image_pk for image_pk in image_pks if image_pk not in new]
+    there = select(Scan.image_pk, Scan.id).where(Scan.image_pk.in_(rest), Scan.kind == ScanKind.LIVE)
+    return new, dict(session.execute(there).all()) if rest else {}
 
 
 def news(session: Session, bucket: str, listed: Mapping[tuple[str, str], datetime]) -> set[tuple[str, str]]:
     """Return those (key, version) pairs of a bucket that have no image row yet, or were stored again since."""
     keys = {key for key, _ in listed}
-    seen = select(Image.key, Image.version, Image.stored_at, Image.erased_at)
-    rows = session.execute(seen.where(Image.bucket == bucket, Image.key.in_(keys)))
-    known = {
+    query = select(Image.key, Image.version, Image.stored_at, Image.erased_at)
+    rows = session.execute(query.where(Image.bucket == bucket, Image.key.in_(keys)))
+    present = {
         (key, version)
         for key, version, stored_at, erased_at in rows
         if erased_at or (key, version) not in listed or stored_at >= listed[key, version]
     }
-    new = set(listed) - known
+    new = set(listed) - present
     tombs = {tombstone_key(bucket, *pair): pair for pair in new}
     erased = session.scalars(select(Image.key).where(Image.bucket == bucket, Image.key.in_(tombs)))
     return new - {tombs[key] for key in erased}
@@ -117,10 +167,3 @@ def tombstone_key(bucket: str, key: str, version: str) -> str:
 
 def _tomb(image: NewImage) -> str:
     return tombstone_key(image.bucket, image.key, image.version)
-
-
-def _literals(values: Mapping[str, Any]) -> list[Any]:
-    return [
-        value if hasattr(value, "compile") else literal(value, Image.__table__.c[name].type)
-        for name, value in values.items()
-    ]

@@ -14,7 +14,7 @@ from worker.database.session import Database
 
 @dataclass(frozen=True)
 class Invariant:
-    """Something that always holds.
+    """A sentence that holds of every sound database, and the statement that finds what breaks it.
 
     Attributes:
         name: one word for machines.
@@ -47,8 +47,8 @@ INVARIANTS = (
         "nothing_lost",
         "every completed scan has its verdict",
         "SELECT format('scan %s of image %s is completed without a verdict of %s', id, image_pk, bundle_version) "
-        "FROM scan WHERE state = 'completed' AND kind <> 'heatmap' AND NOT EXISTS (SELECT FROM verdict "
-        "WHERE verdict.image_pk = scan.image_pk AND verdict.bundle_version = scan.bundle_version "
+        "FROM scan WHERE state = 'completed' AND kind NOT IN ('heatmap', 'thumbnail') AND NOT EXISTS ("
+        "SELECT FROM verdict WHERE verdict.image_pk = scan.image_pk AND verdict.bundle_version = scan.bundle_version "
         "AND verdict.shadow = (scan.kind = 'shadow') AND decided_by <> 'human')",
     ),
     Invariant(
@@ -152,4 +152,4 @@ def check_invariants(database: Database, *, most_listed: int = 20) -> Iterator[C
         with database.transaction() as session:
             session.execute(text("SET TRANSACTION READ ONLY"))
             rows = session.execute(text(f"{every} LIMIT :most"), {"most": most_listed}).all()
-        yield Checked(invariant, rows[0][0] if rows else 0, [found for _, found in rows])
+        yield Checked(invariant, rows[0][0] if rows else 0, [offender for _, offender in rows])

@@ -8,6 +8,7 @@ hash chooses, never trains: rates measured on it are not those of a bundle's own
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -31,7 +32,7 @@ from sqlalchemy.orm import aliased
 from worker.database.serving_rule import served_verdict
 from worker.database.session import Database
 from worker.database.tables import ApiKey, Image, Label, LabelValue, Verdict
-from worker.decisions.calibration import clopper_pearson_upper
+from worker.decisions.bounds import clopper_pearson_upper
 from worker.decisions.vocabulary import BY_PIXELS, VerdictValue
 
 AUDIT_PLACES = 2**32
@@ -60,7 +61,7 @@ class LabelTerms:
 
 @dataclass(frozen=True)
 class Standing:
-    """A labelled content.
+    """What people's labels of one content come to.
 
     Attributes:
         newest_id: of the newest label that somebody gave it.
@@ -87,20 +88,6 @@ class LabelledContents:
         self._database = database
         self._terms = terms
 
-    def page(
-        self, *, limit: int, before: int | None = None, state: LabelState | None = None, audit: bool | None = None
-    ) -> Sequence[Standing]:
-        """Return labelled contents, the one labelled last first, those whose newest label is below ``before``."""
-        contents = standings(self._terms)
-        found = select(contents, Image).join(Image, Image.id == contents.c.image_pk).limit(limit)
-        found = found.order_by(contents.c.newest_id.desc())
-        for column, value in (("state", state), ("audit", audit)):
-            found = found if value is None else found.where(contents.c[column] == value)
-        if before is not None:
-            found = found.where(contents.c.newest_id < before)
-        with self._database.transaction() as session:
-            return [_standing(row) for row in session.execute(found)]
-
     def unlabelled(self, *, limit: int, after: int = -1) -> Sequence[tuple[int, Image]]:
         """Return contents of the audit slice that nobody has labelled, by their places, those beyond ``after``.
 
@@ -109,17 +96,20 @@ class LabelledContents:
         copy = aliased(Image)
         labels = select(Label.id).join(copy, copy.id == Label.image_pk).where(copy.sha256 == Image.sha256)
         slice_ = (
-            select(_place.label("place"), Image)
-            .ext(distinct_on(_place))
-            .where(in_audit(self._terms), _place > after, Image.erased_at.is_(None), ~labels.exists())
-            .order_by(_place, Image.id)
+            select(audit_place.label("place"), Image)
+            .ext(distinct_on(audit_place))
+            .where(in_audit(self._terms), audit_place > after, Image.erased_at.is_(None), ~labels.exists())
+            .order_by(audit_place, Image.id)
             .limit(limit)
         )
         with self._database.transaction() as session:
             return [(place, image) for place, image in session.execute(slice_)]
 
-    def rates(self) -> dict[str, Any]:
+    def rates(self, period: tuple[datetime, datetime] | None = None) -> dict[str, Any]:
         """Measure the verdicts that pixels decided against people's, on the audit slice alone.
+
+        Args:
+            period: only verdicts and images that came from its first moment on and before its last; all without it.
 
         Returns:
             `contents` and `labelled` (agreed) of the slice, and `overall` and `by_source`: for either class how many
@@ -135,12 +125,14 @@ class LabelledContents:
             .join(Verdict, Verdict.id == machine.c.id)
             # What a file says of itself, signed or not, says nothing of the detectors.
             .where(contents.c.audit, contents.c.state == LabelState.AGREED, Verdict.decided_by.in_(BY_PIXELS))
+            .where(_within(Verdict.created_at, period))
             .group_by(Image.source, contents.c.label, Verdict.verdict)
         )
         with self._database.transaction() as session:
             rows = [tuple(row) for row in session.execute(counted)]
             sliced = select(func.count(func.distinct(Image.sha256))).where(in_audit(self._terms))
-            total = session.scalar(sliced.where(Image.erased_at.is_(None))) or 0
+            sliced = sliced.where(Image.erased_at.is_(None), _within(Image.created_at, period))
+            total = session.scalar(sliced) or 0
         sources = sorted({source for source, *_ in rows})
         return {
             "contents": total,
@@ -153,12 +145,16 @@ class LabelledContents:
         }
 
 
-_place: ColumnElement[int] = literal_column("(('x' || right(image.sha256, 8))::bit(32)::bigint)", BigInteger)
+def _within(moment: Any, period: tuple[datetime, datetime] | None) -> ColumnElement[bool]:
+    return true() if period is None else and_(moment >= period[0], moment < period[1])
+
+
+audit_place: ColumnElement[int] = literal_column("(('x' || right(image.sha256, 8))::bit(32)::bigint)", BigInteger)
 
 
 def in_audit(terms: LabelTerms) -> ColumnElement[bool]:
     """Return the condition that an image's content is in the audit slice; one that is not known yet is not."""
-    return and_(Image.sha256.is_not(None), _place < round(terms.audit_share * AUDIT_PLACES))
+    return and_(Image.sha256.is_not(None), audit_place < round(terms.audit_share * AUDIT_PLACES))
 
 
 def content_of_image() -> ColumnElement[str]:
@@ -166,17 +162,19 @@ def content_of_image() -> ColumnElement[str]:
     return func.coalesce(Image.sha256, func.concat("image:", Image.id))
 
 
-def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
+def standings(terms: LabelTerms, until: int | None = None, among: ColumnElement[bool] | None = None) -> Subquery:
     """Return the labelled contents: `content`, `newest_id`, `image_pk`, `ai`, `not_ai`, `audit`, `state`, `label`.
 
     Args:
         terms: when a label may train.
         until: as of this label's id.
+        among: a condition on images that holds for all or none of a content; all contents where it is left out.
     """
     content = content_of_image()
     name = func.lower(func.btrim(Label.reviewer))  # one person, however they spell themselves today
     # Who labelled under an older release, where names counted, is today's key or registered reviewer of that name.
-    of_a_key = exists().where(
+    # No `SELECT *`: a training worker may read names of keys, and not their hashes.
+    of_a_key = exists(ApiKey.id).where(
         func.concat("key:", ApiKey.id) == Label.voice, func.lower(func.btrim(ApiKey.name)) == name
     )
     own_name = or_(Label.voice == func.concat("reviewer:", name), of_a_key)
@@ -193,11 +191,12 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
             func.coalesce(
                 func.max(Label.id).filter(~Label.of_duplicate).over(partition_by=content),
                 func.max(Label.id).over(partition_by=content),
-            ).label("given"),
+            ).label("label_id"),
         )
         .ext(distinct_on(content, voice))
         .join(Image, Image.id == Label.image_pk)
         .where(Image.erased_at.is_(None), true() if until is None else Label.id <= until)
+        .where(true() if among is None else among)
         .order_by(content, voice, Label.id.desc())
         .subquery("opinion")
     )
@@ -206,7 +205,7 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
     counted = (
         select(
             opinion.c.content,
-            func.max(opinion.c.given).label("newest_id"),
+            func.max(opinion.c.label_id).label("newest_id"),
             func.array_agg(aggregate_order_by(opinion.c.image_pk, opinion.c.id.desc()))[1].label("image_pk"),
             says_ai.label("ai"),
             says_not.label("not_ai"),
@@ -226,14 +225,15 @@ def standings(terms: LabelTerms, until: int | None = None) -> Subquery:
     return named.subquery("standing")
 
 
-def _standing(row: Any) -> Standing:
+def standing_of(row: Any) -> Standing:
+    """Return a row of :func:`standings`, joined with its image, as a value."""
     label = LabelValue(row.label) if row.label else None
     return Standing(row.newest_id, row.Image, LabelState(row.state), label, row.ai, row.not_ai, row.audit)
 
 
 def _rates(rows: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
     """Lay counts of (label, machine verdict) out as rates."""
-    told: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for truth, wrong, name in (
         (LabelValue.NOT_AI_GENERATED, VerdictValue.AI_GENERATED, "wrongly_accused"),
         (LabelValue.AI_GENERATED, VerdictValue.NOT_AI_GENERATED, "wrongly_cleared"),
@@ -242,13 +242,13 @@ def _rates(rows: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
         for label, verdict, count in rows:
             verdicts[verdict] += count * (label == truth)
         images, errors = sum(verdicts.values()), verdicts[wrong]
-        told[truth.value] = {
+        rates[truth.value] = {
             "images": images,
             "verdicts": verdicts,
             name: errors / images if images else None,
             "interval_95": exact_interval(errors, images) if images else None,
         }
-    return told
+    return rates
 
 
 def exact_interval(errors: int, images: int) -> tuple[float, float]:

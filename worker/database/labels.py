@@ -16,7 +16,7 @@ from worker.decisions.vocabulary import DecidedBy
 
 
 @dataclass(frozen=True)
-class Labelled:
+class AddedLabel:
     """A label just given.
 
     Attributes:
@@ -36,7 +36,7 @@ class Labels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, actor: Actor, image_id: str, value: LabelValue, *, reviewer: str, reason: str) -> Labelled | None:
+    def add(self, actor: Actor, image_id: str, value: LabelValue, *, reviewer: str, reason: str) -> AddedLabel | None:
         """Label the newest version of an image and serve that as its verdict, in one transaction.
 
         The reviewer's name is shown and audited; whose word the label counts as, :func:`voice_of` tells.
@@ -52,22 +52,11 @@ class Labels:
             image = session.scalar(newest_image(image_id).with_for_update(read=True))
             if image is None:
                 return None
-            given = {
-                "label": value,
-                "reviewer": reviewer,
-                "reason": reason,
-                "voice": voice_of(session, actor, reviewer),
-            }
-            label, verdict = _labelled(session, image, given, of_duplicate=False)
-            copies = _duplicates(session, image)
-            for copy in copies:
-                _labelled(session, copy, given, of_duplicate=True)
-            session.flush()
+            fields = given_by(session, actor, value, reviewer=reviewer, reason=reason)
+            label, verdict, copies = add_label(session, actor, image, fields)
             session.refresh(label)
             session.refresh(verdict)
-            detail = {"label": value, "reviewer": reviewer, "verdict_id": verdict.id, "duplicates": len(copies)}
-            record(session, actor, "label.add", f"image:{image.id}", **detail)
-        return Labelled(label, verdict, len(copies))
+        return AddedLabel(label, verdict, len(copies))
 
     def of(self, image_id: str, *, limit: int, before: int | None = None) -> Sequence[Label] | None:
         """Return the labels of all versions of an image, newest first, those with ids below ``before``.
@@ -85,21 +74,44 @@ class Labels:
         if before is not None:
             labels = labels.where(Label.id < before)
         with self._database.transaction() as session:
-            found = session.scalars(labels).all()
-            known = found or session.scalar(newest_image(image_id)) is not None
-        return found if known else None
+            newest = session.scalars(labels).all()
+            exists = newest or session.scalar(newest_image(image_id)) is not None
+        return newest if exists else None
 
 
-def _labelled(session: Session, image: Image, given: Mapping[str, Any], *, of_duplicate: bool) -> tuple[Label, Verdict]:
-    label = Label(image_pk=image.id, **given, of_duplicate=of_duplicate)
+def given_by(session: Session, actor: Actor, value: LabelValue, *, reviewer: str, reason: str) -> dict[str, Any]:
+    """Return what a label says, and whose word it is: columns of its row."""
+    return {"label": value, "reviewer": reviewer, "reason": reason, "voice": voice_of(session, actor, reviewer)}
+
+
+def add_label(
+    session: Session, actor: Actor, image: Image, fields: Mapping[str, Any]
+) -> tuple[Label, Verdict, Sequence[Image]]:
+    """Label an image that is held against erasure, and all images of its bytes, in the caller's transaction.
+
+    Returns:
+        Its label, its verdict, and the other images that were reached.
+    """
+    label, verdict = _add_one(session, image, fields, of_duplicate=False)
+    copies = _duplicates(session, image)
+    for copy in copies:
+        _add_one(session, copy, fields, of_duplicate=True)
+    session.flush()
+    detail = {"label": fields["label"], "reviewer": fields["reviewer"], "verdict_id": verdict.id}
+    record(session, actor, "label.add", f"image:{image.id}", **detail, duplicates=len(copies))
+    return label, verdict, copies
+
+
+def _add_one(session: Session, image: Image, fields: Mapping[str, Any], *, of_duplicate: bool) -> tuple[Label, Verdict]:
+    label = Label(image_pk=image.id, **fields, of_duplicate=of_duplicate)
     verdict = Verdict(
         image_pk=image.id,
-        verdict=given["label"],
+        verdict=fields["label"],
         decided_by=DecidedBy.HUMAN,
         detectors={},
         provenance={},
-        reviewer=given["reviewer"],
-        reason=given["reason"],
+        reviewer=fields["reviewer"],
+        reason=fields["reason"],
         source=image.source,
     )
     session.add_all((label, verdict))

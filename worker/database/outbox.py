@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Interval, case, cast, exists, func, literal, select, true, update
 
-from worker.database.serving_rule import served_verdict
-from worker.database.session import Database
-from worker.database.tables import Image, Policy, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
-from worker.decisions.action import Action, recommend
-from worker.decisions.policy import actions_for
+from worker.database.appeals import AppealCase, Appeals
+from worker.database.change_facts import recommend_actions
+from worker.database.session import Database, compiled
+from worker.database.tables import Fetch, Image, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
+from worker.decisions.action import Action
 
 _LEASE = "2 minutes"
 _AT_ONCE = 20
@@ -29,6 +29,8 @@ _DUE = (
     WebhookDelivery.delivered_at.is_(None),
     WebhookDelivery.due_at <= func.now(),
 )
+
+_ENDPOINTS_DUE = compiled(select(WebhookEndpoint.id).where(*_READY, exists().where(*_DUE)))
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,8 @@ class Outbox:
 
     def endpoints_due(self) -> list[int]:
         """Return the ids of endpoints that something is due for and that may be sent to now."""
-        due = exists().where(*_DUE)
-        with self._database.transaction() as session:
-            return list(session.scalars(select(WebhookEndpoint.id).where(*_READY, due)))
+        with self._database.statement() as session:
+            return list(session.scalars(_ENDPOINTS_DUE))
 
     def take(self, endpoint_id: int) -> list[Parcel]:
         """Take what is due for an endpoint: some if it answers, one if it does not; count the attempt."""
@@ -149,35 +150,31 @@ class Outbox:
         """Return a verdict and its image; None when the image is erased."""
         one = select(Verdict, Image).join(Image, Verdict.image_pk == Image.id).where(Verdict.id == verdict_id)
         with self._database.transaction() as session:
-            found = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
-        return (found[0], found[1]) if found else None
+            row = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
+        return (row[0], row[1]) if row else None
 
     def action(self, image: Image) -> Action | None:
-        """Return what the policy that counts recommends for what is served now; None while a verdict is on its way.
-
-        What a delivery tells of may be served no more, or never was: a person may have decided, a rescan may have
-        failed behind a verdict that stands.
-        """
-        newest = select(Policy).order_by(Policy.version.desc()).limit(1)
-        served = served_verdict(image.id)
-        decided = select(Verdict.verdict, Verdict.decided_by).join_from(served, Verdict, Verdict.id == served.c.id)
-        withdrawn = select(exists().where(Verdict.image_pk == image.id, Verdict.shadow.is_(False)))
-        with self._database.transaction() as session:
-            actions = actions_for(session.scalars(newest).one(), image.source)
-            found = session.execute(decided).one_or_none()
-            if found is None and session.scalar(withdrawn):
-                return None
-        return recommend(actions, found.verdict, found.decided_by) if found else recommend(actions, None, None)
+        """Return what is recommended for what is served now; None while a verdict is on its way."""
+        return recommend_actions(self._database, {image.id: image})[image.id]
 
     def scan(self, scan_id: int) -> tuple[Scan, Image] | None:
         """Return a scan and its image; None when the image is erased."""
         one = select(Scan, Image).join(Image, Scan.image_pk == Image.id).where(Scan.id == scan_id)
         with self._database.transaction() as session:
-            found = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
-        return (found[0], found[1]) if found else None
+            row = session.execute(one.where(Image.erased_at.is_(None))).one_or_none()
+        return (row[0], row[1]) if row else None
+
+    def fetch(self, fetch_id: int) -> Fetch | None:
+        """Return a fetch; None when it is forgotten."""
+        with self._database.transaction() as session:
+            return session.get(Fetch, fetch_id)
+
+    def appeal(self, appeal_id: int) -> AppealCase | None:
+        """Return an appeal; None when the image is erased."""
+        return Appeals(self._database).get(appeal_id)
 
     def promotion(self, promotion_id: int) -> Promotion | None:
-        """Return a promotion."""
+        """Return a promotion by its id."""
         with self._database.transaction() as session:
             return session.get(Promotion, promotion_id)
 
@@ -192,7 +189,7 @@ def _parcel(delivery: WebhookDelivery, endpoint: WebhookEndpoint, *, both: bool)
         created_at=delivery.created_at,
         attempts=delivery.attempts,
         failures=endpoint.failures,
-        url=endpoint.url,
+        url=delivery.url or endpoint.url,
         secrets=[endpoint.secret, *former],
     )
 

@@ -18,7 +18,7 @@ _NEWEST = 50_000
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedImage:
     """A machine verdict as a preview needs it.
 
     Attributes:
@@ -51,6 +51,11 @@ class Policies:
         with self._database.transaction() as session:
             return session.scalars(select(Policy).order_by(Policy.version.desc()).limit(1)).one()
 
+    def get(self, version: int) -> Policy | None:
+        """Return a version; None where there is none."""
+        with self._database.transaction() as session:
+            return session.get(Policy, version)
+
     def page(self, *, limit: int, before: int | None = None) -> Sequence[Policy]:
         """Return policies, newest first, those with versions below ``before``."""
         policies = select(Policy).order_by(Policy.version.desc()).limit(limit)
@@ -69,7 +74,7 @@ class Policies:
             record(session, actor, "policy.add", f"policy:{policy.version}", **terms.columns())
         return policy
 
-    def judged(self, bundle_version: str) -> Sequence[Judged]:
+    def judged_images(self, bundle_version: str) -> Sequence[JudgedImage]:
         """Return the newest machine verdicts of a bundle, out of the newest of all."""
         newest = (
             select(Verdict.id)
@@ -96,6 +101,6 @@ class Policies:
         with self._database.transaction() as session:
             rows = session.execute(verdicts).all()
         return [
-            Judged(image, source, VerdictValue(value), p or 0.0, prior, provenance_of(told), gravest)
-            for image, source, value, p, prior, told, gravest in rows
+            JudgedImage(image, source, VerdictValue(value), p or 0.0, prior, provenance_of(provenance), gravest)
+            for image, source, value, p, prior, provenance, gravest in rows
         ]

@@ -60,8 +60,8 @@ class Bundles:
     def figures(self, version: str) -> CalibrationFigures | None:
         """Return the figures that a bundle's thresholds stand on; None where they are not known yet."""
         with self._database.transaction() as session:
-            told = session.scalar(select(Bundle.figures).where(Bundle.version == version))
-        return None if told is None else CalibrationFigures.from_json(told)
+            figures = session.scalar(select(Bundle.figures).where(Bundle.version == version))
+        return None if figures is None else CalibrationFigures.from_json(figures)
 
     def promotions(self, *, limit: int, before: int | None = None) -> Sequence[Promotion]:
         """Return promotions and rollbacks, newest first, those with ids below ``before``."""
@@ -162,9 +162,9 @@ def champion_and(session: Session, version: str) -> tuple[Bundle | None, Bundle]
 
 def images_in_shadow(session: Session, version: str) -> int:
     """Count the images that a bundle has judged by their pixels in shadow."""
-    judged = select(func.count(func.distinct(Verdict.image_pk)))
+    count = select(func.count(func.distinct(Verdict.image_pk)))
     by_pixels = Verdict.decided_by.in_(BY_PIXELS)
-    return session.scalar(judged.where(Verdict.bundle_version == version, Verdict.shadow, by_pixels)) or 0
+    return session.scalar(count.where(Verdict.bundle_version == version, Verdict.shadow, by_pixels)) or 0
 
 
 def _end_rescans(session: Session, actor: Actor, version: str) -> None:

@@ -39,13 +39,13 @@ class RescanFilter:
     max_probability: float | None = None
 
     def restrictions(self) -> dict[str, Any]:
-        """Return what is restricted."""
+        """Return the fields that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Return what is restricted, as plain values."""
-        given = self.restrictions().items()
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given}
+        restrictions = self.restrictions().items()
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in restrictions}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RescanFilter":
@@ -54,7 +54,16 @@ class RescanFilter:
         return cls(**{**document, **times})
 
 
-def images_of(wanted: RescanFilter) -> Select[int]:
+_BY_IMAGE: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "source": lambda value: Image.source == value,
+    "bucket": lambda value: Image.bucket == value,
+    "prefix": lambda value: func.starts_with(Image.key, value),
+    "since": lambda value: Image.created_at >= value,
+    "until": lambda value: Image.created_at < value,
+}
+
+
+def images_of(history: RescanFilter) -> Select[int]:
     """Return the statement for the ids of the images that a filter names, by the verdicts that count now."""
     served = served_verdict(Image.id, by_machine=True)
     newest = (
@@ -62,22 +71,15 @@ def images_of(wanted: RescanFilter) -> Select[int]:
         .join(served, served.c.id == Verdict.id)
         .lateral("newest")
     )
-    by_image: dict[str, Callable[[Any], ColumnElement[bool]]] = {
-        "source": lambda value: Image.source == value,
-        "bucket": lambda value: Image.bucket == value,
-        "prefix": lambda value: func.starts_with(Image.key, value),
-        "since": lambda value: Image.created_at >= value,
-        "until": lambda value: Image.created_at < value,
-    }
     by_verdict: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "verdict": lambda value: newest.c.verdict == value,
         "judged_by": lambda value: newest.c.bundle_version == value,
         "min_probability": lambda value: newest.c.probability >= value,
         "max_probability": lambda value: newest.c.probability <= value,
     }
-    given = wanted.restrictions()
+    values = history.restrictions()
     images = select(Image.id).where(Image.erased_at.is_(None))
-    if by_verdict.keys() & given.keys():
+    if by_verdict.keys() & values.keys():
         images = images.join(newest, literal(value=True))
-    restrictions = by_image | by_verdict
-    return images.where(*[restrictions[name](value) for name, value in given.items()])
+    restrictions = _BY_IMAGE | by_verdict
+    return images.where(*[restrictions[name](value) for name, value in values.items()])

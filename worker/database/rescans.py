@@ -20,7 +20,7 @@ from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.promotion import UnknownBundleError
 from worker.database.rescan_filter import RescanFilter, images_of
 from worker.database.served import newest_first
-from worker.database.session import Database
+from worker.database.session import Database, compiled
 from worker.database.tables import OPEN_STATES, Bundle, Image, Policy, Rescan, RescanState, Scan, ScanKind, Verdict
 from worker.database.withdrawal import is_withdrawn
 from worker.decisions.vocabulary import DecidedBy
@@ -33,6 +33,7 @@ _LIVE_WAITS_SECONDS = 10.0
 # A dispatcher that slept makes up for no more than this, or history would come in one burst.
 _MOST_SECONDS = 10.0
 _MOST_OPEN_SECONDS = 30.0
+_RUNNING = compiled(select(Rescan.id).where(Rescan.state == RescanState.RUNNING))
 
 
 class NoChampionError(AssayError):
@@ -76,19 +77,19 @@ class Rescans:
         Raises:
             UnknownBundleError, NoChampionError, NeverPromotedError, WithdrawnBundleError: the bundle cannot be named.
         """
-        wanted = list(dict.fromkeys(image_ids))
+        distinct = list(dict.fromkeys(image_ids))
         newest = (
             select(Image.id, Image.image_id)
             .ext(distinct_on(Image.image_id))
-            .where(Image.image_id.in_(wanted), Image.erased_at.is_(None))
+            .where(Image.image_id.in_(distinct), Image.erased_at.is_(None))
             .order_by(Image.image_id, *newest_first())
         )
         with self._database.transaction() as session:
             version = version_of(session, bundle_version)
-            found = {image_id: image_pk for image_pk, image_id in session.execute(newest)}
-            made = _queue(session, select(Image.id).where(Image.id.in_(found.values())), version)
-            record(session, actor, "scan.request", f"bundle:{version}", images=len(found), queued=len(made))
-        unknown = [image_id for image_id in wanted if image_id not in found]
+            by_id = {image_id: image_pk for image_pk, image_id in session.execute(newest)}
+            made = _queue(session, select(Image.id).where(Image.id.in_(by_id.values())), version)
+            record(session, actor, "scan.request", f"bundle:{version}", images=len(by_id), queued=len(made))
+        unknown = [image_id for image_id in distinct if image_id not in by_id]
         return Requested([scan_id for scan_id, _ in made], version, unknown)
 
     def of_prefix(
@@ -106,7 +107,7 @@ class Rescans:
         return Requested([scan_id for scan_id, _ in made], version, next_after=next_after)
 
     def add(
-        self, actor: Actor, wanted: RescanFilter, *, rate: float, reason: str, bundle_version: str | None = None
+        self, actor: Actor, history: RescanFilter, *, rate: float, reason: str, bundle_version: str | None = None
     ) -> Rescan:
         """Ask for a rescan of what is known now, by a bundle or by today's champion.
 
@@ -116,7 +117,7 @@ class Rescans:
         with self._database.transaction() as session:
             version = version_of(session, bundle_version)
             row = Rescan(
-                filter=wanted.as_json(), bundle_version=version, rate=rate, reason=reason, requested_by=actor.name
+                filter=history.as_json(), bundle_version=version, rate=rate, reason=reason, requested_by=actor.name
             )
             session.add(row)
             session.flush()
@@ -153,22 +154,32 @@ class Rescans:
 
     def step(self) -> int:
         """Make the scans that are due by every running rescan's rate; return how many. For the dispatcher."""
-        with self._database.transaction() as session:
-            running = session.scalars(select(Rescan.id).where(Rescan.state == RescanState.RUNNING)).all()
+        running = self._running()
+        if not running:
+            return 0
+        with self._database.statement() as session:
             _, live_waits = backlog(session, LIVE_QUEUE)
         if live_waits > _LIVE_WAITS_SECONDS:
             return 0
         return sum(self._step(rescan_id) for rescan_id in running)
+
+    def rests(self) -> bool:
+        """Tell whether none runs."""
+        return not self._running()
+
+    def _running(self) -> Sequence[int]:
+        with self._database.statement() as session:
+            return session.scalars(_RUNNING).all()
 
     def _step(self, rescan_id: int) -> int:
         with self._database.transaction() as session:
             locked = select(Rescan, func.extract("epoch", func.now() - Rescan.stepped_at)).where(
                 Rescan.id == rescan_id, Rescan.state == RescanState.RUNNING
             )
-            found = session.execute(locked.with_for_update(skip_locked=True)).one_or_none()
-            if found is None:
+            row = session.execute(locked.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
                 return 0
-            rescan, seconds = found
+            rescan, seconds = row
             room = min(
                 # Rates below one in so many seconds wait for their one.
                 int(rescan.rate * min(float(seconds), max(_MOST_SECONDS, 1.5 / rescan.rate))),
@@ -229,8 +240,8 @@ def _queue(session: Session, images: Select[int], version: str, *, most: int | N
 def _advance(session: Session, rescan: Rescan, room: int) -> int:
     examined = _examined(rescan.after_image)
     last, count = session.execute(select(func.max(examined.c.id), func.count()).select_from(examined)).one()
-    wanted = _history(rescan).join(examined, examined.c.id == Image.id)
-    made = _queue(session, wanted, rescan.bundle_version, most=room)
+    portion = _history(rescan).join(examined, examined.c.id == Image.id)
+    made = _queue(session, portion, rescan.bundle_version, most=room)
     # A full step may have stopped short of the last row that it looked at.
     stopped_short = len(made) == room
     upto = max(image_pk for _, image_pk in made) if stopped_short else last
@@ -256,5 +267,5 @@ def _history(rescan: Rescan) -> Select[int]:
     )
     # A live scan that is still to come takes the champion of then.
     to_come = exists().where(Scan.image_pk == Image.id, Scan.kind == ScanKind.LIVE, Scan.state.in_(OPEN_STATES))
-    known = Image.created_at < rescan.created_at
-    return images_of(RescanFilter.of(rescan.filter)).where(known, ~judged_already, ~to_come)
+    older = Image.created_at < rescan.created_at
+    return images_of(RescanFilter.of(rescan.filter)).where(older, ~judged_already, ~to_come)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
 from worker.database.session import Database
-from worker.database.tables import DoomedObject, Heatmap, Retention, Verdict, WebhookDelivery
+from worker.database.tables import DoomedObject, Heatmap, Retention, Thumbnail, Verdict, WebhookDelivery
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class RetentionTerms:
     image_days: int | None
     heatmap_days: int | None
     delivery_days: int
+    appeal_days: int = 180
 
 
 class Retentions:
@@ -65,6 +66,18 @@ class Retentions:
             session.execute(update(Verdict).where(Verdict.id.in_(gone)).values(frame_key=None))
             self._doom(session, [key for _, key in frames if key])
         return len(frames)
+
+    def drop_thumbnails(self, days: int, *, most: int) -> int:
+        """Drop thumbnails older than so many days, and doom their objects; return how many.
+
+        Whoever looks at such an image again has one made anew.
+        """
+        old = select(Thumbnail.image_pk).where(Thumbnail.created_at < _ago(days)).order_by(Thumbnail.created_at)
+        with self._database.transaction() as session:
+            oldest = Thumbnail.image_pk.in_(old.limit(most).scalar_subquery())
+            keys = session.scalars(delete(Thumbnail).where(oldest).returning(Thumbnail.key)).all()
+            self._doom(session, keys)
+        return len(keys)
 
     def drop_deliveries(self, days: int, *, most: int) -> int:
         """Drop webhook deliveries that ended and are older than so many days; return how many."""

@@ -5,31 +5,24 @@ the lease token, so a worker that lost its lease changes nothing (fencing).
 Times are the database's own, so workers' clocks do not matter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Interval, case, cast, func, literal, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.database import features
-from worker.database.features import Seen
+from worker.database import features, thumbnails
+from worker.database.clock import from_now
+from worker.database.features import StoredFeatures
 from worker.database.images import BULK_QUEUE
+from worker.database.scan_statements import ADD_VERDICT, end_of_scan, learn, new
 from worker.database.session import Database
-from worker.database.tables import (
-    Bundle,
-    BundleRole,
-    Heatmap,
-    Image,
-    Policy,
-    Scan,
-    ScanKind,
-    ScanState,
-    Verdict,
-)
-from worker.database.withdrawal import is_withdrawn, queue_if_withdrawn
+from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.database.take_scan import put_back, take
+from worker.database.withdrawal import queue_if_withdrawn
 from worker.decisions.near_hashes import bands_of
 from worker.decisions.shadow import Challenger
 from worker.errors import LeaseLostError, Reason, TransientError
@@ -52,8 +45,15 @@ class Lease:
     attempts: int
     suspect: bool
     only_heatmaps: bool = False  # the verdict is there; somebody asked what it rests on
+    only_thumbnail: bool = False  # somebody wants to see the image
     rescan: bool = False
     challenger: Challenger | None = None  # scans a share of the live images in shadow
+    bulk: bool = False  # history, which waits for what is live
+
+    @property
+    def is_first(self) -> bool:
+        """Tell whether this is the scan that an upload brought."""
+        return not (self.shadow or self.rescan or self.only_heatmaps or self.only_thumbnail)
 
 
 @dataclass(frozen=True)
@@ -74,37 +74,20 @@ class Scans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lease(self, scan_id: int, seconds: float) -> Lease | None:
+    def lease(
+        self, scan_id: int, seconds: float, *, worker_id: int | None = None, ready: Collection[str] | None = None
+    ) -> Lease | None:
         """Lease a dispatched scan, or return None when there is nothing to do for it.
 
-        A live scan takes the champion of this moment; others name their bundle
-        since they were made.
+        Args:
+            scan_id: of the scan.
+            seconds: that the lease lasts.
+            worker_id: who takes it; None where that is not known.
+            ready: versions of bundles that are loaded; scans that name others are left. None for all.
         """
-        champion = select(Bundle.version).where(Bundle.role == "champion").scalar_subquery()
         token = uuid4()
-        take = (
-            update(Scan)
-            .where(Scan.id == scan_id, Scan.state == ScanState.DISPATCHED)
-            .values(
-                state=ScanState.LEASED,
-                lease_token=token,
-                due_at=from_now(seconds),
-                bundle_version=case((Scan.kind == ScanKind.LIVE, champion), else_=Scan.bundle_version),
-            )
-            .returning(Scan.image_pk, Scan.bundle_version, Scan.kind, Scan.attempts, Scan.lease_expiries)
-            .cte("taken")
-        )
-        newest = select(func.max(Policy.version)).scalar_subquery()
-        # One round trip: every image pays for this.
-        in_shadow = (Bundle.role == BundleRole.CHALLENGER) & (take.c.kind == ScanKind.LIVE)
-        taken = (
-            select(take, Image, Policy, Bundle.version.label("challenger"), Bundle.shadow_share)
-            .join(Image, Image.id == take.c.image_pk)
-            .join(Policy, Policy.version == newest)
-            .outerjoin(Bundle, in_shadow)
-        )
         with self._database.transaction() as session:
-            row = session.execute(taken).one_or_none()
+            row = session.execute(take(scan_id, token, seconds, worker_id=worker_id, ready=ready)).one_or_none()
             if row is None:
                 return None
             if row.bundle_version is None:
@@ -117,11 +100,22 @@ class Scans:
             bundle_version=row.bundle_version,
             shadow=row.kind == ScanKind.SHADOW,
             only_heatmaps=row.kind == ScanKind.HEATMAP,
+            only_thumbnail=row.kind == ScanKind.THUMBNAIL,
             rescan=row.kind == ScanKind.RESCAN,
             attempts=row.attempts,
             suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
             challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
+            bulk=row.queue == BULK_QUEUE,
         )
+
+    def put_back(self, scan_id: int, ready: Collection[str], pause: float) -> str | None:
+        """Queue a dispatched scan again whose bundle is not loaded here, due in so many seconds.
+
+        Returns:
+            The version that it waits for; None where nothing was put back.
+        """
+        with self._database.transaction() as session:
+            return session.scalar(put_back(scan_id, ready, pause))
 
     def renew(self, leases: Sequence[Lease], seconds: float) -> set[UUID]:
         """Let leases last so many seconds from now; return the tokens of those that still hold."""
@@ -134,6 +128,21 @@ class Scans:
         with self._database.transaction() as session:
             return set(session.scalars(mine.values(due_at=from_now(seconds)).returning(Scan.lease_token)))
 
+    def queue_again(self, scans: Mapping[int, UUID | None]) -> None:
+        """Queue scans again that a worker took and cannot end, and wake the dispatcher; nothing is held against them.
+
+        Args:
+            scans: token of the worker's lease by scan; None for a scan whose message it took without a lease.
+        """
+        leases = [token for token in scans.values() if token is not None]
+        messages = [scan_id for scan_id, token in scans.items() if token is None]
+        leased = and_(Scan.state == ScanState.LEASED, Scan.lease_token.in_(leases))
+        dispatched = and_(Scan.state == ScanState.DISPATCHED, Scan.id.in_(messages))
+        with self._database.transaction() as session:
+            queued = {"state": ScanState.QUEUED, "lease_token": None, "due_at": func.now()}
+            session.execute(update(Scan).where(Scan.id.in_(list(scans)), or_(leased, dispatched)).values(**queued))
+            session.execute(select(func.pg_notify("assay_scan_queued", "")))
+
     def complete(
         self,
         lease: Lease,
@@ -142,7 +151,8 @@ class Scans:
         facts: ImageFacts,
         timings: Mapping[str, float],
         *,
-        seen: Seen | None = None,
+        memory: StoredFeatures | None = None,
+        thumbnail_key: str | None = None,
     ) -> None:
         """Write verdict, heatmaps and the end of the scan in one transaction.
 
@@ -152,7 +162,8 @@ class Scans:
             heatmaps: columns of :class:`~worker.database.tables.Heatmap`, likewise.
             facts: what was learnt of the image.
             timings: stage to milliseconds.
-            seen: what a later bundle can be judged by without the pixels; None to keep nothing.
+            memory: what a later bundle can be judged by without the pixels; None to keep nothing.
+            thumbnail_key: where a thumbnail was stored; None where none was made.
 
         Raises:
             LeaseLostError: another worker holds the scan; nothing was written.
@@ -163,20 +174,20 @@ class Scans:
             row["content"] = facts.sha256  # what the next image of these bytes finds it by
         with self._database.transaction() as session:
             self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
-            verdict_id = session.scalar(upsert(Verdict).values(**row).on_conflict_do_nothing().returning(Verdict.id))
+            verdict_id = session.scalar(ADD_VERDICT, row)
             if verdict_id is not None and heatmaps:
                 session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
             bands = None if facts.pdq is None else bands_of(facts.pdq)
-            known = {**vars(facts), "pdq_bands": bands, "confirmed": True}
-            learnt = update(Image).where(Image.id == lease.image.id).values(**known)
-            withdrawn = session.scalar(learnt.returning(is_withdrawn(lease.bundle_version)))
+            learnt = {**vars(facts), "pdq_bands": bands, "confirmed": True}
+            of_image = {"image": lease.image.id, "bundle": lease.bundle_version}
+            withdrawn = session.scalar(learn(*learnt), {**new(learnt), **of_image})
             if withdrawn and not lease.shadow:
                 queue_if_withdrawn(session, lease.image.id)
-            if seen is not None:
-                features.put(session, lease.image.id, lease.bundle_version, seen)
-            if lease.challenger is not None and lease.challenger.takes(lease.image.id):
-                named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
-                session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))
+            if memory is not None:
+                features.put(session, lease.image.id, lease.bundle_version, memory)
+            if thumbnail_key is not None:
+                thumbnails.put(session, lease.image.id, thumbnail_key)
+            _queue_shadow(session, lease)
 
     def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
         """Write heatmaps that somebody asked for and the end of the scan; raises LeaseLostError as :meth:`complete`.
@@ -196,6 +207,12 @@ class Scans:
             if verdict_id is not None and heatmaps:
                 rows = [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps]
                 session.execute(upsert(Heatmap).on_conflict_do_nothing(), rows)
+
+    def keep_thumbnail(self, lease: Lease, key: str, timings: Mapping[str, float]) -> None:
+        """Note a thumbnail that somebody asked for, and the end of the scan; raises as :meth:`complete`."""
+        with self._database.transaction() as session:
+            self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
+            thumbnails.put(session, lease.image.id, key)
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
         """End the scan because of the image itself; raises LeaseLostError as :meth:`complete`."""
@@ -220,22 +237,30 @@ class Scans:
                 self._fenced(session, lease, **values, attempts=attempts, due_at=from_now(retry_in))
 
     def _end(self, session: Session, lease: Lease, state: ScanState, **values: Any) -> None:
-        final = {"state": state, "lease_token": None, "due_at": None, "finished_at": func.now()}
-        self._fenced(session, lease, **{"detail": None, **final, **values})
+        final = {"state": state, "detail": None, **values}
+        arguments = {"scan": lease.scan_id, "token": lease.token, **new(final)}
+        if session.scalar(end_of_scan(*final), arguments) is None:
+            raise _lost(lease)
 
     def _fenced(self, session: Session, lease: Lease, **values: Any) -> None:
         mine = update(Scan).where(
             Scan.id == lease.scan_id, Scan.state == ScanState.LEASED, Scan.lease_token == lease.token
         )
         if session.scalar(mine.values(**values).returning(Scan.id)) is None:
-            raise LeaseLostError(f"scan {lease.scan_id} is not leased to this worker any more")
+            raise _lost(lease)
 
 
-def from_now(seconds: float) -> ColumnElement[Any]:
-    """Return the time in so many seconds, by the database's clock."""
-    return func.now() + cast(literal(f"{seconds} seconds"), Interval)
+def _lost(lease: Lease) -> LeaseLostError:
+    return LeaseLostError(f"scan {lease.scan_id} is not leased to this worker any more")
 
 
 def _short(detail: str) -> str:
     # Postgres text holds no NUL, and nobody reads a detail longer than a screen.
     return detail.replace("\x00", "")[:500]
+
+
+def _queue_shadow(session: Session, lease: Lease) -> None:
+    """Queue the challenger's scan of the same image, where it takes this one."""
+    if lease.challenger is not None and lease.challenger.takes(lease.image.id):
+        named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
+        session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    and_,
     bindparam,
     func,
     literal,
@@ -33,11 +34,13 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import TypeEngine
 
+from worker.database.serving_rule import served_verdict
 from worker.database.session import Database, compiled
 from worker.database.tables import Image, Verdict
 from worker.decisions.vocabulary import VerdictValue
 
 _MOST_PERCENT = 99
+_SERVED = frozenset({"served"})
 
 
 class Position(NamedTuple):
@@ -94,7 +97,7 @@ class Search:
         self._database = Database(database.engine.execution_options(isolation_level="AUTOCOMMIT"))
 
     def __call__(self, filters: Filters, *, limit: int, after: Position | None = None) -> Page:
-        """Return a page.
+        """Return a page of verdicts with their images, newest first.
 
         Verdicts of erased images are left out, so a page may hold fewer than
         ``limit`` and still have a next one.
@@ -102,9 +105,23 @@ class Search:
         values = search_values(filters, limit=limit + 1, after=after)
         statement = search_statement(frozenset(values))
         with self._database.transaction() as session:
-            found = [(verdict, image) for verdict, image in session.execute(statement, values)]
-        rows = [(verdict, image) for verdict, image in found[:limit] if image.erased_at is None]
-        return Page(rows, _position(found[limit - 1][0]) if len(found) > limit else None)
+            newest = [(verdict, image) for verdict, image in session.execute(statement, values)]
+        rows = [(verdict, image) for verdict, image in newest[:limit] if image.erased_at is None]
+        return Page(rows, _position(newest[limit - 1][0]) if len(newest) > limit else None)
+
+    def served(self, filters: Filters, *, limit: int, after: Position | None = None) -> Page:
+        """Return a page of images, each once, at the verdict that is served for its newest version."""
+        values = search_values(filters, limit=limit + 1, after=after)
+        with self._database.transaction() as session:
+            matches = session.execute(search_statement(frozenset(values) | _SERVED), values)
+            rows = [(verdict, image) for verdict, image in matches]
+        return Page(rows[:limit], _position(rows[limit - 1][0]) if len(rows) > limit else None)
+
+    def count_served(self, filters: Filters, *, most: int) -> int:
+        """Return how many images :meth:`served` would list, counted up to ``most``."""
+        values = search_values(filters, limit=most, after=None)
+        with self._database.transaction() as session:
+            return session.scalar(count_statement(frozenset(values) | _SERVED), values) or 0
 
     def verdict(self, verdict_id: int) -> tuple[Verdict, Image] | None:
         """Return one verdict with its image, or None when it is unknown or the image is erased."""
@@ -114,8 +131,8 @@ class Search:
             .where(Verdict.id == verdict_id, Image.erased_at.is_(None))
         )
         with self._database.transaction() as session:
-            found = session.execute(one).one_or_none()
-        return (found[0], found[1]) if found else None
+            row = session.execute(one).one_or_none()
+        return (row[0], row[1]) if row else None
 
 
 def _position(last: Verdict) -> Position:
@@ -147,8 +164,7 @@ def search_statement(named: frozenset[str]) -> Select[Verdict, Image]:
     There are some two hundred of them, built once each: building one takes
     longer than Postgres takes to answer it.
     """
-    page = _cut(named) if _needs_cutting(named) else _newest(named, ())
-    chosen = page.subquery()
+    chosen = _chosen(named).subquery()
     verdict, image = aliased(Verdict), aliased(Image)
     return compiled(
         select(verdict, image)
@@ -158,16 +174,26 @@ def search_statement(named: frozenset[str]) -> Select[Verdict, Image]:
     )
 
 
+@cache
+def count_statement(named: frozenset[str]) -> Select[int]:
+    """Return the statement that counts what a page of `limit` rows would hold."""
+    return compiled(select(func.count()).select_from(_chosen(named).subquery()))
+
+
+def _chosen(named: frozenset[str]) -> Select[int, datetime]:
+    return _cut(named) if _needs_cutting(named) else _newest(named, ())
+
+
 def _needs_cutting(named: frozenset[str]) -> bool:
     return "lowest" in named or ("source" in named and "verdict" not in named)
 
 
 def _cut(named: frozenset[str]) -> Select[int, datetime]:
     """Cut a search into equalities, and take the newest of the newest of each."""
-    wanted: list[Any] = (
+    cells: list[Any] = (
         [_value("verdict")] if "verdict" in named else [literal(value.value, Text) for value in VerdictValue]
     )
-    values: array[str] = array(wanted, type_=Text)
+    values: array[str] = array(cells, type_=Text)
     of_verdict = func.unnest(values).table_valued("verdict").render_derived()
     cuts: Any = of_verdict
     equalities: list[ColumnElement[bool]] = [Verdict.verdict == of_verdict.c.verdict]
@@ -192,10 +218,25 @@ def _newest(named: frozenset[str], equalities: Sequence[ColumnElement[bool]]) ->
     }
     if not equalities:
         restrictions["verdict"] = Verdict.verdict == _value("verdict")
+    if named >= _SERVED:
+        restrictions["served"] = _is_served()
     # As the indexes spell it: Postgres does not see that IS FALSE means the same.
-    wanted = [~Verdict.shadow, *equalities, *(what for name, what in restrictions.items() if name in named)]
+    conditions = [~Verdict.shadow, *equalities, *(what for name, what in restrictions.items() if name in named)]
     newest_first = (Verdict.created_at.desc(), Verdict.id.desc())
-    return select(Verdict.id, Verdict.created_at).where(*wanted).order_by(*newest_first).limit(_value("limit"))
+    return select(Verdict.id, Verdict.created_at).where(*conditions).order_by(*newest_first).limit(_value("limit"))
+
+
+def _is_served() -> ColumnElement[bool]:
+    """Return the condition that a verdict is what is served for an image: for its newest version, and not erased."""
+    served = served_verdict(Verdict.image_pk)
+    own, other = aliased(Image), aliased(Image)
+    newer = (
+        select(other.id)
+        .where(other.image_id == own.image_id, other.erased_at.is_(None))
+        .where(tuple_(other.confirmed, other.stored_at, other.id) > tuple_(own.confirmed, own.stored_at, own.id))
+    )
+    newest = select(own.id).where(own.id == Verdict.image_pk, own.erased_at.is_(None), ~newer.exists())
+    return and_(Verdict.id == select(served.c.id).correlate(Verdict).scalar_subquery(), newest.exists())
 
 
 def _value(name: str) -> BindParameter[Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from worker.database.serving_rule import served_verdict, withdrawn_bundles
 from worker.database.session import Database, compiled
-from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import EVIDENCE_KINDS, Fetch, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.action import Action, recommend
 from worker.decisions.policy import actions_for
 
@@ -41,6 +41,11 @@ class Served:
     action: Action | None = None
 
 
+def _recommend(image: Image, verdict: Verdict | None, policy: Policy | None) -> Action:
+    outcome = (verdict.verdict, verdict.decided_by) if verdict else (None, None)
+    return recommend(actions_for(policy, image.source) if policy else {}, *outcome)
+
+
 class Queries:
     """Reads for the API; each is one statement, so none needs a transaction around it."""
 
@@ -58,17 +63,21 @@ class Queries:
         """
         with self._database.transaction() as session:
             then = {"image_id": image_id, "as_of": as_of}
-            found = session.execute(SERVED_AS_OF if as_of else SERVED, then).one_or_none()
-        if found is None:
+            row = session.execute(SERVED_AS_OF if as_of else SERVED, then).one_or_none()
+        if row is None:
             return None
-        image, verdict, scan, by_detector, withdrawn, policy = found
+        image, verdict, scan, by_detector, withdrawn, policy = row
         heatmaps = [by_detector[detector] for detector in sorted(by_detector or ())]
         scan = None if as_of else scan
-        action = None
-        if verdict is not None or (scan is not None and scan.state in ENDED and not withdrawn):
-            said = (verdict.verdict, verdict.decided_by) if verdict else (None, None)
-            action = recommend(actions_for(policy, image.source) if policy else {}, *said)
+        has_ended = verdict is not None or (scan is not None and scan.state in ENDED and not withdrawn)
+        action = _recommend(image, verdict, policy) if has_ended else None
         return Served(image, verdict, scan, heatmaps, withdrawn, action)
+
+    def fetch(self, image_id: str) -> Fetch | None:
+        """Return the newest fetch of an image that is named by its address and may not be here yet."""
+        newest = select(Fetch).where(Fetch.image_id == image_id).order_by(Fetch.id.desc()).limit(1)
+        with self._database.transaction() as session:
+            return session.scalar(newest)
 
     def history(
         self,
@@ -96,8 +105,8 @@ class Queries:
         statement = history_statement(image_id, limit=limit, before=before, as_of=as_of, shadow=shadow, bundle=bundle)
         with self._database.transaction() as session:
             rows = [(verdict, image) for verdict, image in session.execute(statement)]
-            known = rows or session.scalar(select(newest_image(image_id).subquery().c.id))
-        return rows if known else None
+            exists = rows or session.scalar(select(newest_image(image_id).subquery().c.id))
+        return rows if exists else None
 
     def withdrawn(self, as_of: datetime | None = None) -> Collection[str]:
         """Return the versions of bundles that were rolled back, so that what they have said is not served."""
@@ -133,8 +142,8 @@ class Queries:
         """Return one scan with its image, or None when it is unknown or the image is erased."""
         statement = select(Scan, Image).join(Image, Scan.image_pk == Image.id).where(Scan.id == scan_id, _not_erased)
         with self._database.transaction() as session:
-            found = session.execute(statement).one_or_none()
-        return (found[0], found[1]) if found else None
+            row = session.execute(statement).one_or_none()
+        return (row[0], row[1]) if row else None
 
 
 ENDED = frozenset({ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD})
@@ -177,11 +186,12 @@ def history_statement(
 
 
 def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Select[Scan, Image]:
-    """Return the statement behind a page of scans."""
+    """Return the statement behind a page of scans; files of which no thumbnail can be made are nobody's concern."""
+    concerns = true() if state != ScanState.REJECTED else Scan.kind != ScanKind.THUMBNAIL
     return (
         select(Scan, Image)
         .join(Image, and_(Scan.image_pk == Image.id, _not_erased))
-        .where(Scan.state == state)
+        .where(Scan.state == state, concerns)
         .where(true() if before is None else Scan.id < before)
         .order_by(Scan.id.desc())
         .limit(limit)
@@ -226,7 +236,7 @@ def _served(as_of: Any = None) -> Select[Any]:
     served = served_verdict(image.id, at=as_of)
     scans = (
         select(Scan)
-        .where(Scan.image_pk == image.id, Scan.kind != ScanKind.SHADOW, Scan.kind != ScanKind.HEATMAP)
+        .where(Scan.image_pk == image.id, Scan.kind.not_in([ScanKind.SHADOW, *EVIDENCE_KINDS]))
         .order_by(Scan.id.desc())
         .limit(1)
     )

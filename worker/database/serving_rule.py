@@ -23,8 +23,8 @@ def served_verdict(
         by_machine: what would be served if no person had decided.
         name: alias in the statement.
     """
-    asked = (image_pk, _time(at), literal(upto, BigInteger), literal(by_machine, Boolean))
-    return func.assay_served(*asked).table_valued(column("id", BigInteger)).lateral(name)
+    arguments = (image_pk, _time(at), literal(upto, BigInteger), literal(by_machine, Boolean))
+    return func.assay_served(*arguments).table_valued(column("id", BigInteger)).lateral(name)
 
 
 def withdrawn_bundles(at: Any = None) -> Select[str]:

@@ -1,14 +1,16 @@
 """Connections to Postgres: one engine a process, one short transaction a step."""
 
+import select as wires
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import URL, Engine, Select, create_engine, func, make_url, select
+from sqlalchemy import URL, ClauseElement, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -25,7 +27,20 @@ _NOTICES_A_LOSS: dict[str, Any] = {
 
 _DRIVER = "postgresql+psycopg"
 
-_Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
+# What the driver says → what an operator may read; its own words hold addresses and names.
+_CAUSES = (
+    ("certificate", "PostgreSQL's certificate is refused; check sslrootcert in ASSAY_DATABASE_URL and the host."),
+    ("password", "PostgreSQL refuses the password in ASSAY_DATABASE_URL; `assay setup` makes the roles anew."),
+    ("too many clients", "PostgreSQL has no connection left; raise its max_connections or run fewer processes."),
+    ("connection slots", "PostgreSQL has no connection left; raise its max_connections or run fewer processes."),
+    ("deadlock", "PostgreSQL ended a transaction that others waited for, and that waited for them; try again."),
+    ("lock timeout", "PostgreSQL ended a transaction that had waited too long for another; try again."),
+    ("statement timeout", "PostgreSQL ended a statement that took longer than its statement_timeout."),
+    ("starting up", "PostgreSQL is starting; it answers soon."),
+    ("QueuePool limit", "This process has no connection to PostgreSQL left; each has been busy for ten seconds."),
+)
+
+_Statement = TypeVar("_Statement", bound=ClauseElement)
 
 
 class DatabaseDownError(TransientError):
@@ -78,7 +93,9 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         """Keep the engine; nothing connects until the first transaction."""
         self.engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._single = sessionmaker(self._autocommit, expire_on_commit=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -97,6 +114,20 @@ class Database:
             with outages_named(), self._sessions.begin() as session:
                 yield session
 
+    @contextmanager
+    def statement(self) -> Iterator[Session]:
+        """Yield a session for one statement, which is a transaction by itself: one round trip instead of three.
+
+        Within a :class:`LongTransaction` that was joined it is a step of that one. Raises as :meth:`transaction`.
+        """
+        joined = _JOINED.get()
+        if joined is not None and joined.database is self:
+            with self.transaction() as session:
+                yield session
+        else:
+            with outages_named(), self._single() as session:
+                yield session
+
     def begin(self) -> LongTransaction:
         """Return a transaction that is open until its caller ends it."""
         return LongTransaction(self, self._sessions())
@@ -111,8 +142,7 @@ class Database:
             DatabaseDownError: as :meth:`transaction`.
         """
         key = func.hashtext(f"assay.{name}")
-        autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with outages_named(), autocommit.connect() as connection:
+        with outages_named(), self._autocommit.connect() as connection:
             held = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
             try:
                 yield held
@@ -127,11 +157,16 @@ def outages_named() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        raise DatabaseDownError from error
+        raise DatabaseDownError(cause_of(str(error.__cause__ or error))) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseDownError from error
         raise
+
+
+def cause_of(driver: str) -> str | None:
+    """Return what to tell operators of what the driver said; None where that says no more than the error itself."""
+    return next((words for part, words in _CAUSES if part in driver), None)
 
 
 def compiled(statement: _Statement) -> _Statement:
@@ -150,20 +185,35 @@ def connect(url: str, *, pool_size: int = 8) -> Database:
     Raises:
         DatabaseUrlError: the URL is none, or of another database or driver.
     """
-    return Database(
-        create_engine(
-            _checked(url),
-            pool_size=pool_size,
-            max_overflow=4,
-            pool_pre_ping=True,
-            pool_timeout=10,
-            connect_args={"connect_timeout": 5, "application_name": "assay", **_NOTICES_A_LOSS},
-        )
+    engine = create_engine(
+        _checked(url),
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5, "application_name": "assay", **_NOTICES_A_LOSS},
     )
+    event.listen(engine, "checkout", partial(_ask_if_it_spoke, engine))
+    return Database(engine)
+
+
+def _ask_if_it_spoke(engine: Engine, connection: Any, _record: object, _fairy: object) -> None:
+    """Let the pool replace its connections once their server has closed one.
+
+    To ask each time would cost every transaction a round trip. But a server says nothing on an idle connection unless
+    it says goodbye, and keepalives end one whose machine is lost; both are seen here without asking.
+    """
+    wire = wires.poll()
+    wire.register(connection.fileno(), wires.POLLIN)
+    if not wire.poll(0):
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
 
 
 def open_listening(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """Open a connection of its own for LISTEN, which a pool would hand to others.
+    """Open a connection for LISTEN beside the pool, which would hand it to others.
 
     Raises:
         DatabaseUrlError: as :func:`connect`.
@@ -176,9 +226,9 @@ def open_listening(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
 def _checked(url: str) -> URL:
     # What is wrong is never shown: it may hold a password.
     try:
-        found = make_url(url)
+        address = make_url(url)
     except (ArgumentError, ValueError):
         raise DatabaseUrlError from None
-    if found.drivername != _DRIVER:
+    if address.drivername != _DRIVER:
         raise DatabaseUrlError
-    return found
+    return address

@@ -44,8 +44,8 @@ class TrainingRuns:
                     f"Run {active} of recipe {recipe} is active: wait for it, cancel it, or send `allow_parallel`."
                 )
             until = session.scalar(select(func.coalesce(func.max(Label.id), 0)))
-            known = {**parameters, "labels_until": until}
-            run = TrainingRun(recipe=recipe, parameters=known, requested_by=actor.name)
+            values = {**parameters, "labels_until": until}
+            run = TrainingRun(recipe=recipe, parameters=values, requested_by=actor.name)
             session.add(run)
             session.flush()
             session.refresh(run)
@@ -70,9 +70,9 @@ class TrainingRuns:
 
     def events(self, run_id: int, *, after: int = 0, limit: int = 1000) -> Sequence[TrainingEvent]:
         """Return what a run told, oldest first, events with ids beyond ``after``."""
-        told = select(TrainingEvent).where(TrainingEvent.run_id == run_id, TrainingEvent.id > after)
+        query = select(TrainingEvent).where(TrainingEvent.run_id == run_id, TrainingEvent.id > after)
         with self._database.transaction() as session:
-            return session.scalars(told.order_by(TrainingEvent.id).limit(limit)).all()
+            return session.scalars(query.order_by(TrainingEvent.id).limit(limit)).all()
 
     def cancel(self, actor: Actor, run_id: int) -> bool:
         """Cancel a queued run, or ask a running one to end at its next heartbeat; False for one that does neither."""

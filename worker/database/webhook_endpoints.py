@@ -25,7 +25,9 @@ class Event(StrEnum):
     VERDICT_CHANGED = "verdict.changed"
     SCAN_REJECTED = "scan.rejected"
     SCAN_DEAD = "scan.dead"
+    FETCH_FAILED = "fetch.failed"
     BUNDLE_PROMOTED = "bundle.promoted"
+    APPEAL_DECIDED = "appeal.decided"
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,22 @@
 No verdict is rewritten. The rollback's row says whose verdicts it withdraws, and the serving rule passes over these.
 """
 
-from sqlalchemy import ColumnElement, DateTime, exists, insert, literal, select, text, true, update
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, DateTime, exists, func, insert, literal, select, text, true, update
 from sqlalchemy.orm import Session
 
 from worker.database.bundles import champion
 from worker.database.images import BULK_QUEUE
 from worker.database.serving_rule import served_verdict, withdrawn_bundles
-from worker.database.tables import OPEN_STATES, Bundle, Image, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import OPEN_STATES, Bundle, Image, Promotion, Scan, ScanKind, ScanState, Verdict
 
 _EVER = "-infinity"
 # Longer than any transaction that writes a verdict takes.
 _LATELY = text("now() - interval '10 minutes'")
+
+# Scans are taken in the order in which they are due.
+_BETWEEN = timedelta(microseconds=1)
 
 _AFFECTED = """
 WITH affected AS (
@@ -28,12 +33,11 @@ WITH affected AS (
 )
 """
 _TELL = """
-INSERT INTO webhook_delivery (endpoint_id, event, payload)
-SELECT endpoint.id, 'verdict.changed', jsonb_build_object('verdict_id', served.id, 'previous', former.verdict)
-FROM webhook_endpoint AS endpoint CROSS JOIN served {former}
-WHERE endpoint.disabled_at IS NULL AND 'verdict.changed' = ANY (endpoint.events)
-  AND served.decided_by <> 'human' AND served.verdict <> former.verdict
-EXCEPT SELECT endpoint_id, event, payload FROM webhook_delivery WHERE created_at = now()
+INSERT INTO change (event, payload)
+SELECT 'verdict.changed', jsonb_build_object('verdict_id', served.id, 'previous', former.verdict)
+FROM served {former}
+WHERE served.decided_by <> 'human' AND served.verdict <> former.verdict
+EXCEPT SELECT event, payload FROM change WHERE created_at = now() AND number IS NULL
 """
 # Before the rollback the newest verdict of the bundle that leaves was served, where it is newer than what is now.
 _TELL_WITHDRAWN = text(
@@ -53,19 +57,22 @@ _TELL_LIFTED = text(
 ) AS former"""
     )
 )
+# What people dispute, and what somebody holds for an appeal or the audit slice, waits for its own reasons.
 _REVIEW = (
     text(
         _AFFECTED  # nosec B608 - both parts stand in this file; no value goes into either
         + """
 INSERT INTO review_item (image_pk, source, distance)
 SELECT image_pk, source, abs(coalesce(probability, 0.5) - 0.5) FROM served
-WHERE verdict = 'uncertain' AND decided_by <> 'human' ON CONFLICT (image_pk) DO NOTHING
+WHERE verdict = 'uncertain' AND decided_by <> 'human'
+ON CONFLICT (image_pk) DO UPDATE SET source = excluded.source, distance = excluded.distance, uncertain = true
 """
     ),
     text(
         _AFFECTED  # nosec B608 - both parts stand in this file; no value goes into either
         + """
-DELETE FROM review_item USING affected WHERE review_item.image_pk = affected.image_pk
+DELETE FROM review_item USING affected
+WHERE review_item.image_pk = affected.image_pk AND uncertain AND disputed_at IS NULL
   AND NOT EXISTS (SELECT FROM served WHERE served.image_pk = affected.image_pk AND verdict = 'uncertain')
 """
     ),
@@ -106,6 +113,8 @@ def lift(session: Session, version: str) -> None:
 def queue_unserved(session: Session, restored: str, since: object = _EVER, image_pk: int | None = None) -> None:
     """Queue rescans of images whose verdicts are all withdrawn, but those that a scan is open for already.
 
+    The newest images come first, for their platforms still wait for an answer.
+
     Args:
         session: of the caller's transaction.
         restored: version of the bundle that judges them.
@@ -127,13 +136,16 @@ def queue_unserved(session: Session, restored: str, since: object = _EVER, image
         (Scan.kind == ScanKind.LIVE) | ((Scan.kind == ScanKind.RESCAN) & (Scan.bundle_version == restored)),
     )
     served = served_verdict(Image.id)
+    # Whoever was under way at the rollback is queued after the others, but is newer than they are.
+    rollback = select(func.max(Promotion.created_at)).where(Promotion.withdraws.is_not(None)).scalar_subquery()
+    in_turn = func.greatest(rollback, _LATELY) + func.row_number().over(order_by=Image.id.desc()) * literal(_BETWEEN)
     unserved = (
-        select(Image.id, literal(ScanKind.RESCAN.value), literal(BULK_QUEUE), literal(restored))
+        select(Image.id, literal(ScanKind.RESCAN.value), literal(BULK_QUEUE), literal(restored), in_turn)
         .join(withdrawn, withdrawn.c.image_pk == Image.id)
         .outerjoin(served, true())
         .where(Image.erased_at.is_(None), ~coming, served.c.id.is_(None))
     )
-    session.execute(insert(Scan).from_select(["image_pk", "kind", "queue", "bundle_version"], unserved))
+    session.execute(insert(Scan).from_select(["image_pk", "kind", "queue", "bundle_version", "due_at"], unserved))
 
 
 def queue_if_withdrawn(session: Session, image_pk: int) -> None:

@@ -7,18 +7,20 @@ make of each other is decided here and nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
+
+from worker.decisions.bounds import LEAST_SOURCES, certified_errors, errors_over_sources
 
 # Probabilities stay this far from 0 and 1, so that every one has a finite logit.
 EDGE = 1e-7
 # How far above a held-out photograph's probability a threshold must lie to leave it out, JSON rounding included.
 CLEARANCE = 1e-6
-CONFIDENCE_ALPHA = 0.05
 _COVARIATE_LIMIT = 3.0
 _EVEN = 0.5
+EACH_SOURCE = "each source"
+OVER_SOURCES = "over sources"
 
 
 def sigmoid(logit: float) -> float:
@@ -109,7 +111,7 @@ class Fusion:
     bias: float
 
     def fuse(self, logits: Mapping[str, float], covariates: Sequence[float]) -> float:
-        """Weigh and sum; the detectors and covariates must be those the fusion was fitted on."""
+        """Return the fused logit, a weighted sum; inputs must be those that the fusion was fitted on."""
         total = self.bias + sum(weight * logits[name] for name, weight in self.weights.items())
         for (weight, mean, spread), value in zip(self.covariates, covariates, strict=True):
             standard = (value - mean) / spread
@@ -140,12 +142,15 @@ class CalibrationFigures:
         positives: probabilities of AI-generated images, ascending, before any prior shift.
         scope: in words, which images the figures speak of.
         by_source: the negatives again, by where they come from; empty where that is not known.
+        bound: how thresholds mind sources: `EACH_SOURCE` or `OVER_SOURCES`; see `derive_thresholds`. Bundles made
+            before there was a choice have the first.
     """
 
     negatives: tuple[float, ...]
     positives: tuple[float, ...]
     scope: str
     by_source: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    bound: str = EACH_SOURCE
 
     @classmethod
     def of(
@@ -154,13 +159,21 @@ class CalibrationFigures:
         positives: Sequence[float],
         scope: str,
         sources: Sequence[str] = (),
+        bound: str = EACH_SOURCE,
     ) -> CalibrationFigures:
-        """Sort and round what was measured; `sources` are the negatives', in their order."""
+        """Sort and round what was measured; `sources` are the negatives', in their order.
+
+        Raises:
+            ValueError: no such bound.
+        """
+        if bound not in {EACH_SOURCE, OVER_SOURCES}:
+            message = f"unknown bound {bound!r}; known are {EACH_SOURCE}, {OVER_SOURCES}"
+            raise ValueError(message)
         by_source: dict[str, list[float]] = {}
         for source, probability in zip(sources, negatives, strict=bool(sources)):
             by_source.setdefault(source, []).append(probability)
         parts = {source: _sorted(of_source) for source, of_source in sorted(by_source.items())}
-        return cls(_sorted(negatives), _sorted(positives), scope, parts)
+        return cls(_sorted(negatives), _sorted(positives), scope, parts, bound)
 
     def to_json(self) -> dict[str, Any]:
         """Write as plain JSON values, counts included for readers."""
@@ -171,6 +184,7 @@ class CalibrationFigures:
             "negatives": list(self.negatives),
             "positives": list(self.positives),
             **({"negatives_by_source": {k: list(v) for k, v in self.by_source.items()}} if self.by_source else {}),
+            **({"bound": self.bound} if self.bound != EACH_SOURCE else {}),
         }
 
     @classmethod
@@ -181,7 +195,8 @@ class CalibrationFigures:
             float(p) for p in value["negatives"]
         ]
         sources = [str(source) for source, of_source in parts.items() for _ in of_source]
-        return cls.of(negatives, [float(p) for p in value["positives"]], str(value["scope"]), sources)
+        positives, bound = [float(p) for p in value["positives"]], str(value.get("bound", EACH_SOURCE))
+        return cls.of(negatives, positives, str(value["scope"]), sources, bound)
 
 
 def _sorted(probabilities: Sequence[float]) -> tuple[float, ...]:
@@ -214,10 +229,12 @@ def derive_thresholds(
     The upper one is certified: at most as many held-out negatives lie above it as leave the one-sided 95 %
     Clopper-Pearson bound of the false-positive rate within the budget. With too few negatives to certify the budget
     at all (3/n for none wrong), it lies above every held-out negative, so none of them is accused, and at 1 where
-    there is none. And it keeps the budget for every source by itself, not only for all together: the source that is
-    judged worst is the best guess at what a source nobody has seen will be like. The lower one is the empirical
-    quantile: at most the budgeted share of held-out positives lies below it. Lower never exceeds upper, nor one half:
-    a budget is what may be missed, no leave to clear what is likelier AI-generated than not.
+    there is none. Images of a source resemble each other, so sources count too, as the figures' `bound` says. With
+    `EACH_SOURCE` the budget is kept for every source by itself, as if the worst were what a new one will be like. With
+    `OVER_SOURCES` a one-sided 95 % bound of the rate over sources drawn like these is kept, see `bounds`; below
+    `LEAST_SOURCES` sources it falls back to the former. The lower one is the empirical quantile: at most the budgeted
+    share of held-out positives lies below it. Lower never exceeds upper, nor one half: a budget is what may be missed,
+    no leave to clear what is likelier AI-generated than not.
 
     Args:
         figures: of the bundle, before prior shift.
@@ -230,65 +247,23 @@ def derive_thresholds(
     if allowed is not None and allowed >= len(figures.negatives):
         upper = 0.0
     elif figures.negatives:
-        spared = [figures.negatives[-1 - (allowed or 0)]]
-        spared += [
-            of_source[-1 - min(_share(false_positive_budget, of_source), len(of_source) - 1)]
-            for of_source in figures.by_source.values()
-        ]
-        first_spared = max(spared)
+        first_spared = _first_spared(figures, false_positive_budget, allowed or 0)
         upper = min(1.0, shift(first_spared, prior_shift) + CLEARANCE)
     missed = min(_share(miss_budget, figures.positives), len(figures.positives) - 1)
     lower = max(0.0, shift(figures.positives[missed], prior_shift) - CLEARANCE) if figures.positives else 0.0
     return Thresholds(lower=min(lower, upper, _EVEN), upper=upper)
 
 
+def _first_spared(figures: CalibrationFigures, budget: float, allowed: int) -> float:
+    """Find the most probable negative that must not be accused, `allowed` being how many may be, of all together."""
+    if figures.bound == OVER_SOURCES and len(figures.by_source) >= LEAST_SOURCES:
+        return figures.negatives[-1 - min(allowed, errors_over_sources(figures.by_source, budget))]
+    spared = [figures.negatives[-1 - allowed]]
+    spared += [
+        of_source[-1 - min(_share(budget, of_source), len(of_source) - 1)] for of_source in figures.by_source.values()
+    ]
+    return max(spared)
+
+
 def _share(budget: float, of: Sequence[float]) -> int:
     return math.floor(budget * len(of) + 1e-9)
-
-
-def certified_errors(n: int, budget: float, alpha: float = CONFIDENCE_ALPHA) -> int | None:
-    """Count how many errors in n still certify the budget; None where even none at all does not."""
-    if n == 0 or budget <= 0.0:
-        return None
-    if budget >= 1.0:
-        return n
-    # The bound of k errors is within the budget exactly when k or fewer are improbable at the budget's rate.
-    within = None
-    for errors, cumulated in enumerate(_binomial_cdf(n, budget)):
-        if cumulated > alpha:
-            break
-        within = errors
-    return within
-
-
-def clopper_pearson_upper(errors: int, n: int, alpha: float = CONFIDENCE_ALPHA) -> float:
-    """Bound an error rate from above: one-sided, exact, with confidence 1 - alpha (Clopper & Pearson 1934)."""
-    if not 0 <= errors <= n or n < 1:
-        message = f"{errors} errors in {n} is not a rate"
-        raise ValueError(message)
-    if errors == n:
-        return 1.0
-    low, high = errors / n, 1.0
-    for _ in range(60):  # halving 60 times reaches the resolution of a double
-        middle = 0.5 * (low + high)
-        if next(islice(_binomial_cdf(n, middle), errors, None)) > alpha:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _binomial_cdf(n: int, rate: float) -> Iterator[float]:
-    """P(K <= k) for k = 0 … n, K binomial(n, rate) with rate in (0, 1], by logs so that nothing underflows early."""
-    if rate >= 1.0:
-        yield from [0.0] * n
-        yield 1.0
-        return
-    log_odds = math.log(rate) - math.log1p(-rate)
-    log_mass = n * math.log1p(-rate)
-    cumulated = math.exp(log_mass)
-    yield min(cumulated, 1.0)
-    for k in range(1, n + 1):
-        log_mass += math.log((n - k + 1) / k) + log_odds
-        cumulated += math.exp(log_mass)
-        yield min(cumulated, 1.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worker.decisions.calibration import CONFIDENCE_ALPHA, clopper_pearson_upper, is_accused, shift
+from worker.decisions.bounds import CONFIDENCE_ALPHA, clopper_pearson_upper
+from worker.decisions.calibration import is_accused, shift
 
 if TYPE_CHECKING:
     from worker.decisions.calibration import CalibrationFigures, Thresholds

@@ -16,7 +16,7 @@ _UNCHANGED = 0.1  # up to it an index is read as no change
 
 
 @dataclass(frozen=True)
-class Seen:
+class VerdictCounts:
     """What was judged of one source in one stretch of time.
 
     Attributes:
@@ -31,11 +31,11 @@ class Seen:
 
     @property
     def images(self) -> int:
-        """Count all of them."""
+        """Count the verdicts of the day."""
         return sum(self.verdicts.values())
 
 
-def measures(today: Seen, before: Seen) -> dict[str, Any]:
+def measures(today: VerdictCounts, before: VerdictCounts) -> dict[str, Any]:
     """Compare a day with the weeks before it.
 
     Returns:
@@ -44,15 +44,15 @@ def measures(today: Seen, before: Seen) -> dict[str, Any]:
         something has (the usual reading; Siddiqi 2006). None where either side has fewer than LEAST_IMAGES, or where
         so few images of one kind give more than 0.1 on average: (tenths - 1) * (1/before + 1/today).
     """
-    told: dict[str, Any] = {"images": today.images, "reference_images": before.images}
-    for name, seen in (("", today), ("_before", before)):
-        told |= {
-            f"uncertain{name}": _share(seen.verdicts.get("uncertain", 0), seen.images),
-            f"flagged{name}": _share(seen.verdicts.get("ai_generated", 0), seen.images),
-            f"disagreement{name}": _share(seen.disagreed, seen.images),
+    figures: dict[str, Any] = {"images": today.images, "reference_images": before.images}
+    for name, counts in (("", today), ("_before", before)):
+        figures |= {
+            f"uncertain{name}": _share(counts.verdicts.get("uncertain", 0), counts.images),
+            f"flagged{name}": _share(counts.verdicts.get("ai_generated", 0), counts.images),
+            f"disagreement{name}": _share(counts.disagreed, counts.images),
         }
     enough = min(today.images, before.images) >= LEAST_IMAGES and _by_chance(today.images, before.images) <= _UNCHANGED
-    return {**told, "psi": psi(before.percents, today.percents) if enough else None}
+    return {**figures, "psi": psi(before.percents, today.percents) if enough else None}
 
 
 def _by_chance(today: int, before: int) -> float:
@@ -114,12 +114,12 @@ def psi(before: Mapping[int, int], today: Mapping[int, int]) -> float:
         today: value to count; not empty.
     """
     edges = tenths(before) or [min(before) - 1, max(before)]  # of a constant: below it, it, above it
-    expected, found = _binned(before, edges), _binned(today, edges)
-    return sum((q - p) * math.log(q / p) for p, q in zip(expected, found, strict=True))
+    expected, actual = _binned(before, edges), _binned(today, edges)
+    return sum((q - p) * math.log(q / p) for p, q in zip(expected, actual, strict=True))
 
 
 def tenths(counts: Mapping[int, int]) -> list[int]:
-    """Return the values up to which each tenth of a histogram reaches; equal ones are one."""
+    """Return the bounds that split a histogram into ten equal parts; a bound that repeats is given once."""
     total, cumulated = sum(counts.values()), 0
     edges: list[int] = []
     for value in sorted(counts):

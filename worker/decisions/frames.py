@@ -26,14 +26,14 @@ class Frames:
 
     Attributes:
         count: how many frames the file has.
-        judged: numbers of the frames that were judged, in order.
+        numbers: of the frames that were judged, in order.
         deciding: the frame that stands for the animation; its probability is the image's.
         gravest: the judged frame of the highest probability, the first of equal ones.
         first_alone: the decoder gives the first picture alone, so that nothing is known of the others.
     """
 
     count: int
-    judged: tuple[int, ...]
+    numbers: tuple[int, ...]
     deciding: FrameScore
     gravest: FrameScore
     first_alone: bool = False
@@ -46,13 +46,14 @@ class Frames:
         return cls(count, tuple(score.number for score in scores), deciding, gravest, first_alone)
 
     @classmethod
-    def of_json(cls, told: Mapping[str, Any] | None) -> Self | None:
+    def of_json(cls, record: Mapping[str, Any] | None) -> Self | None:
         """Read what :meth:`to_json` wrote; None for still pictures."""
-        if told is None:
+        if record is None:
             return None
-        deciding, gravest = FrameScore(**told["deciding"]), FrameScore(**told["gravest"])
-        return cls(told["count"], tuple(told["judged"]), deciding, gravest, told["first_alone"])
+        deciding, gravest = FrameScore(**record["deciding"]), FrameScore(**record["gravest"])
+        return cls(record["count"], tuple(record["judged"]), deciding, gravest, record["first_alone"])
 
     def to_json(self) -> dict[str, Any]:
         """Write as plain JSON values."""
-        return {**asdict(self), "judged": list(self.judged)}
+        record = asdict(self)
+        return {"count": record.pop("count"), "judged": list(record.pop("numbers")), **record}

@@ -33,7 +33,7 @@ def decide(
     provenance: Provenance,
     gravest_frame: float | None = None,
 ) -> Decision:
-    """Decide an image.
+    """Return the decision on an image: its verdict, its probability and what decided.
 
     Args:
         probability: calibrated P(AI-generated) of the bundle, 0 to 1, without prior shift.

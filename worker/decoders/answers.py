@@ -59,24 +59,26 @@ def receive_facts(answer: Mapping[str, Any], _line: Line) -> FileFacts:
 
 def receive_look(answer: Mapping[str, Any], line: Line, plans: Mapping[str, ViewPlan]) -> Look:
     """Receive views and previews; raises as :func:`receive_facts`, and what the line raises."""
-    told = _LOOK.validate_python(answer)
-    prepared, preview = _receive_cut(told, told.size, line, plans)
-    moving = told.animation
-    animation = None if moving is None else _receive_animation(moving, told.size, line, plans)
-    return Look(prepared, preview, told.pdq, told.truncated, animation)
+    look = _LOOK.validate_python(answer)
+    prepared, preview = _receive_cut(look, look.size, line, plans)
+    moving = look.animation
+    animation = None if moving is None else _receive_animation(moving, look.size, line, plans)
+    return Look(prepared, preview, look.pdq, look.truncated, animation)
 
 
-def _receive_animation(told: _Animation, size: tuple[int, int], line: Line, plans: Mapping[str, ViewPlan]) -> Animation:
-    others = tuple(FrameLook(one.number, one.at_ms, *_receive_cut(one, size, line, plans)) for one in told.others)
-    return Animation(told.count, told.number, told.at_ms, others, told.first_alone)
+def _receive_animation(
+    animation: _Animation, size: tuple[int, int], line: Line, plans: Mapping[str, ViewPlan]
+) -> Animation:
+    others = tuple(FrameLook(one.number, one.at_ms, *_receive_cut(one, size, line, plans)) for one in animation.others)
+    return Animation(animation.count, animation.number, animation.at_ms, others, animation.first_alone)
 
 
 def _receive_cut(
-    told: _Cut, size: tuple[int, int], line: Line, plans: Mapping[str, ViewPlan]
+    cut: _Cut, size: tuple[int, int], line: Line, plans: Mapping[str, ViewPlan]
 ) -> tuple[Prepared, Image.Image]:
     views = {name: np.empty(plan.shape, np.uint8) for name, plan in plans.items()}
     for view in views.values():
         line.receive_into(view.data.cast("B"))
-    width, height = told.preview
-    preview = Image.frombytes("RGB", told.preview, line.receive_bytes(width * height * 3))
-    return Prepared(views, told.covariates, size), preview
+    width, height = cut.preview
+    preview = Image.frombytes("RGB", cut.preview, line.receive_bytes(width * height * 3))
+    return Prepared(views, cut.covariates, size), preview

@@ -96,7 +96,7 @@ def _bound(cpu_seconds: float, wall_seconds: float) -> None:
 
 def _read(data: bytes, head: dict[str, Any], anchors: str) -> Answer:
     stages = Stages()
-    facts = read_file(data, (lambda found: read_manifest(found, anchors)) if head["manifest"] else lambda _: UNREAD)
+    facts = read_file(data, (lambda block: read_manifest(block, anchors)) if head["manifest"] else lambda _: UNREAD)
     stages.end("provenance")
     return {"facts": asdict(facts), "ms": stages.ms}, []
 

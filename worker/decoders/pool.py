@@ -5,7 +5,6 @@ processor time is too complex, whatever else happened is tried once more in a fr
 what another one left behind, or for a machine that stood still.
 """
 
-import queue
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from worker.decoders.answers import receive_facts, receive_look
+from worker.decoders.idle import Idle
 from worker.decoders.look import FileFacts, Look
 from worker.decoders.messages import Line
 from worker.decoders.process import DecoderProcess, Limits, ProcessLostError
@@ -48,9 +48,7 @@ class DecoderPool:
         """
         self._limits = limits
         self._children = [DecoderProcess(command, limits, anchors) for _ in range(count)]
-        self._idle: queue.LifoQueue[DecoderProcess] = queue.LifoQueue()
-        for child in self._children:
-            self._idle.put(child)
+        self._idle = Idle(self._children)
 
     def start(self) -> None:
         """Start every process, without waiting until they are ready."""
@@ -75,7 +73,7 @@ class DecoderPool:
         """Return the process ids of those that run."""
         return [child.pid for child in self._children if child.pid is not None]
 
-    def read(self, data: bytes, observe: Observe = _nothing) -> FileFacts:
+    def read(self, data: bytes, observe: Observe = _nothing, *, bulk: bool = False) -> FileFacts:
         """Hash a file and read what it says of its origin.
 
         A C2PA manifest that cannot be read within the limits is invalid, which costs the image no more than that.
@@ -83,6 +81,7 @@ class DecoderPool:
         Args:
             data: the whole file.
             observe: told each stage and its milliseconds.
+            bulk: let all others go first.
 
         Raises:
             PermanentError: the image is to blame.
@@ -90,47 +89,61 @@ class DecoderPool:
             DecoderDefectError: they fail for reasons of their own.
         """
         try:
-            return self._ask({"work": "read", "manifest": True}, data, receive_facts, observe)
+            return self._ask({"work": "read", "manifest": True}, data, receive_facts, observe, bulk=bulk)
         except (TooComplexError, CrashesDecoderError) as error:
             log.warning("manifest_not_read", size_bytes=len(data), detail=error.detail)
-            return self._ask({"work": "read", "manifest": False}, data, receive_facts, observe)
+            return self._ask({"work": "read", "manifest": False}, data, receive_facts, observe, bulk=bulk)
 
-    def look(self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe = _nothing) -> Look:
+    def look(
+        self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe = _nothing, *, bulk: bool = False
+    ) -> Look:
         """Decode an image and cut the views that are planned, by detector name; raises as :meth:`read`."""
         plain = {name: plan.to_json() for name, plan in plans.items()}
         limits = {"max_pixels": self._limits.max_pixels, "most_frames": self._limits.most_frames}
         head = {"work": "look", "plans": plain, **limits}
-        return self._ask(head, data, partial(receive_look, plans=plans), observe)
+        return self._ask(head, data, partial(receive_look, plans=plans), observe, bulk=bulk)
 
     def _ask(
-        self, head: dict[str, Any], data: bytes, receive: Callable[[dict[str, Any], Line], Result], observe: Observe
+        self,
+        head: dict[str, Any],
+        data: bytes,
+        receive: Callable[[dict[str, Any], Line], Result],
+        observe: Observe,
+        *,
+        bulk: bool,
     ) -> Result:
         try:
-            return self._ask_one(head, data, receive, observe)
+            return self._ask_one(head, data, receive, observe, bulk=bulk)
         except ProcessLostError as lost:
             if lost.certain:
                 raise lost.error from lost
             log.warning("decoder_lost", detail=lost.error.detail)
         try:
-            return self._ask_one(head, data, receive, observe)
+            return self._ask_one(head, data, receive, observe, bulk=bulk)
         except ProcessLostError as lost:
             raise lost.error from lost
 
     def _ask_one(
-        self, head: dict[str, Any], data: bytes, receive: Callable[[dict[str, Any], Line], Result], observe: Observe
+        self,
+        head: dict[str, Any],
+        data: bytes,
+        receive: Callable[[dict[str, Any], Line], Result],
+        observe: Observe,
+        *,
+        bulk: bool,
     ) -> Result:
-        with self._borrowed() as child:
+        with self._borrowed(bulk=bulk) as child:
             stages, result = child.ask(head, data, receive)
         for stage, ms in stages.items():
             observe(stage, ms)
         return result
 
     @contextmanager
-    def _borrowed(self) -> Iterator["DecoderProcess"]:
-        child = self._idle.get()
+    def _borrowed(self, *, bulk: bool = False) -> Iterator["DecoderProcess"]:
+        child = self._idle.take(bulk=bulk)
         child.busy_since = time.monotonic()
         try:
             yield child
         finally:
             child.busy_since = None
-            self._idle.put(child)
+            self._idle.give(child)

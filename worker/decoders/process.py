@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from worker.decoders.child import OUT_OF_MEMORY
@@ -13,8 +14,12 @@ from worker.decoders.messages import ClosedError, Line
 from worker.errors import AssayError, CrashesDecoderError, PermanentError, Reason, TooComplexError, TransientError
 from worker.images.sampling import MOST_FRAMES
 
-# Its own arithmetic is small: one thread is enough, and threads would be started before it leaves the network.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    # Its own arithmetic is small: one thread is enough, and threads would be started before it leaves the network.
+    "OPENBLAS_NUM_THREADS": "1",
+    # It finds Assay where we did, which need not be installed: an image has it in a folder of PYTHONPATH alone.
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+}
 _START_SECONDS = 60.0
 _LEAVE_SECONDS = 5.0
 

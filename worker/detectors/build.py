@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from worker.detectors.clip import ClipArchitecture, ClipDetector
 from worker.detectors.convnext import ConvNextArchitecture, ConvNextDetector
-from worker.detectors.encoder import EncoderArchitecture, EncoderDetector
+from worker.detectors.encoder import CENTRE, EncoderArchitecture, EncoderDetector
 from worker.detectors.names import DetectorName
 from worker.detectors.srm import SrmArchitecture, SrmDetector
 from worker.detectors.wrapped import WrappedArchitecture, WrappedDetector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import Tensor
 
     from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 CANNOT_BUILD = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -> OneNetwork:
+def build_detector(
+    name: str, architecture: Mapping[str, Any], plan: ViewPlan, tensors: Mapping[str, Tensor] | None = None
+) -> OneNetwork:
     """Make the detector of that name, `clip`, `convnext` or `srm`, with fresh weights.
+
+    The shapes of `tensors`, which are to be loaded into it, spare the pass that tells how wide its layers are.
 
     An architecture that names a library wraps a network that was trained elsewhere. One whose `kind` is `encoder` makes
     an encoder detector, whatever its name.
@@ -33,7 +39,8 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
     """
     if architecture.get("kind") == "encoder":
         values = {key: value for key, value in architecture.items() if key != "kind"}
-        return EncoderDetector(name, EncoderArchitecture(**_with_tuples(values, "mean", "std", "taps")), plan)
+        encoder = EncoderArchitecture(**_with_tuples(values, "mean", "std", "taps"))
+        return EncoderDetector(name, encoder, plan, _width_of(tensors))
     if name in {DetectorName.CLIP, DetectorName.CONVNEXT} and "library" in architecture:
         pixels = {key: tuple(architecture[key]) for key in ("mean", "std")}
         return WrappedDetector(name, WrappedArchitecture(**{**architecture, **pixels}), plan)
@@ -45,6 +52,10 @@ def build_detector(name: str, architecture: Mapping[str, Any], plan: ViewPlan) -
         return SrmDetector(SrmArchitecture(**architecture), plan)
     message = f"there is no detector named {name!r}; known are {', '.join(DetectorName)}"
     raise ValueError(message)
+
+
+def _width_of(tensors: Mapping[str, Tensor] | None) -> int:
+    return len(tensors[CENTRE]) if tensors and CENTRE in tensors else 0
 
 
 def _with_tuples(architecture: Mapping[str, Any], *keys: str) -> dict[str, Any]:

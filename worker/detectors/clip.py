@@ -149,13 +149,13 @@ class ClipDetector(OneNetwork):
         The features are normalised as the head does first, without its own scales, and averaged over views. A logit
         is a linear function of them, whatever head is fitted on them later. Device thread only.
         """
-        found = self.run(views)  # (B·V, F)
-        seen = layer_norm(found, found.shape[1:]).view(*views.shape[:2], -1).mean(dim=1)  # (B, F)
-        return self.judge(found).view(views.shape[:2]).mean(dim=1), seen
+        outputs = self.run(views)  # (B·V, F)
+        features = layer_norm(outputs, outputs.shape[1:]).view(*views.shape[:2], -1).mean(dim=1)  # (B, F)
+        return self.judge(outputs).view(views.shape[:2]).mean(dim=1), features
 
     @torch.no_grad()
-    def judge_seen(self, features: Tensor) -> Tensor:
-        """Judge what `see` told, perhaps with another head: (B, F) → (B,) float32."""
+    def judge_features(self, features: Tensor) -> Tensor:
+        """Judge what `see` gave, perhaps with another head: (B, F) → (B,) float32."""
         network = self.network
         assert isinstance(network, ClipNetwork)  # noqa: S101 (what the constructor made)
         weights = dict(network.head.named_parameters())  # of the normalisation and the linear layer after it

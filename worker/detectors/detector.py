@@ -103,7 +103,7 @@ class Seeing(Protocol):
         """Judge a batch as `logits`: (B,) logits and (B, F) features, float32; device thread only."""
         ...
 
-    def judge_seen(self, features: Tensor) -> Tensor:
+    def judge_features(self, features: Tensor) -> Tensor:
         """Judge what `see` told, perhaps with another head: (B, F) → (B,) float32; device thread only."""
         ...
 

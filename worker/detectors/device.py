@@ -23,11 +23,11 @@ def pick_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    known = _DEVICE.fullmatch(name)
-    if not known:
+    match = _DEVICE.fullmatch(name)
+    if not match:
         raise DeviceError(f"{name!r} is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`, `cuda` or `cuda:N`")
-    if name != "cpu" and int(known["number"] or 0) >= (found := torch.cuda.device_count()):
-        what = f"finds {found} CUDA devices here, counted from 0" if found else "finds no CUDA device here"
+    if name != "cpu" and int(match["number"] or 0) >= (count := torch.cuda.device_count()):
+        what = f"finds {count} CUDA devices here, counted from 0" if count else "finds no CUDA device here"
         raise DeviceError(f"the device is to be {name}, but torch {what}: set ASSAY_DEVICE or --device to `auto`")
     return name
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_FEATURES = 1024  # stored in half precision: 2 KB an image
 BODY = "body.net."  # before timm's names, among those of a detector's tensors
+CENTRE = "centre"  # among those names, too; as long as the layers give numbers
 _POSITIONS = f"{BODY}pos_embed"
 _POOLS = ("mean", "std", "class")
 # These would make timm read files or ask a hub, or give the network a head that nobody reads.
@@ -101,8 +102,8 @@ class EncoderArchitecture:
 
 def is_of_one_size(model: str) -> bool:
     """Tell whether a timm network learns something for each place, so that its size must be known when it is made."""
-    known = get_pretrained_cfg(model, allow_unregistered=True)
-    return known is not None and bool(known.fixed_input_size)
+    config = get_pretrained_cfg(model, allow_unregistered=True)
+    return config is not None and bool(config.fixed_input_size)
 
 
 class Taps(nn.Module):
@@ -140,14 +141,14 @@ class Taps(nn.Module):
                 hook.remove()
         return torch.cat([self._pooled(held[layer], pool) for layer, pool in self.taps], dim=1)
 
-    def _pooled(self, found: Tensor, pool: str) -> Tensor:
+    def _pooled(self, tokens: Tensor, pool: str) -> Tensor:
         """Pool (N, C, h, w), or (N, P + L, C) with P prefix tokens: (N, C)."""
-        found = found.float()
-        if found.ndim == _TOKENS:
+        tokens = tokens.float()
+        if tokens.ndim == _TOKENS:
             if pool == "class":
-                return found[:, 0]
-            found = found[:, self.prefix :].transpose(1, 2)  # (N, C, L)
-        positions = found.flatten(2)  # (N, C, L)
+                return tokens[:, 0]
+            tokens = tokens[:, self.prefix :].transpose(1, 2)  # (N, C, L)
+        positions = tokens.flatten(2)  # (N, C, L)
         mean = positions.mean(dim=2)
         if pool != "std":
             return mean
@@ -167,13 +168,20 @@ class EncoderNetwork(nn.Module):
     centre: Tensor
     spread: Tensor
 
-    def __init__(self, architecture: EncoderArchitecture, size: int) -> None:
-        """Build all; one pass on zeros tells how many numbers the layers give."""
+    def __init__(self, architecture: EncoderArchitecture, size: int, width: int = 0) -> None:
+        """Build all.
+
+        Args:
+            architecture: of the encoder.
+            size: side of a view in pixels.
+            width: F, numbers that the layers give; 0 where one pass on zeros is to tell.
+        """
         super().__init__()
         self.body = Taps(architecture, size)
         self.body.eval()
-        with torch.no_grad():
-            width = self.body(torch.zeros(1, 3, size, size)).shape[1]
+        if not width:
+            with torch.no_grad():
+                width = self.body(torch.zeros(1, 3, size, size)).shape[1]
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.projection = nn.Linear(width, architecture.features)
@@ -193,12 +201,12 @@ class EncoderNetwork(nn.Module):
 class EncoderDetector(OneNetwork):
     """Native crops and the whole → logit, through features that can be stored."""
 
-    def __init__(self, name: str, architecture: EncoderArchitecture, plan: ViewPlan) -> None:
-        """Build the network with random weights; weights are loaded by whoever has them."""
+    def __init__(self, name: str, architecture: EncoderArchitecture, plan: ViewPlan, width: int = 0) -> None:
+        """Build the network with random weights; weights are loaded by whoever has them, and tell the width."""
         self.name = name
         self.plan = plan
         self.architecture = architecture
-        self.network: nn.Module = EncoderNetwork(architecture, plan.size)
+        self.network: nn.Module = EncoderNetwork(architecture, plan.size, width)
 
     def whole_state(self, own: Mapping[str, Tensor], encoder: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Join a bundle's tensors and its encoder's, as float32; where both have one, the bundle's counts.
@@ -212,21 +220,21 @@ class EncoderDetector(OneNetwork):
         body = {f"{BODY}{name}": value for name, value in encoder.items()}
         state = {name: value.float() for name, value in {**body, **own}.items()}
         if (learnt := state.get(_POSITIONS)) is not None:
-            wanted = self.network.get_parameter(_POSITIONS).shape  # (1, P + side², C)
+            shape = self.network.get_parameter(_POSITIONS).shape  # (1, P + side², C)
             prefix = self._network.body.prefix
-            side = math.isqrt(wanted[1] - prefix)
-            if learnt.shape != wanted:
+            side = math.isqrt(shape[1] - prefix)
+            if learnt.shape != shape:
                 state[_POSITIONS] = resample_abs_pos_embed(learnt, [side, side], num_prefix_tokens=prefix)
         return state
 
     def features(self, pixels: Tensor) -> Tensor:
         """Run the encoder and pool its layers: (N, 3, H, W) float32 normalised → (N, F)."""
-        found: Tensor = self._network.body(pixels)
-        return found
+        features: Tensor = self._network.body(pixels)
+        return features
 
     def judge(self, features: Tensor) -> Tensor:
         """Judge what the layers gave: (N, F) → (N,) logits."""
-        return self.judge_seen(self._network.project(features))
+        return self.judge_features(self._network.project(features))
 
     def logits(self, views: Tensor, sizes: Sequence[tuple[int, int]] = ()) -> Tensor:
         """Judge a batch: (B, V, 3, H, W) uint8 → (B,) float32; device thread only."""
@@ -238,14 +246,14 @@ class EncoderDetector(OneNetwork):
         Features are the mean over views, times the gain of so many; a logit is a linear function of them, whatever
         head is fitted on them later.
         """
-        seen = self._network.project(self.run(views)).view(*views.shape[:2], -1).mean(dim=1)  # (B, K)
+        features = self._network.project(self.run(views)).view(*views.shape[:2], -1).mean(dim=1)  # (B, K)
         if sizes:
             gains = [coverage(size, self.plan) ** self.architecture.gain for size in sizes]
-            seen = seen * torch.tensor(gains, dtype=seen.dtype, device=seen.device)[:, None]
-        return self.judge_seen(seen), seen
+            features = features * torch.tensor(gains, dtype=features.dtype, device=features.device)[:, None]
+        return self.judge_features(features), features
 
-    def judge_seen(self, features: Tensor) -> Tensor:
-        """Judge what `see` told, perhaps with another head: (B, K) → (B,) float32."""
+    def judge_features(self, features: Tensor) -> Tensor:
+        """Judge what `see` gave, perhaps with another head: (B, K) → (B,) float32."""
         head = self._network.head
         logits: Tensor = head(features.to(head.weight.device).float())
         return logits.squeeze(-1)

@@ -214,9 +214,9 @@ def _as_grid(activations: Tensor) -> Tensor:
     return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
 
 
-def _layer_name(detector: Detector, wanted: nn.Module) -> str:
+def _layer_name(detector: Detector, layer: nn.Module) -> str:
     names = {id(module): name for name, module in detector.network.named_modules()}
-    return str(names[id(wanted)])
+    return str(names[id(layer)])
 
 
 def _over_image(maps: NDArray[np.float32], size: tuple[int, int], plan: ViewPlan) -> NDArray[np.float32]:
@@ -230,11 +230,11 @@ def _over_image(maps: NDArray[np.float32], size: tuple[int, int], plan: ViewPlan
     total, looks = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     for index, (left, top, right, bottom) in enumerate(view_boxes(size, plan)):
         rows, columns = _cells(top, bottom, scale, shape[0]), _cells(left, right, scale, shape[1])
-        seen = np.ascontiguousarray(maps[index] if index < plan.cut else maps[index][:, ::-1])
+        heat = np.ascontiguousarray(maps[index] if index < plan.cut else maps[index][:, ::-1])
         if index % plan.cut >= plan.wholes:
-            seen = _without_mirror(seen, right - left, bottom - top, plan)
+            heat = _without_mirror(heat, right - left, bottom - top, plan)
         target = (columns.stop - columns.start, rows.stop - rows.start)
-        total[rows, columns] += np.asarray(Image.fromarray(seen).resize(target, Image.Resampling.BILINEAR))
+        total[rows, columns] += np.asarray(Image.fromarray(heat).resize(target, Image.Resampling.BILINEAR))
         looks[rows, columns] += 1.0
     over_image: NDArray[np.float32] = np.divide(total, np.maximum(looks, 1.0), dtype=np.float32)
     return over_image

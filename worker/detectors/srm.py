@@ -47,7 +47,7 @@ _LENGTH_WEIGHT = 3.0  # of the length, one number beside K others: regularised a
 
 @dataclass(frozen=True)
 class SrmArchitecture:
-    """What is counted.
+    """What an SRM detector counts, and how many components its head reads.
 
     Attributes:
         scales: the crop itself, and how often it is halved and counted again.
@@ -59,7 +59,7 @@ class SrmArchitecture:
     components: int = 150
 
     def __post_init__(self) -> None:
-        """Refuse what counts nothing."""
+        """Raise ValueError for values with which nothing would be counted."""
         if self.scales < 1:
             raise ValueError(f"scales = {self.scales}: the crop itself is one")
         if self.components < 1:
@@ -143,16 +143,16 @@ class SrmNetwork(nn.Module):
         parts = parts.view(len(pixels), -1, _PLANES, self.class_count)
         means = self.get_buffer("head.0.running_mean").view(parts.shape[1:])
         spreads = (self.get_buffer("head.0.running_var") + _EPS).sqrt().view(parts.shape[1:])
-        found = torch.zeros(len(pixels), *cells, device=pixels.device)
+        evidence = torch.zeros(len(pixels), *cells, device=pixels.device)
         for place, triples in enumerate(counted):
             mean = means[place]
             each = parts[:, place] / spreads[place] / (triples.shares.sqrt() + mean).clamp(min=_NOTHING)  # (N, 3, C)
             expected = (each * mean**2).sum(dim=(1, 2))  # (N,)
             by_triple = each[..., self.classes]  # (N, 3, 125)
-            for seen in triples.directions:
-                of_each = by_triple.gather(2, seen.flatten(2).long()).view(seen.shape).sum(dim=1)  # (N, h, w)
-                found += 0.5 * _by_cell(of_each - expected[:, None, None], cells)
-        return found
+            for bins in triples.directions:
+                of_each = by_triple.gather(2, bins.flatten(2).long()).view(bins.shape).sum(dim=1)  # (N, h, w)
+                evidence += 0.5 * _by_cell(of_each - expected[:, None, None], cells)
+        return evidence
 
     def _counted(self, pixels: Tensor) -> Iterator[_Triples]:
         """Count the triples of (N, 3, H, W) normalised pixels, order by order within scale by scale."""
@@ -189,7 +189,7 @@ class DirectionAndLength(nn.Module):
     """Components, (N, K) → (N, K + 1): divided by their root mean square, and thrice the log of its square."""
 
     def forward(self, components: Tensor) -> Tensor:
-        """Part direction from length."""
+        """Split a vector of counts into its direction and its length."""
         length = _length(components)
         return torch.cat([components / length, _LENGTH_WEIGHT * 2.0 * length.log()], dim=1)
 
@@ -241,7 +241,7 @@ def _planes(levels: Tensor) -> Tensor:
 
 
 class SrmDetector(OneNetwork):
-    """Native crops → logit."""
+    """Judges native crops by counts of their residuals."""
 
     name = "srm"
 

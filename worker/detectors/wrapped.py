@@ -58,12 +58,15 @@ class WrappedArchitecture:
         """Refuse what cannot be built from plain values alone."""
         if self.library == "timm" and not timm.is_model(self.model):
             raise ValueError(f"timm knows no architecture {self.model!r}")
+        self._check_fetches_nothing()
+        if self.logits not in _LOGITS or self.sign not in {1, -1} or not len(self.mean) == len(self.std) == 3:  # noqa: PLR2004
+            raise ValueError(f"impossible head or pixels: {self}")
+
+    def _check_fetches_nothing(self) -> None:
         fetching = _FETCHING & set(self.arguments)
         tower = self.arguments.get("vision_cfg", {}).get("timm_model_name") or ""
         if fetching or (tower and not timm.is_model(tower)):
             raise ValueError(f"an architecture must not fetch anything: {sorted(fetching) or tower}")
-        if self.logits not in _LOGITS or self.sign not in {1, -1} or not len(self.mean) == len(self.std) == 3:  # noqa: PLR2004
-            raise ValueError(f"impossible head or pixels: {self}")
 
     def build(self) -> nn.Module:
         """Make the network, weights not yet loaded and nothing fetched: (N, 3, H, W) → (N, F), or (N, logits)."""
@@ -102,8 +105,8 @@ class WrappedNetwork(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Give what the head reads: (N, 3, H, W) → (N, F)."""
-        found: Tensor = self.body(pixels * self.scale + self.offset)
-        return normalize(found, dim=1) if self.architecture.normalised else found
+        features: Tensor = self.body(pixels * self.scale + self.offset)
+        return normalize(features, dim=1) if self.architecture.normalised else features
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Judge (N, 3, H, W) normalised pixels: (N,) logits."""
@@ -130,9 +133,9 @@ class WrappedDetector(OneNetwork):
         body = self.network.get_submodule("body")
         trunk = getattr(body, "trunk", body)
         for blocks, norm in (("blocks", "norm1"), ("transformer.resblocks", "ln_1")):
-            found = _last(trunk, blocks)
-            if found is not None and hasattr(found, norm):
-                return found.get_submodule(norm)
+            block = _last(trunk, blocks)
+            if block is not None and hasattr(block, norm):
+                return block.get_submodule(norm)
         stages = getattr(trunk, "feature_info", None)
         # Some keep (N, H, W, C), which no map could be made of.
         if stages and getattr(trunk, "output_fmt", "NCHW") == "NCHW":

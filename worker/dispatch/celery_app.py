@@ -1,6 +1,7 @@
 """Celery, configured once: a bell that says which scan to look at, nothing more."""
 
 import socket
+import ssl
 
 from celery import Celery
 from kombu import Queue
@@ -35,6 +36,8 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        worker_consumer="worker.dispatch.consumer:ReconnectingConsumer",
+        broker_use_ssl=tls_options(broker),
         broker_transport_options=transport_options(broker, settings.broker_sentinel_master),
         task_default_queue="scan.live",
         task_queues=[Queue(name, routing_key=name) for name in ("scan.live", "scan.bulk", TRAINING_QUEUE)],
@@ -48,6 +51,19 @@ def make_celery(settings: Settings) -> Celery:
 def broker_url(settings: Settings) -> str:
     """Return where Celery's messages go: the broker of its own where one is set, else Valkey."""
     return (settings.broker_url or settings.redis_url).get_secret_value()
+
+
+def tls_options(broker: str) -> dict[str, object] | None:
+    """Return how the broker's certificate is checked; None where the address names no TLS.
+
+    Left to itself, kombu takes any certificate for ``rediss://``, and for ``amqps://`` one of any host. What
+    the address says of TLS (``?ssl_ca_certs=…``) takes the place of all this, and then redis-py checks both.
+    """
+    if broker.startswith("amqps"):
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # kombu puts the host's name there
+    if broker.startswith("rediss"):
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    return None
 
 
 def transport_options(broker: str, sentinel_master: str | None) -> dict[str, object]:

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from worker.database.due_scans import hand_back, take_due
+from worker.database.due_scans import hand_back, queues_due, take_due
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.session import Database
+from worker.database.workers import Workers
+from worker.decisions.in_flight import bulk_bound
 from worker.errors import TransientError
 from worker.log import get_logger
 from worker.metrics import DISPATCHED
@@ -63,14 +65,14 @@ class Dispatcher:
         Args:
             database: where scans are.
             bell: sends scan ids to a Celery queue.
-            max_in_flight: most scans dispatched or leased, for each queue, and
-                messages that wait from which on none are added.
-            dispatch_seconds: after which an unleased scan is dispatched again.
+            max_in_flight: most scans dispatched or leased, for each queue.
+            dispatch_seconds: after which an unleased scan is dispatched again whose message is lost.
             interval_seconds: pause when nothing was due.
             note_round: told of each round, whether it went well or not.
             wake_up: waits for notifications of queued scans; without it the dispatcher polls at its interval.
         """
         self._database = database
+        self._workers = Workers(database)
         self._bell = bell
         self._max_in_flight = max_in_flight
         self._dispatch_seconds = dispatch_seconds
@@ -114,14 +116,16 @@ class Dispatcher:
             TransientError: database or broker out of reach; what was taken is
                 handed back, or comes again when its dispatch times out.
         """
-        return sum(self._dispatch_queue(queue) for queue in QUEUES)
+        with self._database.statement() as session:  # all that a round costs while nothing happens
+            due = queues_due(session, QUEUES)
+        return sum(self._dispatch_queue(queue) for queue in due)
 
     def _dispatch_queue(self, queue: str) -> int:
-        if self._bell.waiting(queue) >= self._max_in_flight:
-            return 0  # No worker runs; what comes due again must not pile up in the broker.
+        messages = self._bell.waiting(queue)
+        bound = self._bulk_bound() if queue == BULK_QUEUE else self._max_in_flight
         with self._database.transaction() as session:
             scan_ids = take_due(
-                session, queue, max_in_flight=self._max_in_flight, dispatch_seconds=self._dispatch_seconds
+                session, queue, max_in_flight=bound, dispatch_seconds=self._dispatch_seconds, messages=messages
             )
         if not scan_ids:
             return 0
@@ -133,3 +137,6 @@ class Dispatcher:
             raise
         DISPATCHED.labels(queue).inc(len(scan_ids))
         return len(scan_ids)
+
+    def _bulk_bound(self) -> int:
+        return bulk_bound(self._workers.bulk_places(), self._max_in_flight)

@@ -21,7 +21,7 @@ class Publisher:
         self._app = app
 
     def __call__(self, queue: str, scan_ids: Sequence[int]) -> None:
-        """Publish every id.
+        """Send one message for each scan id.
 
         Raises:
             BrokerDownError: the broker did not take them all; some may have gone out.
@@ -52,7 +52,7 @@ class Publisher:
             with self._app.producer_or_acquire() as producer:
                 # Declaring a queue that exists changes nothing and tells its length, whatever the broker. RabbitMQ
                 # refuses a declaration that differs from the worker's, so all that may differ is said.
-                told = producer.channel.queue_declare(queue, durable=True, exclusive=False, auto_delete=False)
-                return int(told.message_count)
+                state = producer.channel.queue_declare(queue, durable=True, exclusive=False, auto_delete=False)
+                return int(state.message_count)
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerDownError(str(error)) from error

@@ -20,7 +20,7 @@ class MeasureDrift:
         self._drift = drift
         self._rescans = rescans
         self._canary = canary_source
-        self._asked: int | None = None
+        self._rescan_id: int | None = None
 
     def __call__(self) -> None:
         """Have canaries judged by today's champion and policy, and measure what is there."""
@@ -31,12 +31,12 @@ class MeasureDrift:
         """Have those judged that the champion has not judged under the newest policy; most days there are none."""
         if self._canary is None:
             return
-        last = self._rescans.get(self._asked) if self._asked is not None else None
+        last = self._rescans.get(self._rescan_id) if self._rescan_id is not None else None
         if last is not None and last.finished_at is None:
             return
-        wanted = RescanFilter(source=self._canary)
+        history = RescanFilter(source=self._canary)
         try:
-            asked = self._rescans.add(_ITSELF, wanted, rate=_CANARIES_PER_SECOND, reason="canary photographs")
+            rescan = self._rescans.add(_ITSELF, history, rate=_CANARIES_PER_SECOND, reason="canary photographs")
         except NoChampionError:
             return
-        self._asked = asked.id
+        self._rescan_id = rescan.id

@@ -31,8 +31,12 @@ class RingTraining:
 
     def __call__(self) -> int:
         """Ring for what waits; return how often. Raises BrokerDownError."""
-        unheard = self._bell.waiting(TRAINING_QUEUE)
-        times = max(0, self._runs.waiting() - unheard)
+        runs = self._runs.waiting()
+        times = max(0, runs - self._bell.waiting(TRAINING_QUEUE)) if runs else 0
         if times:
             self._bell.ring_for_training(times)
         return times
+
+    def rests(self) -> bool:
+        """Tell whether no run waits."""
+        return not self._runs.waiting()

@@ -14,15 +14,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
 
 import httpx
 
+from worker.database.event_messages import ErasedError, content_of
 from worker.database.outbox import Outbox, Parcel
-from worker.database.webhook_endpoints import SECRET_PREFIX, Event
-from worker.duties.webhook_targets import Resolve, Target, TargetRefusedError, find_target
-from worker.errors import AssayError
+from worker.database.webhook_endpoints import SECRET_PREFIX
 from worker.log import get_logger
+from worker.targets import Resolve, Target, TargetRefusedError, find_target
 
 log = get_logger()
 
@@ -36,10 +35,6 @@ _LOOK_SECONDS = 0.5
 _ANY_NUMBER = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 # While an endpoint fails, whatever waits for it is held back; longer each time, up to an hour.
 _PAUSE_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0)
-
-
-class ErasedError(AssayError):
-    """The image was erased."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,11 @@ class Sender:
 
     def __call__(self) -> int:
         """Send all that is due now; return how much was taken by its receivers."""
-        return asyncio.run(self._send_all()) if self._outbox.endpoints_due() else 0
+        return 0 if self.rests() else asyncio.run(self._send_all())
+
+    def rests(self) -> bool:
+        """Tell whether nothing is due."""
+        return not self._outbox.endpoints_due()
 
     async def _send_all(self) -> int:
         """Serve every endpoint in a task of its own, so that none waits for another, until nothing is due."""
@@ -123,8 +122,8 @@ class Sender:
         """Send what is due for one endpoint, some at once."""
         taken = 0
         while parcels := await asyncio.to_thread(self._outbox.take, endpoint_id):
-            target = await self._find(parcels[0].url)
-            taken += sum(await asyncio.gather(*(self._send(client, parcel, target) for parcel in parcels)))
+            targets = {url: await self._find(url) for url in {parcel.url for parcel in parcels}}
+            taken += sum(await asyncio.gather(*(self._send(client, parcel, targets[parcel.url]) for parcel in parcels)))
         return taken
 
     async def _find(self, url: str) -> Target | Sent:
@@ -141,7 +140,7 @@ class Sender:
 
     async def _send(self, client: httpx.AsyncClient, parcel: Parcel, target: Target | Sent) -> bool:
         try:
-            message = await asyncio.to_thread(content_of, self._outbox, parcel)
+            message = await asyncio.to_thread(content_of, self._outbox, parcel.event, parcel.payload, parcel.created_at)
         except ErasedError as error:
             await asyncio.to_thread(self._outbox.give_up, parcel, error.detail)
             return False
@@ -205,66 +204,3 @@ async def _status(client: httpx.AsyncClient, request: httpx.Request) -> int:
 
 def _jittered(seconds: float) -> float:
     return seconds * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter, not a secret
-
-
-def content_of(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
-    """Return what is sent for a delivery: `type`, `timestamp` of what happened, and `data`.
-
-    Raises:
-        ErasedError: the image was erased meanwhile, so nothing is told of it any more.
-    """
-    data = _DATA[Event(parcel.event)](outbox, parcel)
-    return {"type": parcel.event, "timestamp": parcel.created_at.isoformat(), "data": data}
-
-
-def _of_verdict(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
-    found = outbox.verdict(parcel.payload["verdict_id"])
-    if found is None:
-        raise ErasedError
-    verdict, image = found
-    told = {
-        "image_id": image.image_id,
-        "source": image.source,
-        "bucket": image.bucket,
-        "key": image.key,
-        "version": image.version,
-        "verdict_id": verdict.id,
-        "verdict": verdict.verdict,
-        "probability": verdict.probability,
-        "decided_by": verdict.decided_by,
-        "recommended_action": outbox.action(image),
-        "bundle_version": verdict.bundle_version,
-        "policy_version": verdict.policy_version,
-    }
-    return told | ({"previous": parcel.payload["previous"]} if "previous" in parcel.payload else {})
-
-
-def _of_scan(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
-    found = outbox.scan(parcel.payload["scan_id"])
-    if found is None:
-        raise ErasedError
-    scan, image = found
-    named = {"image_id": image.image_id, "source": image.source, "bucket": image.bucket, "key": image.key}
-    ended = {"scan_id": scan.id, "reason": parcel.payload["reason"], "recommended_action": outbox.action(image)}
-    return {**named, "version": image.version, **ended}
-
-
-def _of_promotion(outbox: Outbox, parcel: Parcel) -> dict[str, Any]:
-    promotion = outbox.promotion(parcel.payload["promotion_id"])
-    if promotion is None:
-        raise ErasedError
-    return {
-        "bundle_version": promotion.bundle_version,
-        "previous_version": promotion.previous_version,
-        "rollback": promotion.rollback,
-        "reason": promotion.reason,
-    }
-
-
-_DATA: dict[Event, Callable[[Outbox, Parcel], dict[str, Any]]] = {
-    Event.VERDICT_CREATED: _of_verdict,
-    Event.VERDICT_CHANGED: _of_verdict,
-    Event.SCAN_REJECTED: _of_scan,
-    Event.SCAN_DEAD: _of_scan,
-    Event.BUNDLE_PROMOTED: _of_promotion,
-}

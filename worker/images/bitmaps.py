@@ -17,8 +17,7 @@ def widen_bitfields(data: bytes, max_pixels: int) -> bytes | None:
     has_masks = size >= _WIDE and compression in _BITFIELDS and bits in {16, 32}
     if not has_masks or not 0 < width * abs(height) <= max_pixels:
         return None
-    has_alpha = compression == 6 or size > 52  # noqa: PLR2004 (headers with a fourth mask are longer)
-    masks = struct.unpack_from("<4I", data, _START + _WIDE) if has_alpha else struct.unpack_from("<3I", data, 54)
+    masks = _masks(data, has_alpha=compression == 6 or size > 52)  # noqa: PLR2004 (a longer header has a fourth mask)
     stride = (width * bits // 8 + 3) // 4 * 4
     body = data[start : start + stride * abs(height)]
     rows = np.frombuffer(body.ljust(stride * abs(height), b"\x00"), np.uint8).reshape(abs(height), stride)
@@ -28,6 +27,10 @@ def widen_bitfields(data: bytes, max_pixels: int) -> bytes | None:
     head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, wide.size, 2835, 2835, 0, 0)
     head += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + b"\x00" * 48
     return b"BM" + struct.pack("<IHHI", 122 + wide.size, 0, 0, 122) + head + wide.tobytes()
+
+
+def _masks(data: bytes, *, has_alpha: bool) -> tuple[int, ...]:
+    return struct.unpack_from("<4I" if has_alpha else "<3I", data, _START + _WIDE)
 
 
 def _channel(words: NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:

@@ -37,6 +37,9 @@ _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xC
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXTENSION, _FRAME = 0x21, 0x2C  # of GIF
 _STRIPS, _TILES = 273, 324
+# Where the first directory's place stands, how it, a count of entries and an entry are packed, and an entry's bytes.
+_CLASSIC_TIFF = (4, "I", "H", "HHI", 12)
+_BIG_TIFF = (8, "Q", "Q", "HHQ", 20)
 _BYTE_TYPES = {1, 2, 6, 7}  # of TIFF: their values stay bytes
 
 
@@ -76,7 +79,7 @@ def check_complexity(data: bytes) -> None:
             _check_tiff(data)
         elif data[4:8] == b"ftyp":
             _check_boxes(data)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):  # places of 64 bits may lie beyond what Python can index
         return
 
 
@@ -87,8 +90,7 @@ def _check_jpeg(data: bytes) -> None:
         fill += data.count(b"\xff\xff", at, marker.start()) if scans else marker.start() - at
         kind, at = data[marker.start() + 1], marker.end()
         segments += 1
-        if fill > _MOST_FILL_BYTES or segments > _MOST_SEGMENTS:
-            raise TooComplexError(f"more than {_MOST_SEGMENTS} segments, or {_MOST_FILL_BYTES} bytes between them")
+        _check_segments(segments, fill)
         if kind == _EOI and scans:
             return
         if kind in _ALONE:
@@ -101,6 +103,11 @@ def _check_jpeg(data: bytes) -> None:
             raise TooComplexError(f"{scans} scans or more over {pixels} pixels")
         at += struct.unpack_from(">H", data, at)[0]
     _check_fill(data, at, fill)
+
+
+def _check_segments(segments: int, fill: int) -> None:
+    if fill > _MOST_FILL_BYTES or segments > _MOST_SEGMENTS:
+        raise TooComplexError(f"more than {_MOST_SEGMENTS} segments, or {_MOST_FILL_BYTES} bytes between them")
 
 
 def _check_fill(data: bytes, at: int, fill: int) -> None:
@@ -151,17 +158,20 @@ def _colours(flags: int) -> int:
 def _check_tiff(data: bytes) -> None:
     """Look at the first directory alone: others are not decoded."""
     order = "<" if data[:1] == b"I" else ">"
-    big = b"+" in data[:4]
-    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
-    at += 8 if big else 2
+    place, offset, count, entry, size = _BIG_TIFF if b"+" in data[:4] else _CLASSIC_TIFF
+    (at,) = struct.unpack_from(order + offset, data, place)
+    (entries,) = struct.unpack_from(order + count, data, at)
+    at += struct.calcsize(order + count)
     for _ in range(min(entries, _MOST_CHUNKS)):
-        tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
-        if tag in {_STRIPS, _TILES} and count > _MOST_STRIPS:
-            raise TooComplexError(f"{count} strips or tiles, at most {_MOST_STRIPS} are decoded")
-        if kind not in _BYTE_TYPES and count > _MOST_TAG_VALUES:
-            raise TooComplexError(f"{count} values of tag {tag}, at most {_MOST_TAG_VALUES} are read")
-        at += 20 if big else 12
+        _check_tag(*struct.unpack_from(order + entry, data, at))
+        at += size
+
+
+def _check_tag(tag: int, kind: int, count: int) -> None:
+    if tag in {_STRIPS, _TILES} and count > _MOST_STRIPS:
+        raise TooComplexError(f"{count} strips or tiles, at most {_MOST_STRIPS} are decoded")
+    if kind not in _BYTE_TYPES and count > _MOST_TAG_VALUES:
+        raise TooComplexError(f"{count} values of tag {tag}, at most {_MOST_TAG_VALUES} are read")
 
 
 def _check_boxes(data: bytes) -> None:

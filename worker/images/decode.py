@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pillow_heif
-from PIL import Image, ImageStat, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageStat, UnidentifiedImageError
 
 from worker.errors import PermanentError, TooManyPixelsError, UndecodableError, UnsupportedTypeError
 from worker.images.complexity import check_size
@@ -131,13 +131,7 @@ def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> De
             check_size(opened.size, len(data))
             if mended is not None and mended.icc_profile:
                 opened.info["icc_profile"] = mended.icc_profile
-            form = opened.format or ""
-            if form in _ANIMATED and getattr(opened, "is_animated", False):
-                return _decode_animation(data, opened, form)
-            if mended is not None:
-                load_what_is_there(opened)
-            image = to_rgb(opened, data)
-            return Decoded(image, form, frame_count=max(1, sequence_length(data)) if form == "HEIF" else 1)
+            return _decode_opened(data, opened, mended)
     except UnidentifiedImageError as error:
         if _looks_like_image(data):
             raise UndecodableError("the image's header is damaged") from error
@@ -149,21 +143,31 @@ def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> De
         raise UndecodableError(str(error) or type(error).__name__) from error
 
 
+def _decode_opened(data: bytes, opened: ImageFile.ImageFile, mended: Mended | None) -> Decoded:
+    form = opened.format or ""
+    if form in _ANIMATED and getattr(opened, "is_animated", False):
+        return _decode_animation(data, opened, form)
+    if mended is not None:
+        load_what_is_there(opened)
+    image = to_rgb(opened, data)
+    return Decoded(image, form, frame_count=max(1, sequence_length(data)) if form == "HEIF" else 1)
+
+
 def _decode_mended(mended: Mended, max_pixels: int, refused: PermanentError) -> Decoded:
     try:
-        found = _decode(mended.data, max_pixels, mended=mended)
+        decoded = _decode(mended.data, max_pixels, mended=mended)
     except PermanentError as error:
         if isinstance(error, TooManyPixelsError):
             raise
         raise refused from error
-    if not mended.truncated or found.frames:
-        return replace(found, truncated=mended.truncated or found.truncated)
-    height = found.image.height
-    rows = rows_there(found.image, found.format, mended.share) if mended.rows is None else mended.rows
+    if not mended.truncated or decoded.frames:
+        return replace(decoded, truncated=mended.truncated or decoded.truncated)
+    height = decoded.image.height
+    rows = rows_there(decoded.image, decoded.format, mended.share) if mended.rows is None else mended.rows
     if rows < _LEAST_SHARE * height:
         raise UndecodableError(f"the file breaks off: {rows} of {height} rows are there")
-    found.image.paste("white", (0, rows, found.image.width, height))
-    return replace(found, truncated=True)
+    decoded.image.paste("white", (0, rows, decoded.image.width, height))
+    return replace(decoded, truncated=True)
 
 
 def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:

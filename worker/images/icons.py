@@ -18,14 +18,10 @@ def best_icon(data: bytes, max_pixels: int) -> bytes:
     """
     if not data.startswith(_MAGIC):
         return data
-    (count,) = struct.unpack_from("<H", data.ljust(6, b"\x00"), 4)
-    entries = [_ENTRY.unpack_from(data, 6 + 16 * n) for n in range(count) if len(data) >= 22 + 16 * n]
-    usable = [entry for entry in entries if entry[7] + 40 <= len(data) and entry[6] >= 40]  # noqa: PLR2004 (a header)
-    if not usable:
+    entries = _usable_entries(data)
+    if not entries:
         return data
-    width, height, *rest, size, offset = max(
-        usable, key=lambda entry: ((entry[0] or 256) * (entry[1] or 256), entry[5])
-    )
+    width, height, *rest, size, offset = max(entries, key=_pixels_and_depth)
     picture = data[offset : offset + size]
     if picture.startswith(_PNG):
         return picture
@@ -35,3 +31,14 @@ def best_icon(data: bytes, max_pixels: int) -> bytes:
     if abs(real_width * real_height) // 2 > max_pixels:
         raise TooManyPixelsError(f"{real_width}x{abs(real_height) // 2} pixels, the limit is {max_pixels}")
     return _MAGIC + b"\x01\x00" + _ENTRY.pack(width, height, *rest, len(picture), 22) + picture
+
+
+def _usable_entries(data: bytes) -> list[tuple[int, ...]]:
+    """Return the directory's entries that lead to at least a header within the file."""
+    (count,) = struct.unpack_from("<H", data.ljust(6, b"\x00"), 4)
+    entries = [_ENTRY.unpack_from(data, 6 + 16 * n) for n in range(count) if len(data) >= 22 + 16 * n]
+    return [entry for entry in entries if entry[7] + 40 <= len(data) and entry[6] >= 40]  # noqa: PLR2004 (a header)
+
+
+def _pixels_and_depth(entry: tuple[int, ...]) -> tuple[int, int]:
+    return (entry[0] or 256) * (entry[1] or 256), entry[5]

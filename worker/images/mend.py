@@ -6,7 +6,7 @@ Only files that a decoder refused come here, so sound ones cost nothing. What br
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.images.bitmaps import widen_bitfields
 
@@ -96,27 +96,47 @@ def _sealed(data: bytes) -> bytes:
 
 
 def _mend_png(data: bytes, max_pixels: int) -> Mended | None:
-    header, pixels, profile = b"", bytearray(), None
-    kept: list[tuple[bytes, bytes]] = []
-    behind: list[tuple[bytes, bytes]] = []
-    for kind, body, sound in _chunks(data):
-        if kind == b"IHDR" and not header:
-            header = body
-        elif kind == b"IDAT":
-            pixels += body
-        elif kind == b"iCCP" and sound:
-            profile = _large_profile(body)
-            kept += [] if profile or len(body) > _LONGEST_COMPRESSED else [(kind, body)]
-        elif kind == b"PLTE" or (sound and _is_sound(kind, body)):
-            (behind if pixels else kept).append((kind, body))
-    rows = _rows_of(header, bytes(pixels), max_pixels)
+    png = _sort_chunks(data)
+    rows = _rows_of(png.header, bytes(png.pixels), max_pixels)
     if rows is None:
         return None
     whole, have = rows
-    parts = [(b"IHDR", header), *_without_broken_animation(kept, behind, whole), (b"IEND", b"")]
+    parts = [(b"IHDR", png.header), *_without_broken_animation(png.before, png.behind, whole), (b"IEND", b"")]
     mended = data[:8] + b"".join(map(_chunk, *zip(*parts, strict=True)))
-    height = struct.unpack_from(">I", header, 4)[0]
-    return Mended(mended, have < height, have, icc_profile=profile)
+    height = struct.unpack_from(">I", png.header, 4)[0]
+    return Mended(mended, have < height, have, icc_profile=png.profile)
+
+
+@dataclass
+class _Png:
+    """Sound chunks of a PNG, before its pixels and behind them; `profile` is one that Pillow would not take."""
+
+    header: bytes = b""
+    pixels: bytearray = field(default_factory=bytearray)
+    before: list[tuple[bytes, bytes]] = field(default_factory=list)
+    behind: list[tuple[bytes, bytes]] = field(default_factory=list)
+    profile: bytes | None = None
+
+    def take(self, kind: bytes, body: bytes) -> None:
+        (self.behind if self.pixels else self.before).append((kind, body))
+
+    def take_profile(self, body: bytes) -> None:
+        self.profile = _large_profile(body)
+        self.before += [] if self.profile or len(body) > _LONGEST_COMPRESSED else [(b"iCCP", body)]
+
+
+def _sort_chunks(data: bytes) -> _Png:
+    png = _Png()
+    for kind, body, sound in _chunks(data):
+        if kind == b"IHDR" and not png.header:
+            png.header = body
+        elif kind == b"IDAT":
+            png.pixels += body
+        elif kind == b"iCCP" and sound:
+            png.take_profile(body)
+        elif kind == b"PLTE" or (sound and _is_sound(kind, body)):
+            png.take(kind, body)
+    return png
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:

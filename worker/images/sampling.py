@@ -50,11 +50,11 @@ def durations_of(data: bytes, form: str, frames: int) -> list[float]:
         frames: how many there are.
     """
     walk = {"GIF": _gif, "WEBP": _webp, "PNG": _png, "AVIF": _sequence}.get(form)
-    found: list[float] = []
+    durations: list[float] = []
     if walk is not None:
         with suppress(LookupError, struct.error):  # those before the damage count
-            found.extend(islice(walk(data), frames))
-    return (found + [0.0] * frames)[:frames]
+            durations.extend(islice(walk(data), frames))
+    return (durations + [0.0] * frames)[:frames]
 
 
 def _gif(data: bytes) -> Iterator[float]:
@@ -126,6 +126,6 @@ def _runs(data: bytes) -> Iterator[tuple[int, float]]:
 
 def _inside(data: bytes, start: int, stop: int, kind: bytes, *path: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of the body of each box that lies at a path."""
-    for found, at, end in boxes(data, start, stop):
-        if found == kind:
+    for box, at, end in boxes(data, start, stop):
+        if box == kind:
             yield from _inside(data, at, end, *path) if path else [(at, end)]

@@ -63,12 +63,7 @@ def parse_events(body: bytes | str) -> list[ObjectCreated]:
 
 
 def _parse(body: bytes | str, envelopes: int) -> list[ObjectCreated]:
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UnknownEventError("the event is not JSON") from error
-    if not isinstance(event, dict):
-        raise UnknownEventError("the event is not a JSON object")
+    event = _load(body)
     if isinstance(event.get("Records"), list):
         return [created for record in event["Records"] for created in _from_record(record)]
     if event.get("Event") == "s3:TestEvent" or event.get("EventName") == "s3:TestEvent":
@@ -80,14 +75,24 @@ def _parse(body: bytes | str, envelopes: int) -> list[ObjectCreated]:
     raise UnknownEventError("the event has neither Records nor an EventBridge detail")
 
 
+def _load(body: bytes | str) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnknownEventError("the event is not JSON") from error
+    if not isinstance(event, dict):
+        raise UnknownEventError("the event is not a JSON object")
+    return event
+
+
 def _from_record(record: Any) -> list[ObjectCreated]:
     try:
         name, source = str(record["eventName"]), str(record.get("eventSource", ""))
         if not name.removeprefix("s3:").startswith("ObjectCreated"):
             return []
-        bucket, found = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        told = {"version_id": found.get("versionId"), "etag": found.get("eTag"), "told_at": record.get("eventTime")}
-        return [_created(bucket, found, _candidates(found["key"], source), **told)]
+        bucket, entry = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        details = {"version_id": entry.get("versionId"), "etag": entry.get("eTag"), "told_at": record.get("eventTime")}
+        return [_created(bucket, entry, _candidates(entry["key"], source), **details)]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnknownEventError(f"a record lacks what names the object: {error!r}") from error
 
@@ -96,21 +101,21 @@ def _from_eventbridge(event: dict[str, Any]) -> list[ObjectCreated]:
     if event.get("detail-type") != "Object Created":
         return []
     try:
-        found = event["detail"]["object"]
-        bucket, keys = event["detail"]["bucket"]["name"], (found["key"],)
-        told = {"version_id": found.get("version-id"), "etag": found.get("etag"), "told_at": event.get("time")}
-        return [_created(bucket, found, keys, **told)]
+        entry = event["detail"]["object"]
+        bucket, keys = event["detail"]["bucket"]["name"], (entry["key"],)
+        details = {"version_id": entry.get("version-id"), "etag": entry.get("etag"), "told_at": event.get("time")}
+        return [_created(bucket, entry, keys, **details)]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnknownEventError(f"the EventBridge detail lacks what names the object: {error!r}") from error
 
 
 def _created(
-    bucket: Any, found: Any, keys: tuple[Any, ...], *, version_id: object, etag: object, told_at: object
+    bucket: Any, entry: Any, keys: tuple[Any, ...], *, version_id: object, etag: object, told_at: object
 ) -> ObjectCreated:
     possible = tuple(key for key in keys if is_name(key))
     if not is_name(bucket) or not possible:
         raise UnknownEventError("bucket and key must be text that can name an object")
-    version_id, etag, size = clean_version_id(version_id), clean_etag(etag), _size(found.get("size"))
+    version_id, etag, size = clean_version_id(version_id), clean_etag(etag), _size(entry.get("size"))
     return ObjectCreated(bucket, possible, version_id, etag, size, _time(told_at))
 
 
@@ -118,9 +123,9 @@ def _size(size: object) -> int | None:
     return size if type(size) is int and 0 <= size < 2**63 else None
 
 
-def _time(told: object) -> datetime | None:
+def _time(value: object) -> datetime | None:
     try:
-        time = datetime.fromisoformat(str(told))
+        time = datetime.fromisoformat(str(value))
     except ValueError:
         return None
     # A time without a zone, or from before there were object stores, is none.

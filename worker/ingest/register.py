@@ -6,11 +6,12 @@ sweep and uploads through the API. Doing it twice changes nothing.
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.database.images import ErasedImageError, NewImage, insert_image_and_scan
+from worker.database.images import ErasedImageError, NewImage, insert_image_and_scan, insert_images_and_scans
 from worker.database.session import Database
 from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
@@ -22,15 +23,13 @@ log = get_logger()
 
 # Stands for the version of an object that vanished before anything could name it.
 VANISHED = "vanished"
+# Questions to the store beside each other, for one request of many records.
+_ASKED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Registered:
-    """An image and its live scan, as they are in the database.
-
-    Attributes:
-        missing: the store did not have that state any more when it was asked; the scan says whether it is gone.
-    """
+    """An image and its live scan, as they are in the database."""
 
     image_pk: int
     image_id: str
@@ -38,7 +37,21 @@ class Registered:
     version: str
     key: str
     created: bool
-    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What became of many events.
+
+    Attributes:
+        registered: images that are in the database now.
+        refused: how many are no images of ours, or were erased.
+        missing: how many name a state that the store does not have.
+    """
+
+    registered: Sequence[Registered]
+    refused: int
+    missing: int
 
 
 class Register:
@@ -69,38 +82,56 @@ class Register:
             TransientError: database or object store out of reach; nothing was
                 committed, the event must come again.
         """
+        key, head, _ = self._find(created) if created.bucket in self._buckets else ("", None, True)
+        image = self._image_of(created, key, head)
+        if image is None:
+            return None
+        try:
+            with self._database.transaction() as session:
+                row = insert_image_and_scan(session, image)
+        except ErasedImageError:
+            return None
+        return _registered(image, row)
+
+    def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
+        """Register many objects at once, those alone that the store has, and commit.
+
+        An event can be made up, so a row is made for none that the store does not show. A store that refuses to say
+        is no reason to drop one.
+
+        Raises:
+            TransientError: as for one; nothing was committed.
+        """
+        ours = [created for created in events if created.bucket in self._buckets]
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+            heads = zip(ours, threads.map(self._find, ours), strict=True)
+        there = [(created, key, head) for created, (key, head, certain) in heads if head or not certain]
+        registered = self._insert([image for image in (self._image_of(*one) for one in there) if image is not None])
+        missing = len(ours) - len(there)
+        return Intake(registered, refused=len(events) - missing - len(registered), missing=missing)
+
+    def _insert(self, images: Sequence[NewImage]) -> list[Registered]:
+        """Insert images at once; those that were erased are left out."""
+        if not images:
+            return []
+        with self._database.transaction() as session:
+            rows = insert_images_and_scans(session, images)
+        return [_registered(image, row) for image, row in zip(images, rows, strict=True) if row is not None]
+
+    def _image_of(self, created: ObjectCreated, key: str, head: ObjectHead | None) -> NewImage | None:
+        """Return the image that an object is; None for what is no image of ours."""
         if created.bucket not in self._buckets:
             return None
-        key, head = self._find(created)
         if key.endswith("/") and not (head.size if head else created.size):
             return None  # a folder, as consoles make them
         image_id = image_id_for(key, head, self._pattern)
         if (why := why_no_id(image_id)) is not None:
             log.warning("object_refused", bucket=created.bucket, key=key, reason=why)
             return None
-        image = NewImage(
-            image_id=image_id,
-            source=source_for(created.bucket, key, head),
-            bucket=created.bucket,
-            key=key,
-            version=version_of(created, head),
-            versioned=bool(created.version_id or (head and head.version.version_id)),
-            size_bytes=head.size if head else created.size,
-            stored_at=stored_at_of(created, head),
-            confirmed=head is not None,
-        )
-        try:
-            with self._database.transaction() as session:
-                image_pk, scan_id, new = insert_image_and_scan(session, image)
-        except ErasedImageError:
-            return None
-        if new:
-            # Here the id of the request or message meets that of the scan, which the worker's lines carry.
-            log.info("image_registered", image=image_pk, scan_id=scan_id, source=image.source)
-        return Registered(image_pk, image.image_id, scan_id, image.version, key, new, missing=head is None)
+        return _new_image(image_id, created, key, head)
 
-    def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None]:
-        """Return the key that exists, and what is known of exactly the state that the event tells of.
+    def _find(self, created: ObjectCreated) -> tuple[str, ObjectHead | None, bool]:
+        """Return the key that exists, what is known of exactly the state that the event tells of, and if that is sure.
 
         A store that knows our credentials but refuses every key may mean
         "not there" (AWS, where the bucket may not be listed), so the event is
@@ -114,10 +145,32 @@ class Register:
                 refused = error
                 continue
             if head and (created.version_id or created.etag in {None, head.version.etag}):
-                return key, head
+                return key, head, True
         if refused and not (created.version_id or created.etag):
             raise ObjectStoreDownError(refused.detail)
-        return created.keys[0], None
+        return created.keys[0], None, refused is None
+
+
+def _registered(image: NewImage, row: tuple[int, int, bool]) -> Registered:
+    image_pk, scan_id, new = row
+    if new:
+        # Here the id of the request or message meets that of the scan, which the worker's lines carry.
+        log.info("image_registered", image=image_pk, scan_id=scan_id, source=image.source)
+    return Registered(image_pk, image.image_id, scan_id, image.version, image.key, new)
+
+
+def _new_image(image_id: str, created: ObjectCreated, key: str, head: ObjectHead | None) -> NewImage:
+    return NewImage(
+        image_id=image_id,
+        source=source_for(created.bucket, key, head),
+        bucket=created.bucket,
+        key=key,
+        version=version_of(created, head),
+        versioned=bool(created.version_id or (head and head.version.version_id)),
+        size_bytes=head.size if head else created.size,
+        stored_at=stored_at_of(created, head),
+        confirmed=head is not None,
+    )
 
 
 def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
@@ -126,8 +179,8 @@ def version_of(created: ObjectCreated, head: ObjectHead | None) -> str:
     The event's VersionId wins; an event that only has an ETag takes the
     VersionId of the object found in that state.
     """
-    known = head.version if head else ObjectVersion(None, created.etag or "")
-    return created.version_id or known.version_id or known.etag or VANISHED
+    stored = head.version if head else ObjectVersion(None, created.etag or "")
+    return created.version_id or stored.version_id or stored.etag or VANISHED
 
 
 def stored_at_of(created: ObjectCreated, head: ObjectHead | None) -> datetime | None:
@@ -143,21 +196,21 @@ def stored_at_of(created: ObjectCreated, head: ObjectHead | None) -> datetime | 
 
 def image_id_for(key: str, head: ObjectHead | None, pattern: re.Pattern[str] | None) -> str:
     """Return the platform's own id: object metadata ``image-id``, else the pattern on the key, else the key."""
-    told = head.metadata.get("image-id") if head else None
-    if is_name(told):
-        return told
-    found = pattern.search(key) if pattern else None
-    if found and found.re.groups:
-        named = found.groupdict().get("image_id") or found.group(1)
+    name = head.metadata.get("image-id") if head else None
+    if is_name(name):
+        return name
+    match = pattern.search(key) if pattern else None
+    if match and match.re.groups:
+        named = match.groupdict().get("image_id") or match.group(1)
         return named or key
     return key
 
 
 def source_for(bucket: str, key: str, head: ObjectHead | None) -> str:
     """Return where on the platform an image comes from: metadata ``source``, else bucket and the key's first folder."""
-    told = head.metadata.get("source") if head else None
-    if is_name(told):
-        return told
+    name = head.metadata.get("source") if head else None
+    if is_name(name):
+        return name
     folder, slash, _ = key.partition("/")
     return f"{bucket}/{folder}" if slash and folder else bucket
 

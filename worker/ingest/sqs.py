@@ -1,7 +1,7 @@
 """The SQS listener: long-polls the queue of bucket events, commits, and only then deletes."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
-from worker.ingest.register import Registered
+from worker.ingest.register import Intake, Registered
 from worker.log import get_logger
 from worker.metrics import EVENTS, SQS_TROUBLE
 from worker.objects.clients import client_arguments
@@ -26,6 +26,8 @@ log = get_logger()
 _BATCH = 10  # the most that SQS hands out in one receive
 _LONG_POLL_SECONDS = 5
 _PAUSE_AFTER_TROUBLE_SECONDS = 2.0
+# A queue gives a message up after some receives, so each pause is twice the one before.
+_LONGEST_PAUSE_SECONDS = 60
 _POSTPONED = "postponed"
 # What became otherwise of a message leaves it in the queue, and it comes again.
 _ACKNOWLEDGED = {"registered", "refused"}
@@ -36,6 +38,13 @@ class Registers(Protocol):
 
     def __call__(self, created: ObjectCreated) -> Registered | None:
         """Register one object and commit."""
+
+
+class RegistersMany(Registers, Protocol):
+    """Registers many objects at once, too."""
+
+    def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
+        """Register those that the store has."""
 
 
 class SqsListener:
@@ -69,8 +78,11 @@ class SqsListener:
         with ThreadPoolExecutor(_BATCH, thread_name_prefix="ingest") as pool:
             while not stop.is_set():
                 try:
-                    if _POSTPONED in self._receive(pool, _LONG_POLL_SECONDS):
+                    outcomes = self._receive(pool, _LONG_POLL_SECONDS)
+                    postponed = [message for message, outcome in outcomes if outcome == _POSTPONED]
+                    if postponed:
                         self._wait_out(stop)
+                        self._give_back(postponed)
                 except (ClientError, BotoCoreError) as error:
                     log.warning("sqs_unreachable", error=str(error))
                     SQS_TROUBLE.inc()
@@ -79,21 +91,42 @@ class SqsListener:
 
     def receive_once(self, pool: ThreadPoolExecutor, wait_seconds: int = _LONG_POLL_SECONDS) -> int:
         """Receive once and handle what came; return how many messages were acknowledged."""
-        return sum(outcome in _ACKNOWLEDGED for outcome in self._receive(pool, wait_seconds))
+        return sum(outcome in _ACKNOWLEDGED for _, outcome in self._receive(pool, wait_seconds))
 
     def _wait_out(self, stop: threading.Event) -> None:
         """Receive nothing while a part is away: each receive counts, and good events would end as dead letters."""
         while not self._answers() and not stop.wait(_PAUSE_AFTER_TROUBLE_SECONDS):
             self._note_round()
 
-    def _receive(self, pool: ThreadPoolExecutor, wait_seconds: int) -> list[str]:
-        """Receive, handle and acknowledge; return what became of each message."""
+    def _give_back(self, messages: "Sequence[MessageTypeDef]") -> None:
+        """Let messages that met an outage come again once it is over, and not when the queue's own time is."""
+        try:
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._queue_url,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "ReceiptHandle": message["ReceiptHandle"],
+                        "VisibilityTimeout": pause_of(message),
+                    }
+                    for number, message in enumerate(messages)
+                ],
+            )
+        except ClientError as error:
+            # Such as a role of an older release, without this right: they come by the queue's own time.
+            log.warning("events_not_given_back", error=str(error))
+
+    def _receive(self, pool: ThreadPoolExecutor, wait_seconds: int) -> "list[tuple[MessageTypeDef, str]]":
+        """Receive, handle and acknowledge; return each message and what became of it."""
         answer = self._client.receive_message(
-            QueueUrl=self._queue_url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=wait_seconds
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=_BATCH,
+            WaitTimeSeconds=wait_seconds,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
         messages = answer.get("Messages", [])
-        outcomes = list(pool.map(self._handle, messages))
-        handled = [message for message, outcome in zip(messages, outcomes, strict=True) if outcome in _ACKNOWLEDGED]
+        outcomes = list(zip(messages, pool.map(self._handle, messages), strict=True))
+        handled = [message for message, outcome in outcomes if outcome in _ACKNOWLEDGED]
         if handled:
             self._client.delete_message_batch(
                 QueueUrl=self._queue_url,
@@ -129,6 +162,12 @@ class SqsListener:
             log.exception("event_failed")
             return "failed"
         return outcome
+
+
+def pause_of(message: "MessageTypeDef") -> int:
+    """Return the seconds after which a message that met an outage comes again: none at first, up to a minute."""
+    received = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
+    return min((1 << min(received - 1, 10)) - 1, _LONGEST_PAUSE_SECONDS)
 
 
 def sqs_client(settings: Settings) -> "SQSClient":

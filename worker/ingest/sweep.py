@@ -30,20 +30,20 @@ class Sweep:
         Raises:
             TransientError: a part is out of reach; what was registered stays.
         """
-        found = sum(self._sweep_bucket(bucket) for bucket in self._buckets)
-        if found:
-            log.info("sweep_found", images=found)
-        return found
+        new = sum(self._sweep_bucket(bucket) for bucket in self._buckets)
+        if new:
+            log.info("sweep_found", images=new)
+        return new
 
     def _sweep_bucket(self, bucket: str) -> int:
         return sum(self._sweep_page(bucket, page) for page in self._objects.pages(bucket))
 
     def _sweep_page(self, bucket: str, page: list[ListedObject]) -> int:
         listed = {
-            (found.key, found.version.version_id or found.version.etag): found for found in page if is_name(found.key)
+            (entry.key, entry.version.version_id or entry.version.etag): entry for entry in page if is_name(entry.key)
         }
         with self._database.transaction() as session:
-            missing = news(session, bucket, {pair: found.stored_at for pair, found in listed.items()})
+            missing = news(session, bucket, {pair: entry.stored_at for pair, entry in listed.items()})
         created = 0
         for pair in sorted(missing):
             version = listed[pair].version

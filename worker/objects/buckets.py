@@ -23,9 +23,9 @@ def make_buckets(s3: "S3Client", settings: Settings, events_to: str | None) -> l
         RefusedError: the store refuses to make a bucket or to tell of its events.
         ObjectStoreDownError: the store does not answer.
     """
-    wanted = {*settings.upload_buckets, settings.artifact_bucket}
-    with name_trouble(f"buckets {', '.join(sorted(wanted))}", may_be_gone=False):
-        new = [bucket for bucket in sorted(wanted) if not _exists(s3, bucket)]
+    names = {*settings.upload_buckets, settings.artifact_bucket}
+    with name_trouble(f"buckets {', '.join(sorted(names))}", may_be_gone=False):
+        new = [bucket for bucket in sorted(names) if not _exists(s3, bucket)]
         for bucket in new:
             s3.create_bucket(Bucket=bucket)
             if bucket in settings.upload_buckets:
@@ -49,9 +49,9 @@ def _exists(s3: "S3Client", bucket: str) -> bool:
 def _send_events(s3: "S3Client", bucket: str, arn: str, events: Collection[str]) -> None:
     present = s3.get_bucket_notification_configuration(Bucket=bucket).get("QueueConfigurations", [])
     # Setting it again would send another test event each time; what others have set stays.
-    if not any(found["QueueArn"] == arn and set(found["Events"]) >= set(events) for found in present):
+    if not any(rule["QueueArn"] == arn and set(rule["Events"]) >= set(events) for rule in present):
         ours = {"Id": "assay", "QueueArn": arn, "Events": list(events)}
-        others = [found for found in present if found["QueueArn"] != arn]
+        others = [rule for rule in present if rule["QueueArn"] != arn]
         s3.put_bucket_notification_configuration(
             Bucket=bucket,
             NotificationConfiguration={"QueueConfigurations": [*others, ours]},  # type: ignore[list-item]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.errors import TooLargeError
 from worker.objects.clients import look, s3_client
+from worker.objects.quick import QuickRequests
 from worker.objects.trouble import (
     STORE_ERRORS,
     Meaning,
@@ -50,6 +51,7 @@ class ObjectStore:
     ) -> None:
         """Keep the clients; ``public_client`` only signs addresses that browsers will ask."""
         self._client = client
+        self._quick = QuickRequests(client)
         self._monotonic = monotonic
         self._public_client = public_client or client
 
@@ -63,7 +65,9 @@ class ObjectStore:
         """
         pin = {"VersionId": version_id} if version_id else {}
         try:
-            answer: Any = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
+            answer: Any = self._quick("HEAD", bucket, key, pin)
+            if answer is None:
+                answer = self._client.head_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
         except STORE_ERRORS as error:
             explained = explain(error, partial(look, self._client, bucket, key, pin))
             if meaning_of(explained) is Meaning.GONE or code_of(explained) == "KeyTooLongError":
@@ -90,7 +94,9 @@ class ObjectStore:
     def _get(self, bucket: str, key: str, pin: Mapping[str, str], max_bytes: int) -> bytes:
         deadline = self._monotonic() + _FETCH_SECONDS
         with name_trouble(f"{bucket}/{key} at {dict(pin) or 'any version'}"):
-            answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
+            answer: Any = self._quick("GET", bucket, key, pin)
+            if answer is None:
+                answer = self._client.get_object(Bucket=bucket, Key=key, **pin)  # type: ignore[arg-type]
             with closing(answer["Body"]) as body:
                 size = answer["ContentLength"]
                 if size > max_bytes:

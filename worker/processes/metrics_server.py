@@ -48,15 +48,15 @@ class _Silent(WSGIRequestHandler):
 
 
 def observed(alive: Callable[[], bool], registry: CollectorRegistry = REGISTRY) -> "WSGIApplication":
-    """Return what is served: ``/health/live``, 200 or 503, and the metrics at every other path."""
+    """Return the WSGI application of a metrics port: ``/health/live``, 200 or 503, and metrics at all other paths."""
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/health/live":
             return metrics(environ, start_response)
-        status, said = (HTTPStatus.OK, b"live\n") if alive() else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
+        status, body = (HTTPStatus.OK, b"live\n") if alive() else (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
         start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
-        return [said]
+        return [body]
 
     return app
 

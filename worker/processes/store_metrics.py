@@ -1,6 +1,7 @@
 """What Postgres alone knows, as metrics: asked anew at every scrape, so that nobody shows what others have changed."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from worker.database.drift import newest_measures
 from worker.database.due_scans import backlog
 from worker.database.session import Database
-from worker.database.tables import Duty, Scan, ScanState, TrainingRun, WebhookDelivery
+from worker.database.tables import Duty, ReviewCluster, Scan, ScanState, TrainingRun, WebhookDelivery
 from worker.dispatch.dispatcher import QUEUES
 from worker.errors import TransientError
 from worker.log import get_logger
@@ -19,6 +20,9 @@ log = get_logger()
 
 # Sources come from keys: those with most images have series of their own.
 _MOST_SOURCES = 100
+_DAY = timedelta(days=1)
+# Two or three look-alikes are one person's tries; half of the scale between two detectors is no shade of opinion.
+_ODD_IMAGES, _ODD_DISAGREEMENT = 5, 0.5
 _DRIFT = (
     ("psi", "assay_drift_psi", "Population stability index of the day's probabilities."),
     ("uncertain", "assay_drift_uncertain_share", "Share of the day's verdicts that are uncertain."),
@@ -39,7 +43,7 @@ class StoreCollector(Collector):
         try:
             with self._database.transaction() as session:
                 now = [*_backlog(session), _dead(session), _training(session), *_webhooks(session), *_duties(session)]
-                return [*now, *_drift(session)]
+                return [*now, _odd_clusters(session), *_drift(session)]
         except TransientError as error:
             log.warning("store_metrics_postponed", error=error.detail)
             return ()
@@ -97,19 +101,34 @@ def _duties(session: Session) -> Sequence[Metric]:
     return ages, failures
 
 
+def _odd_clusters(session: Session) -> Metric:
+    """Tell of look-alikes that no detector knows well: a new generator's pictures come in such clusters."""
+    odd = (
+        select(func.count())
+        .select_from(ReviewCluster)
+        .where(
+            ReviewCluster.created_at > func.now() - _DAY,
+            ReviewCluster.images >= _ODD_IMAGES,
+            ReviewCluster.disagreement >= _ODD_DISAGREEMENT,
+        )
+    )
+    meaning = "Clusters of the last day of five look-alikes or more in the review queue that detectors disagree on."
+    return GaugeMetricFamily("assay_odd_clusters", meaning, value=session.scalar(odd) or 0)
+
+
 def _drift(session: Session) -> Sequence[Metric]:
     """Tell what the duty wrote down, whichever dispatcher it fell to: a gauge of its own grows stale in the others."""
-    told = newest_measures(session, most=_MOST_SOURCES)
+    by_source = newest_measures(session, most=_MOST_SOURCES)
     families = []
     for name, metric, meaning in _DRIFT:
         family = GaugeMetricFamily(metric, meaning, labels=["source"])
-        for source, measured in told.items():
+        for source, measured in by_source.items():
             if name in measured:
                 family.add_metric([source], measured[name])
         families.append(family)
     meaning = "Share of the canary photographs that are flagged."
     canary = GaugeMetricFamily("assay_canary_false_positive_share", meaning, labels=())
-    for rate in (measured.get("canary", {}).get("rate") for measured in told.values()):
+    for rate in (measured.get("canary", {}).get("rate") for measured in by_source.values()):
         if rate is not None:
             canary.add_metric((), rate)
     return [*families, canary]

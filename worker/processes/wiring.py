@@ -6,9 +6,13 @@ from types import FrameType
 
 from worker.database.migrate import require_migrated
 from worker.database.session import Database, connect
+from worker.exports.exporter import Exporter
+from worker.ingest.download import Download
+from worker.ingest.fetcher import Fetcher
 from worker.ingest.register import Register
 from worker.ingest.sweep import Sweep
 from worker.objects.object_store import object_store
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 # A round may wait for a database or a broker that does not answer, each bounded by its own time-out.
@@ -31,6 +35,24 @@ def build_register(settings: Settings, database: Database) -> Register:
         artifact_bucket=settings.artifact_bucket,
         image_id_pattern=settings.image_id_pattern,
     )
+
+
+def build_fetcher(settings: Settings, database: Database) -> Fetcher:
+    """Wire what fetches files that platforms name by address."""
+    private = settings.fetch_private_addresses
+    return Fetcher(
+        database,
+        Download(max_bytes=settings.max_image_bytes, private=private),
+        object_store(settings),
+        build_register(settings, database),
+        bucket=settings.upload_buckets[0],
+        threads=settings.fetch_threads,
+    )
+
+
+def build_exporter(settings: Settings, database: Database) -> Exporter:
+    """Wire what makes exports."""
+    return Exporter(database, transfer(settings).upload, bucket=settings.artifact_bucket)
 
 
 def build_sweep(settings: Settings, database: Database) -> Sweep:

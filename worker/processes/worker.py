@@ -24,8 +24,10 @@ from worker.database.duplicates import Duplicates
 from worker.database.features import Memory
 from worker.database.migrate import require_migrated
 from worker.database.scans import Scans
-from worker.database.session import Database, connect
+from worker.database.session import Database, connect, open_listening
 from worker.database.shipped import register_shipped
+from worker.decisions.in_flight import bulk_places
+from worker.decisions.turns import BULK_WAITS_SECONDS
 from worker.decoders.pool import DecoderPool
 from worker.detectors.device import is_out_of_memory, memory, pick_device, set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
@@ -38,17 +40,21 @@ from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.objects.object_store import object_store
 from worker.objects.transfer import Transfer, transfer
 from worker.processes.decoders import decoder_pool
+from worker.processes.liveness import liveness
 from worker.processes.metrics_server import serve_metrics
+from worker.processes.wiring import build_exporter, build_fetcher
 from worker.scan.end_of_scan import EndOfScan
 from worker.scan.heatmap_files import Evidence
 from worker.scan.leases import Leases
 from worker.scan.micro_batcher import MicroBatcher
+from worker.scan.presence import Presence
 from worker.scan.read_file import FileReader
 from worker.scan.retries import RetryPolicy
 from worker.scan.scan_image import ScanImage
 from worker.scan.score.by_memory import ByMemory
 from worker.scan.score.by_pixels import ByPixels
 from worker.scan.score.by_same_bytes import BySameBytes
+from worker.scan.thumbnails import Thumbnails
 from worker.settings import Settings
 
 log = get_logger()
@@ -88,23 +94,37 @@ def run_worker(settings: Settings) -> None:
     )
     shelf = BundleShelf(locator(settings, database), _version_of, load, monotonic=time.monotonic)
     shelf.get(ensure_champion(database, settings.bundle, settings.shadow_share))
-    serve_metrics(settings, lambda: batcher.alive() and decoders.alive())
+    serve_metrics(settings, liveness(batcher, decoders))
     app = make_celery(settings)
-    leases = build_leases(settings, database)
     stop = threading.Event()
+    presence = Presence(
+        partial(open_listening, settings.database_url.get_secret_value()), shelf, bulk_scans=bulk_places(threads)
+    )
+    presence.start(stop)
+    leases = build_leases(settings, database, shelf, presence)
     leases.start(stop)
     scan_image = build_scan_image(settings, database, leases=leases, shelf=shelf, batcher=batcher, decoders=decoders)
     register_tasks(app, scan_image)
+    if settings.fetch_threads:
+        build_fetcher(settings, database).start(stop)
+    build_exporter(settings, database).start(stop)
     _serve(app, threads)
     stop.set()
+    presence.join()
     batcher.stop()
     decoders.close()
 
 
-def build_leases(settings: Settings, database: Database) -> Leases:
-    """Wire what renews leases; no stage takes longer than two decodings or batches, waiting for others included."""
-    longest = 4 * max(settings.decode_timeout_seconds, settings.batch_timeout_seconds)
-    return Leases(Scans(database), seconds=settings.lease_seconds, longest_stage=longest, monotonic=time.perf_counter)
+def build_leases(settings: Settings, database: Database, shelf: BundleShelf, presence: Presence) -> Leases:
+    """Wire what renews leases; no stage takes longer than two decodings or batches and waiting for others."""
+    return Leases(
+        Scans(database),
+        seconds=settings.lease_seconds,
+        longest_stage=BULK_WAITS_SECONDS + 4 * max(settings.decode_timeout_seconds, settings.batch_timeout_seconds),
+        monotonic=time.perf_counter,
+        bundles=shelf,
+        worker_id=presence.worker_id,
+    )
 
 
 def build_scan_image(
@@ -123,15 +143,22 @@ def build_scan_image(
     evidence = Evidence(
         objects=objects, batcher=batcher, overlay=overlay_png, raw=raw_npy, bucket=settings.artifact_bucket
     )
+    read_file = FileReader(objects=objects, decoders=decoders, max_bytes=settings.max_image_bytes)
+    thumbnails = Thumbnails(objects=objects, read_file=read_file, decoders=decoders, bucket=settings.artifact_bucket)
     return ScanImage(
         leases=leases,
         bundles=shelf,
-        read_file=FileReader(objects=objects, decoders=decoders, max_bytes=settings.max_image_bytes),
+        read_file=read_file,
         by_memory=ByMemory(recall=Memory(database).recall, bundles=shelf, batcher=batcher),
         by_same_bytes=BySameBytes(originals=Duplicates(database), evidence=evidence),
         by_pixels=ByPixels(
-            decoders=decoders, batcher=batcher, evidence=evidence, keep_features=settings.feature_days > 0
+            decoders=decoders,
+            batcher=batcher,
+            evidence=evidence,
+            thumbnails=thumbnails,
+            keep_features=settings.feature_days > 0,
         ),
+        thumbnails=thumbnails,
         end_of_scan=EndOfScan(scans=scans, retries=retries, end_process=partial(os._exit, _WEDGED_EXIT_CODE)),
         make_heatmaps=settings.heatmaps == "flagged",
     )
@@ -174,15 +201,17 @@ def _load_warm(
     opening: Opening,
     max_batch: int,
 ) -> Bundle:
-    """Load a bundle here, and warm it up on the thread that owns the device, between the batches of others."""
+    """Load a bundle here and warm it up; a GPU by the thread that owns it, between the batches of others."""
     bring(opening.encoders, folder)
     bundle = opening.load(folder)
     if opening.device == "cpu":
-        # Exporting takes longer than a batch may; a CPU is nobody's, and no other thread has this bundle yet.
+        # Exporting takes longer than a batch may, and scans of other bundles go on meanwhile; a CPU is nobody's, and
+        # no other thread has this bundle yet.
         opening.choose_engines(bundle)
+        _warm_up([(bundle, max_batch)])
     else:
         batcher(partial(_choose_engines, opening), bundle, alone=True)
-    batcher(_warm_up, (bundle, max_batch), alone=True)
+        batcher(_warm_up, (bundle, max_batch), alone=True)
     with database.transaction() as session:  # where an older release registered it without
         keep_figures(session, bundle.version, bundle.figures)
     log.info("bundle_loaded", bundle=bundle.version, device=opening.device)
@@ -206,12 +235,12 @@ def _choose_engines(opening: Opening, bundles: Sequence[Bundle]) -> Sequence[Non
     return [None] * len(bundles)
 
 
-def _warm_up(asked: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
-    for bundle, max_batch in asked:
+def _warm_up(batch: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
+    for bundle, max_batch in batch:
         bundle.warm_up(max_batch)
         # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
         bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
-    return [None] * len(asked)
+    return [None] * len(batch)
 
 
 def _version_of(folder: Path) -> str:

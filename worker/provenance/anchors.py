@@ -37,9 +37,9 @@ def read_anchors(place: Path | None, fetched: Path | None = None) -> str:
 def _read(place: Path) -> list[str]:
     try:
         files = sorted(file for file in place.iterdir() if file.suffix in _SUFFIXES) if place.is_dir() else [place]
-        found = [pem for file in files for pem in certificates_in(file.read_text(encoding="utf-8"))]
+        certificates = [pem for file in files for pem in certificates_in(file.read_text(encoding="utf-8"))]
     except (OSError, UnicodeDecodeError) as error:
         raise TrustAnchorsError(f"{place}: {error}; ASSAY_C2PA_TRUST_ANCHORS must name a PEM file or folder") from error
-    if not found:
+    if not certificates:
         raise TrustAnchorsError(f"{place} holds no PEM certificate; correct or unset ASSAY_C2PA_TRUST_ANCHORS")
-    return found
+    return certificates

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from c2pa import C2paError, Context, Reader
@@ -55,18 +56,18 @@ def read_manifest(data: bytes, anchors: str) -> Manifest:
     }
     try:
         with Context.from_dict(settings) as context, Reader(_mime(data), io.BytesIO(data), context=context) as reader:
-            told = reader.json()
-        return summed_up(json.loads(told), told)
+            report = reader.json()
+        return summed_up(json.loads(report), report)
     except (C2paError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return Manifest(SignatureState.TAMPERED, problems=(shown(str(error)) or type(error).__name__,))
 
 
-def summed_up(store: Mapping[str, Any], told: str) -> Manifest:
+def summed_up(store: Mapping[str, Any], report: str) -> Manifest:
     """Sum up what the library says of a file's manifests.
 
     Args:
         store: the library's report.
-        told: the same as text.
+        report: the same as text.
 
     Raises:
         LookupError, TypeError, AttributeError: the report is not of the form that the library documents.
@@ -78,7 +79,7 @@ def summed_up(store: Mapping[str, Any], told: str) -> Manifest:
     generators = active.get("claim_generator_info") or [{}]
     return Manifest(
         state,
-        _says(store, told, trusted=state is SignatureState.TRUSTED),
+        _says(store, report, trusted=state is SignatureState.TRUSTED),
         _signer(signature),
         shown(generators[0].get("name") or active.get("claim_generator")),
         tuple(dict.fromkeys(in_words(code) for code in codes))[:_MOST_PROBLEMS],
@@ -103,28 +104,29 @@ def _failures(store: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return results.get("failure") or []
 
 
-def _says(store: Mapping[str, Any], told: str, *, trusted: bool) -> Says | None:
+def _says(store: Mapping[str, Any], report: str, *, trusted: bool) -> Says | None:
     """Return what the line of manifests from the active one back to its first parent says.
 
     That the whole picture is AI-generated counts only where it was made so, no other picture was placed into it
     since, and, if the active manifest is trusted, every signer on the way is. A platform's finishing (a visible
     watermark, another size or format) places no picture.
     """
-    types: list[str] = []
+    origin: str | None = None  # how the first parent was made
     mixed = False
-    for manifest in _line(store, trusted=trusted):
-        made_by_adobe = _is_adobe_s_generation(manifest)
-        for action in _actions(manifest):
-            kind = str(action.get("digitalSourceType", "")).rpartition("/")[2]
-            if action.get("action") == "c2pa.created":
-                types.append(_TRAINED if made_by_adobe and not kind else kind)
-            else:
-                mixed = mixed or action.get("action") == "c2pa.placed" or kind in _WITH_CAPTURES
-    if types[-1:] == [_TRAINED] and not mixed:
+    for action, kind in chain.from_iterable(map(_actions, _line(store, trusted=trusted))):
+        if action == "c2pa.created":
+            origin = kind
+        else:
+            mixed = mixed or _mixes(action, kind)
+    if origin == _TRAINED and not mixed:
         return Says.AI_GENERATED
-    if _AI_PART.search(told) or _ADOBE in told:
+    if _AI_PART.search(report) or _ADOBE in report:
         return Says.PARTLY_AI
-    return Says.CAPTURED if types[-1:] and types[-1] in _CAMERA else None
+    return Says.CAPTURED if origin in _CAMERA else None
+
+
+def _mixes(action: str | None, kind: str) -> bool:
+    return action == "c2pa.placed" or kind in _WITH_CAPTURES
 
 
 def _line(store: Mapping[str, Any], *, trusted: bool) -> Iterator[Mapping[str, Any]]:
@@ -140,22 +142,29 @@ def _line(store: Mapping[str, Any], *, trusted: bool) -> Iterator[Mapping[str, A
 
 def _vouched(store: Mapping[str, Any], parent: Mapping[str, Any], label: str) -> bool:
     """Tell whether a parent's manifest was whole when it was taken in, and its signer is trusted."""
-    then = ((parent.get("validation_results") or {}).get("activeManifest") or {}).get("failure") or []
-    deltas = (store.get("validation_results") or {}).get("ingredientDeltas") or []
     signature = f"/c2pa/{label}/c2pa.signature"
-    trusted_now = [
-        success
-        for delta in deltas
-        for success in (delta.get("validationDeltas") or {}).get("success") or []
-        if success.get("code") == "signingCredential.trusted" and str(success.get("url")).endswith(signature)
-    ]
-    return bool(trusted_now) and all(failure.get("code") == _UNTRUSTED for failure in then)
+    trusted_now = any(
+        success.get("code") == "signingCredential.trusted" and str(success.get("url")).endswith(signature)
+        for success in _successes_since(store)
+    )
+    return trusted_now and all(failure.get("code") == _UNTRUSTED for failure in _failures(parent))
 
 
-def _actions(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _successes_since(store: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what of the ingredients is verified now and was not when they were taken in."""
+    for delta in (store.get("validation_results") or {}).get("ingredientDeltas") or []:
+        yield from (delta.get("validationDeltas") or {}).get("success") or []
+
+
+def _actions(manifest: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """Yield each action and the kind of source that it names; of Firefly's from 2023, what made the picture."""
+    unnamed = _TRAINED if _is_adobe_s_generation(manifest) else ""
     for assertion in manifest.get("assertions") or []:
         if str(assertion.get("label", "")).startswith("c2pa.actions"):
-            yield from (assertion.get("data") or {}).get("actions") or []
+            for action in (assertion.get("data") or {}).get("actions") or []:
+                kind = str(action.get("digitalSourceType", "")).rpartition("/")[2]
+                created = action.get("action") == "c2pa.created"
+                yield action.get("action"), kind or (unnamed if created else "")
 
 
 def _is_adobe_s_generation(manifest: Mapping[str, Any]) -> bool:

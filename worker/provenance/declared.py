@@ -80,8 +80,8 @@ def find_marks(texts: Sequence[Text]) -> tuple[Mark, ...]:
     first: dict[str, Mark] = {}
     for rule in _RULES:
         for mark in rule(texts):
-            known = first.get(mark.tag)
-            if known is None or (mark.declaration.strong and not known.declaration.strong):
+            earlier = first.get(mark.tag)
+            if earlier is None or (mark.declaration.strong and not earlier.declaration.strong):
                 first[mark.tag] = mark
     return tuple(sorted(first.values(), key=lambda mark: not mark.declaration.strong))
 
@@ -92,12 +92,12 @@ def marks_of_bytes(words: bytes) -> tuple[Mark, ...]:
     None of them is strong: where it stood, nobody can tell.
     """
     window = words if len(words) <= 2 * _WINDOW else words[:_WINDOW] + words[-_WINDOW:]
-    found = []
+    marks = []
     for tag, tool, kind, needed, pattern in _IN_BYTES:
         if needed in window and (match := pattern.search(window)):
             name = tag + match.group(1).decode() if match.groups() else tag
-            found.append(Mark(name, Declaration(strong=False, kind=kind, tool=tool, where="damaged metadata")))
-    return tuple(found)
+            marks.append(Mark(name, Declaration(strong=False, kind=kind, tool=tool, where="damaged metadata")))
+    return tuple(marks)
 
 
 _IN_BYTES: tuple[tuple[str, str | None, DeclarationKind, bytes, re.Pattern[bytes]], ...] = (
@@ -124,7 +124,7 @@ _IN_BYTES: tuple[tuple[str, str | None, DeclarationKind, bytes, re.Pattern[bytes
 )
 
 
-def _found(tag: str, tool: str | None, text: Text, kind: DeclarationKind = _GENERATOR, *, strong: bool = True) -> Mark:
+def _mark(tag: str, tool: str | None, text: Text, kind: DeclarationKind = _GENERATOR, *, strong: bool = True) -> Mark:
     return Mark(tag, Declaration(strong=strong and not text.part, kind=kind, tool=tool, where=text.where))
 
 
@@ -137,7 +137,7 @@ def _source_types(texts: Sequence[Text]) -> Iterator[Mark]:
         if text.name.rpartition(":")[2].casefold() == "digitalsourcetype":
             kind = _SOURCE_TYPE.search(text.value)
             if kind:
-                yield _found(f"iptc:{kind.group(1)}", None, text, _IPTC, strong=kind.group(1) == _TRAINED)
+                yield _mark(f"iptc:{kind.group(1)}", None, text, _IPTC, strong=kind.group(1) == _TRAINED)
 
 
 def _ai_fields(texts: Sequence[Text]) -> Iterator[Mark]:
@@ -145,7 +145,7 @@ def _ai_fields(texts: Sequence[Text]) -> Iterator[Mark]:
         field = _AI_FIELDS.match(text.name)
         if field:
             tool = text.value if field.group(1) == "AISystemUsed" else None
-            yield _found(f"iptc:{field.group(1)}", tool, text, _IPTC, strong=False)
+            yield _mark(f"iptc:{field.group(1)}", tool, text, _IPTC, strong=False)
 
 
 def _chinese_labels(texts: Sequence[Text]) -> Iterator[Mark]:
@@ -156,7 +156,7 @@ def _chinese_labels(texts: Sequence[Text]) -> Iterator[Mark]:
         elif named or '"AIGC"' in text.value[:_WINDOW]:
             label = _LABEL.search(text.value)
             if label:
-                yield _found("tc260", None, text, _TC260, strong=label.group(1) == "1")
+                yield _mark("tc260", None, text, _TC260, strong=label.group(1) == "1")
 
 
 def _parameters(texts: Sequence[Text]) -> Iterator[Mark]:
@@ -165,31 +165,31 @@ def _parameters(texts: Sequence[Text]) -> Iterator[Mark]:
         if line is None:
             continue
         if "App: SD.Next" in line.group():
-            yield _found("sdnext", "SD.Next", text)
+            yield _mark("sdnext", "SD.Next", text)
         elif _says(texts, {"fooocus_scheme"}) or "Version: Fooocus" in line.group():
-            yield _found("fooocus", "Fooocus", text)
+            yield _mark("fooocus", "Fooocus", text)
         else:
-            yield _found("stable_diffusion_webui", "Stable Diffusion web UI", text)
+            yield _mark("stable_diffusion_webui", "Stable Diffusion web UI", text)
 
 
 def _graphs(texts: Sequence[Text]) -> Iterator[Mark]:
     for text in texts:
         name = text.name.casefold()
         if (name in _GRAPH_FIELDS or '"class_type"' in text.value) and _GRAPH.search(text.value):
-            yield _found("comfyui", "ComfyUI", text, strong=_SAMPLER.search(text.value) is not None)
+            yield _mark("comfyui", "ComfyUI", text, strong=_SAMPLER.search(text.value) is not None)
 
 
 def _own_fields(texts: Sequence[Text]) -> Iterator[Mark]:
     for text in texts:
         name = text.name.casefold()
         if name in {"invokeai_metadata", "sd-metadata", "invokeai_graph", "invokeai_workflow"}:
-            yield _found("invokeai", "InvokeAI", text, strong=text.value.lstrip().startswith("{"))
+            yield _mark("invokeai", "InvokeAI", text, strong=text.value.lstrip().startswith("{"))
         elif name == "dream" and _DREAM.search(text.value):
-            yield _found("invokeai", "InvokeAI", text)
+            yield _mark("invokeai", "InvokeAI", text)
         elif name == "fooocus_scheme":
-            yield _found("fooocus", "Fooocus", text)
+            yield _mark("fooocus", "Fooocus", text)
         elif name == "sui_image_params":
-            yield _found("swarmui", "SwarmUI", text)
+            yield _mark("swarmui", "SwarmUI", text)
 
 
 def _several_fields(texts: Sequence[Text]) -> Iterator[Mark]:
@@ -199,23 +199,27 @@ def _several_fields(texts: Sequence[Text]) -> Iterator[Mark]:
         together.setdefault(text.carrier, {})[text.name] = text
     for fields in together.values():
         if len(_EASY_DIFFUSION & fields.keys()) >= 2:  # noqa: PLR2004 (one alone may be anybody's)
-            yield _found("easy_diffusion", "Easy Diffusion", fields[min(_EASY_DIFFUSION & fields.keys())])
+            yield _mark("easy_diffusion", "Easy Diffusion", fields[min(_EASY_DIFFUSION & fields.keys())])
         if fields.keys() >= _DRAW_THINGS:
-            yield _found("draw_things", "Draw Things", fields["sampler"])
+            yield _mark("draw_things", "Draw Things", fields["sampler"])
         if fields.keys() >= _NOVELAI and _says(texts, {"software", "source"}, "NovelAI"):
-            yield _found("novelai", "NovelAI", fields["sampler"])
+            yield _mark("novelai", "NovelAI", fields["sampler"])
+
+
+def _values(texts: Sequence[Text], name: str) -> list[str]:
+    return [text.value for text in texts if text.name == name]
 
 
 def _signatures(texts: Sequence[Text]) -> Iterator[Mark]:
     for text in texts:
         if _MIDJOURNEY_JOB.search(text.value[:_WINDOW]):
-            yield _found("midjourney", "Midjourney", text)
-        elif _GROK.match(text.value) and any(_UUID.match(other.value) for other in texts if other.name == "Artist"):
-            yield _found("grok", "Grok", text)
+            yield _mark("midjourney", "Midjourney", text)
+        elif _GROK.match(text.value) and any(_UUID.match(artist) for artist in _values(texts, "Artist")):
+            yield _mark("grok", "Grok", text)
         elif "genAIType" in text.value and _SAMSUNG.search(_ends(text.value)):
-            yield _found("samsung_genai", "Samsung Galaxy AI", text, strong=False)
+            yield _mark("samsung_genai", "Samsung Galaxy AI", text, strong=False)
         elif text.name.casefold() == "source" and text.value.startswith("NovelAI Diffusion"):
-            yield _found("novelai", "NovelAI", text)
+            yield _mark("novelai", "NovelAI", text)
 
 
 def _names(texts: Sequence[Text]) -> Iterator[Mark]:
@@ -223,7 +227,7 @@ def _names(texts: Sequence[Text]) -> Iterator[Mark]:
         if text.name.casefold() in _TOOL_FIELDS:
             for tag, tool, pattern in _NAMES:
                 if pattern.search(text.value[:1000]):
-                    yield _found(tag, tool, text, strong=False)
+                    yield _mark(tag, tool, text, strong=False)
 
 
 def _says(texts: Iterable[Text], names: set[str], word: str = "") -> bool:

@@ -158,42 +158,44 @@ def manifest_json(manifest: Manifest | None) -> dict[str, object] | None:
     return None if manifest is None else {**vars(manifest), "problems": list(manifest.problems)}
 
 
-def manifest_of(told: dict[str, object]) -> Manifest:
+def manifest_of(record: dict[str, object]) -> Manifest:
     """Return the manifest behind :func:`manifest_json`; raises ValueError, KeyError or TypeError for anything else."""
-    says = told["says"]
+    says = record["says"]
     return Manifest(
-        SignatureState(str(told["state"])),
+        SignatureState(str(record["state"])),
         None if says is None else Says(str(says)),
-        _text(told["signer"]),
-        _text(told["generator"]),
-        tuple(str(problem) for problem in _list(told["problems"])),
+        _text(record["signer"]),
+        _text(record["generator"]),
+        tuple(str(problem) for problem in _list(record["problems"])),
     )
 
 
-def provenance_of(told: Mapping[str, Any]) -> Provenance:
+def provenance_of(record: Mapping[str, Any]) -> Provenance:
     """Return the provenance behind :meth:`Provenance.as_json`, as far as it is recorded; of an erased image nothing."""
-    manifest, declaration = told.get("c2pa"), told.get("declaration")
+    manifest, declaration = record.get("c2pa"), record.get("declaration")
     return Provenance(
-        tags=tuple(told.get("tags", ())),
+        tags=tuple(record.get("tags", ())),
         manifest=manifest and manifest_of(manifest),
-        camera=told.get("camera"),
-        software=told.get("software"),
+        camera=record.get("camera"),
+        software=record.get("software"),
         declaration=declaration and _declaration_of(declaration),
-        marks=tuple(_declaration_of(mark) for mark in told.get("marks", ())),
+        marks=tuple(_declaration_of(mark) for mark in record.get("marks", ())),
     )
 
 
-def _declaration_of(told: Mapping[str, Any]) -> Declaration:
-    return Declaration(told["strong"], DeclarationKind(told["kind"]), told["tool"], told["where"])
+def _declaration_of(record: Mapping[str, Any]) -> Declaration:
+    return Declaration(record["strong"], DeclarationKind(record["kind"]), record["tool"], record["where"])
 
 
-def must_read_again(told: Mapping[str, Any]) -> bool:
+def must_read_again(record: Mapping[str, Any]) -> bool:
     """Tell whether a record does not suffice to judge by, so that the file itself must be read.
 
     It must where it has a manifest, since whom we trust may have changed, where an older release recorded tags without
     their declaration, and where nothing is recorded.
     """
-    return told.get("c2pa") is not None or "tags" not in told or (bool(told["tags"]) and "declaration" not in told)
+    return (
+        record.get("c2pa") is not None or "tags" not in record or (bool(record["tags"]) and "declaration" not in record)
+    )
 
 
 def shown(text: object) -> str | None:

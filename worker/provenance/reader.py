@@ -31,9 +31,9 @@ def read_texts(data: bytes) -> list[Text]:
     return [*texts, *(member for text in texts for member in _members(text))]
 
 
-def _texts(found: Iterable[Block]) -> Iterator[Text]:
+def _texts(blocks: Iterable[Block]) -> Iterator[Text]:
     extensions = []
-    for number, block in enumerate(found):
+    for number, block in enumerate(blocks):
         if number >= _MOST_BLOCKS:
             break
         if block.kind == "xmp_extension":

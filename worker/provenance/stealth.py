@@ -46,8 +46,8 @@ def _first_column(data: bytes) -> NDArray[np.uint8] | None:
 
     The first pixel of a row depends on nothing but the one above it, so no row is unfiltered whole.
     """
-    found = {kind: body for kind, body, _ in islice(chunks(data), 1)}
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", found.get(b"IHDR", b"").ljust(13))
+    bodies = {kind: body for kind, body, _ in islice(chunks(data), 1)}
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", bodies.get(b"IHDR", b"").ljust(13))
     plain = (depth, colour, interlaced) == (_DEPTH, _RGBA, 0)
     if not plain or height < _SIGNATURE_BITS or width * height > _MOST_PIXELS:
         return None

@@ -24,7 +24,7 @@ class Text:
 
     @property
     def where(self) -> str:
-        """Return where it stood, for people."""
+        """Return the place in the file, such as `XMP` or `PNG text parameters`."""
         if self.carrier == "PNG text":
             return f'PNG text "{self.name}"'
         return f"{self.carrier} {self.name}".strip()

@@ -70,17 +70,23 @@ def _properties(root: Element) -> Iterator[tuple[str, str, bool]]:
     waiting: list[tuple[Element, tuple[str, ...]]] = [(root, ())]
     while waiting:
         element, path = waiting.pop()
-        tag = str(element.tag)
-        if tag not in _STRUCTURE and element is not root:
-            path = (*path, _name(tag))
-        for attribute, value in element.attrib.items():
-            if attribute == _RDF + "resource" and path:
-                yield path[-1], value, len(path) > 1
-            elif not attribute.startswith((_RDF, _XML)) and element is not root:
-                yield _name(attribute), value, bool(path)
-        if path and element.text and element.text.strip():
-            yield path[-1], element.text.strip(), len(path) > 1
+        if element is not root:
+            tag = str(element.tag)
+            path = path if tag in _STRUCTURE else (*path, _name(tag))
+            yield from _own_properties(element, path)
         waiting.extend((child, path) for child in reversed(element))
+
+
+def _own_properties(element: Element, path: tuple[str, ...]) -> Iterator[tuple[str, str, bool]]:
+    """Yield what an element's attributes and its text say; `path` names the properties that it stands in."""
+    for attribute, value in element.attrib.items():
+        if attribute == _RDF + "resource" and path:
+            yield path[-1], value, len(path) > 1
+        elif not attribute.startswith((_RDF, _XML)):
+            yield _name(attribute), value, bool(path)
+    text = (element.text or "").strip()
+    if path and text:
+        yield path[-1], text, len(path) > 1
 
 
 def _name(tag: str) -> str:

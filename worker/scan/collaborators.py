@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from worker.database.duplicates import Original
-from worker.database.features import Remembered
-from worker.database.features import Seen as Features
+from worker.database.features import Remembered, StoredFeatures
 from worker.database.scans import ImageFacts, Lease
 from worker.decoders.look import FileFacts, Look
 from worker.errors import Reason
@@ -26,12 +25,16 @@ class Ledger(Protocol):
         facts: ImageFacts,
         timings: Mapping[str, float],
         *,
-        seen: Features | None = None,
+        memory: StoredFeatures | None = None,
+        thumbnail_key: str | None = None,
     ) -> None:
-        """Write verdict, heatmaps, what was seen, and the end of the scan."""
+        """Write verdict, heatmaps, what was seen, where a thumbnail lies, and the end of the scan."""
 
     def explain(self, lease: Lease, heatmaps: Sequence[Mapping[str, Any]], timings: Mapping[str, float]) -> None:
         """Write heatmaps that somebody asked for, and the end of the scan."""
+
+    def keep_thumbnail(self, lease: Lease, key: str, timings: Mapping[str, float]) -> None:
+        """Write where a thumbnail lies that somebody asked for, and the end of the scan."""
 
     def reject(self, lease: Lease, reason: Reason, detail: str) -> None:
         """End the scan because of the image itself."""
@@ -62,12 +65,15 @@ class Recall(Protocol):
 
 
 class Decoders(Protocol):
-    """What the story needs of :class:`~worker.decoders.pool.DecoderPool`; both raise PermanentError."""
+    """What the story needs of :class:`~worker.decoders.pool.DecoderPool`; both raise PermanentError.
 
-    def read(self, data: bytes, observe: Observe) -> FileFacts:
+    What is `bulk` waits until nothing else does.
+    """
+
+    def read(self, data: bytes, observe: Observe, *, bulk: bool = False) -> FileFacts:
         """Hash a file and read what it says of its origin."""
 
-    def look(self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe) -> Look:
+    def look(self, data: bytes, plans: Mapping[str, ViewPlan], observe: Observe, *, bulk: bool = False) -> Look:
         """Decode an image and cut the views that are planned."""
 
 

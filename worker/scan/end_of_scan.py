@@ -66,12 +66,20 @@ class EndOfScan:
             return
         score, row = judgement.score, verdict_row(lease, judgement)
         with watch.stage("record"):
-            self._scans.complete(lease, row, heatmaps, score.facts, watch.timings, seen=score.features)
+            thumbnail_key = judgement.thumbnail_key
+            self._scans.complete(
+                lease, row, heatmaps, score.facts, watch.timings, memory=score.features, thumbnail_key=thumbnail_key
+            )
         SCANS.labels("completed", "").inc()
         if not lease.shadow:
             VERDICTS.labels(judgement.decision.verdict, lease.image.source).inc()
         shown = {name: row[name] for name in ("verdict", "decided_by", "probability")}
         log.info("scan_completed", **shown, ms=watch.timings)
+
+    def keep_thumbnail(self, lease: Lease, key: str, watch: Stopwatch) -> None:
+        """Write down a thumbnail that somebody asked for, and the scan's end; raises as above."""
+        self._scans.keep_thumbnail(lease, key, watch.timings)
+        SCANS.labels("pictured", "").inc()
 
     def leave(self, error: AssayError) -> None:
         """Leave a scan to others: its lease was lost, or will end by itself since the database is away."""
@@ -88,7 +96,7 @@ class EndOfScan:
             WedgedError: the device hangs.
             TransientError: the object store is away, and there are attempts left.
         """
-        if isinstance(error, TransientError) and self._retries.is_last(lease.attempts):
+        if isinstance(error, TransientError) and self._retries.is_last(lease.attempts, outage=True):
             log.warning("heatmap_given_up", error=error.detail)
         elif isinstance(error, (WedgedError, TransientError, LeaseLostError)):
             raise error
@@ -97,6 +105,7 @@ class EndOfScan:
             log.error("heatmap_failed", exc_info=error)
 
     def _fail(self, lease: Lease, error: Exception, *, give_up: bool) -> None:
-        delay = self._retries.delay(lease.attempts + 1, random.random())  # noqa: S311 - jitter, not a secret
+        outage = isinstance(error, TransientError)
+        delay = self._retries.delay(lease.attempts + 1, random.random(), outage=outage)  # noqa: S311 - no secret
         self._scans.fail(lease, public(error), retry_in=None if give_up else delay)
         SCANS.labels("dead" if give_up else "retried", "").inc()

@@ -57,7 +57,7 @@ class Evidence:
 
     def draw(self, lease: Lease, bundle: Any, look: Look, probability: float) -> list[dict[str, Any]]:
         """Explain an image that was looked at, one heatmap for each detector."""
-        maps = self._batcher(bundle.heatmaps, look.prepared, alone=lease.suspect)
+        maps = self._batcher(bundle.heatmaps, look.prepared, alone=lease.suspect, bulk=lease.bulk)
         rows = []
         for detector, heatmap in maps.items():
             keys = _keys(lease, detector)

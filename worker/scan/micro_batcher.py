@@ -2,20 +2,22 @@
 
 A thread submits one item for a call and waits on a future; the batcher thread
 gathers items of the same call until the batch is full or the oldest has waited
-long enough. A batch that fails is retried in halves down to single items, so
+long enough. Live images go first, and what is history comes in short batches
+(:mod:`worker.decisions.turns`). A batch that fails is retried in halves down to single items, so
 only the culprit gets the error. Running out of memory halves the batch size
 for good. What goes in comes out: a call that returns another length fails.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from worker.decisions.turns import Batch, choose_batch
 from worker.errors import TransientError, WedgedError
 from worker.log import get_logger
+from worker.scan.costs import Costs
 
 log = get_logger()
 
@@ -33,6 +35,7 @@ class _Waiting:
     call: Call[Any, Any]
     item: Any
     alone: bool
+    bulk: bool
     since: float
     future: Future[Any] = field(default_factory=Future)
 
@@ -66,7 +69,8 @@ class MicroBatcher:
         self._monotonic = monotonic
         self._is_out_of_memory = is_out_of_memory
         self._observe_batch = observe_batch
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[_Waiting] = []
+        self._costs = Costs()
         self._changed = threading.Condition()
         self._stopping = False
         self._busy_since: float | None = None
@@ -89,22 +93,24 @@ class MicroBatcher:
         wedged = busy_since is not None and self._monotonic() - busy_since >= self._timeout
         return self._thread.is_alive() and not wedged
 
-    def __call__(self, call: Call[Item, Result], item: Item, *, alone: bool = False) -> Result:
+    def __call__(self, call: Call[Item, Result], item: Item, *, alone: bool = False, bulk: bool = False) -> Result:
         """Run ``call`` over a batch that holds ``item`` and return the item's own result.
 
-        Items of the same call share batches; ``alone`` keeps an item by itself.
+        Items of the same call share batches; ``alone`` keeps an item by itself, ``bulk`` lets it wait for others.
 
         Raises:
             WedgedError: the device thread has been in one call for longer than
                 its deadline; the process should end.
             Exception: whatever the call raised for this item alone.
         """
-        (result,) = self.run_all(call, [item], alone=alone)
+        (result,) = self.run_all(call, [item], alone=alone, bulk=bulk)
         return result
 
-    def run_all(self, call: Call[Item, Result], items: Sequence[Item], *, alone: bool = False) -> list[Result]:
+    def run_all(
+        self, call: Call[Item, Result], items: Sequence[Item], *, alone: bool = False, bulk: bool = False
+    ) -> list[Result]:
         """Run ``call`` over batches that hold the items and return their results in order; raises as a call for one."""
-        entries = [_Waiting(call, item, alone, self._monotonic()) for item in items]
+        entries = [_Waiting(call, item, alone, bulk, self._monotonic()) for item in items]
         with self._changed:
             if self._stopping:
                 raise BatcherStoppedError
@@ -133,25 +139,26 @@ class MicroBatcher:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             if not self._waiting:
                 return []
-            first = self._waiting[0]
-            deadline = first.since + self._max_wait
-            while not self._stopping and not first.alone and self._companions(first) < self._max_batch:
-                left = deadline - self._monotonic()
-                if left <= 0:
-                    break
+            batch = self._choose()
+            while (left := self._seconds_left(batch)) > 0:
                 self._changed.wait(left)
-            return self._take(first)
+                batch = self._choose()
+            return self._take(batch.members)
 
-    def _companions(self, first: _Waiting) -> int:
-        return sum(entry.call == first.call and not entry.alone for entry in self._waiting)
+    def _seconds_left(self, batch: Batch) -> float:
+        """Return how long a batch may still wait for company."""
+        if self._stopping or batch.is_full:
+            return 0.0
+        oldest = min(self._waiting[place].since for place in batch.members)
+        return oldest + self._max_wait - self._monotonic()
 
-    def _take(self, first: _Waiting) -> list[_Waiting]:
-        if first.alone:
-            return [self._waiting.popleft()]
-        batch = [entry for entry in self._waiting if entry.call == first.call and not entry.alone][: self._max_batch]
-        chosen = {id(entry) for entry in batch}
-        self._waiting = deque(entry for entry in self._waiting if id(entry) not in chosen)
-        return batch
+    def _take(self, places: Sequence[int]) -> list[_Waiting]:
+        entries = [self._waiting[place] for place in places]
+        self._waiting = [entry for place, entry in enumerate(self._waiting) if place not in places]
+        return entries
+
+    def _choose(self) -> Batch:
+        return choose_batch(self._waiting, max_batch=self._max_batch, seconds_of=self._costs.seconds_of)
 
     def _run_halving(self, batch: list[_Waiting]) -> None:
         error = self._run_once(batch)
@@ -171,9 +178,10 @@ class MicroBatcher:
 
     def _run_once(self, batch: list[_Waiting]) -> Exception | None:
         """Run one call and hand out its results, or return what it raised."""
-        self._busy_since = self._monotonic()
+        self._busy_since = begin = self._monotonic()
         try:
             results = batch[0].call([entry.item for entry in batch])
+            self._costs.note(batch[0].call, (self._monotonic() - begin) / len(batch))
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(batch)} items went in, {len(results)} results came out")
         except Exception as error:  # noqa: BLE001 - the boundary of the device thread; the error goes to its waiter.

@@ -29,16 +29,20 @@ class FileReader:
         self._decoders = decoders
         self._max_bytes = max_bytes
 
-    def __call__(self, image: Image, watch: Stopwatch) -> ReadFile:
-        """Read a file.
+    def __call__(self, image: Image, watch: Stopwatch, *, bulk: bool = False) -> ReadFile:
+        """Read a file; one of history (`bulk`) waits for decoders until no other does.
 
         Raises:
             PermanentError: it is gone, too large, or more complex than any picture.
             TransientError: the store does not answer.
         """
+        data = self.fetch(image, watch)
+        with watch.stage("read"):
+            return ReadFile(data, self._decoders.read(data, watch.note, bulk=bulk))
+
+    def fetch(self, image: Image, watch: Stopwatch) -> bytes:
+        """Return the bytes alone; raises as above."""
         with watch.stage("fetch"):
-            data = self._objects.fetch(
+            return self._objects.fetch(
                 image.bucket, image.key, image.version, versioned=image.versioned, max_bytes=self._max_bytes
             )
-        with watch.stage("read"):
-            return ReadFile(data, self._decoders.read(data, watch.note))

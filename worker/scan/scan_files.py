@@ -122,11 +122,11 @@ def _nothing(_stage: str, _ms: float) -> None:
     """Observe nothing."""
 
 
-def _decided(found: FileScan, look: Look, scored: Iterator[Any], bundle: Any, rules: Rules) -> FileScan:
+def _decided(scan: FileScan, look: Look, scored: Iterator[Any], bundle: Any, rules: Rules) -> FileScan:
     """Take the next scores for the pictures of a look, and decide."""
     scores, *others = islice(scored, len(look.pictures))
     frames = weigh_frames(look, [one.probability for one in (scores, *others)])
-    provenance = found.provenance or Provenance()
+    provenance = scan.provenance or Provenance()
     gravest = None if frames is None else frames.gravest.probability
     decision = decide(scores.probability, rules, bundle.figures, provenance, gravest)
-    return replace(found, scores=scores, frames=frames, decision=decision)
+    return replace(scan, scores=scores, frames=frames, decision=decision)

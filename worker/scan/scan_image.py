@@ -22,6 +22,7 @@ from worker.scan.score import Score
 from worker.scan.score.by_memory import ByMemory
 from worker.scan.score.by_pixels import ByPixels
 from worker.scan.score.by_same_bytes import BySameBytes
+from worker.scan.thumbnails import Thumbnails
 from worker.scan.verdict_row import Judgement
 
 Evidence = TypeVar("Evidence")
@@ -39,6 +40,7 @@ class ScanImage:
         by_memory: ByMemory,
         by_same_bytes: BySameBytes,
         by_pixels: ByPixels,
+        thumbnails: Thumbnails,
         end_of_scan: EndOfScan,
         make_heatmaps: bool,
     ) -> None:
@@ -49,6 +51,7 @@ class ScanImage:
         self._by_memory = by_memory
         self._by_same_bytes = by_same_bytes
         self._by_pixels = by_pixels
+        self._thumbnails = thumbnails
         self._end_of_scan = end_of_scan
         self._make_heatmaps = make_heatmaps
 
@@ -68,10 +71,13 @@ class ScanImage:
             self._end_of_scan(lease, error)
 
     def _scan(self, lease: Lease, watch: Stopwatch) -> None:
+        if lease.only_thumbnail:
+            self._end_of_scan.keep_thumbnail(lease, self._thumbnails.make(lease, watch), watch)
+            return
         bundle = self._bundles.get(lease.bundle_version)
         judgement = self._judge_if_enough(lease, bundle, self._by_memory(lease, bundle, watch))
         if judgement is None:
-            file = self._read_file(lease.image, watch)
+            file = self._read_file(lease.image, watch, bulk=lease.bulk)
             # Of images of the same bytes one is looked at; the others wait here for what it gives.
             with self._by_same_bytes.wait(lease, file.facts.sha256):
                 judgement = self._judge_if_enough(lease, bundle, self._by_same_bytes(lease, file, watch))
@@ -95,11 +101,15 @@ class ScanImage:
     def _complete(self, lease: Lease, judgement: Judgement, watch: Stopwatch) -> None:
         """Make the evidence, then write all down."""
         explain, keep_frame = judgement.score.explain, judgement.score.keep_frame
+        # An image has one live scan, so one thumbnail: a rescan leaves it to whoever looks.
+        needs_thumbnail = lease.is_first and judgement.decision.verdict is VerdictValue.UNCERTAIN
         wants_heatmaps = lease.only_heatmaps or self._wants_heatmaps(lease, judgement.decision)
         with watch.stage("heatmap"):
             heatmaps = self._make(lease, explain if wants_heatmaps else None) or []
             frame_key = self._make(lease, keep_frame if self._make_heatmaps else None)
-        self._end_of_scan.complete(lease, replace(judgement, frame_key=frame_key), heatmaps, watch)
+            thumbnail_key = self._make(lease, judgement.score.keep_thumbnail if needs_thumbnail else None)
+        judgement = replace(judgement, frame_key=frame_key, thumbnail_key=thumbnail_key)
+        self._end_of_scan.complete(lease, judgement, heatmaps, watch)
 
     def _make(self, lease: Lease, evidence: Callable[[], Evidence] | None) -> Evidence | None:
         """Make a piece of evidence; None where there is nothing to make, or where it cannot be made."""

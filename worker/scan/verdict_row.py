@@ -11,11 +11,19 @@ from worker.scan.score import Score
 
 @dataclass(frozen=True)
 class Judgement:
-    """A score, what the policy makes of it, and where a picture of an animation's gravest frame was stored."""
+    """A score, what the policy makes of it, and where pictures were stored.
+
+    Attributes:
+        score: what the bundle makes of the image.
+        decision: what the policy makes of the score.
+        frame_key: of an animation's gravest frame.
+        thumbnail_key: of the thumbnail of an image that waits for a person.
+    """
 
     score: Score
     decision: Decision
     frame_key: str | None = None
+    thumbnail_key: str | None = None
 
 
 def verdict_row(lease: Lease, judgement: Judgement) -> dict[str, Any]:

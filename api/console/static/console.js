@@ -43,8 +43,28 @@ function tellTimes() {
 tellTimes();
 setInterval(tellTimes, 15000);
 
-// Pictures that the browser cannot show (HEIC, TIFF) or that are gone: their frame says so.
-const broken = (image) => image.closest(".thumb, .frame")?.classList.add("broken");
+// A thumbnail that is being made is asked for again; a picture that the browser cannot show (HEIC, TIFF, AVIF in an old
+// one) gives way to its thumbnail. What cannot be shown at all is said in its frame.
+const WAITS = [400, 800, 1500, 3000, 6000];
+function askAgain(image) {
+  const tries = Number(image.dataset.tries ?? 0);
+  if (tries >= WAITS.length) return false;
+  image.dataset.tries = tries + 1;
+  const address = new URL(image.src);
+  address.searchParams.set("try", tries + 1);
+  setTimeout(() => { image.src = address.href; }, WAITS[tries]);
+  return true;
+}
+function broken(image) {
+  if (image.dataset.instead) {
+    image.dataset.thumbnail = "";
+    image.dataset.tries = 0;
+    image.src = image.dataset.instead;
+    delete image.dataset.instead;
+  } else if (image.dataset.thumbnail === undefined || !askAgain(image)) {
+    image.closest(".thumb, .frame")?.classList.add("broken");
+  }
+}
 document.addEventListener("error", (event) => event.target instanceof HTMLImageElement && broken(event.target), true);
 for (const image of document.images) if (image.complete && image.currentSrc && !image.naturalWidth) broken(image);
 
@@ -57,6 +77,13 @@ for (const form of document.querySelectorAll("form[data-submits]")) {
 // Coming back through history brings the form back as it was left: with its empty fields off.
 addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form[data-submits] :disabled")) field.disabled = false;
+});
+
+// Ticks all boxes of a name, or none where all are ticked.
+for (const button of document.querySelectorAll("[data-ticks]")) button.addEventListener("click", () => {
+  const boxes = [...document.querySelectorAll(`input[type=checkbox][name="${button.dataset.ticks}"]`)];
+  const all = boxes.every((box) => box.checked);
+  for (const box of boxes) box.checked = !all;
 });
 
 const announcer = document.getElementById("announce");

@@ -40,7 +40,7 @@ function rowFor(file) {
   const row = part.querySelector(".dropped");
   const image = row.querySelector("img");
   image.src = URL.createObjectURL(file);
-  row.querySelector(".card-id").textContent = file.name;
+  row.querySelector(".card-id bdi").textContent = file.name;
   const state = row.querySelector(".drop-state"), bar = row.querySelector("progress"), go = row.querySelector("a");
   bar.setAttribute("aria-label", `Upload of ${file.name}`);
   list.prepend(part);

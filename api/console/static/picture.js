@@ -1,11 +1,15 @@
-// Lays a heatmap over the picture; works again after the page's live part was replaced.
+// Lays a heatmap over the picture, as strong and as wide as chosen; works again after the live part was replaced.
 function show() {
   const chosen = document.querySelector("input[name=heatmap]:checked")?.value ?? "";
   const opacity = document.querySelector("input[name=opacity]")?.value ?? 85;
+  const split = document.querySelector("input[name=split]")?.value ?? 100;
   for (const over of document.querySelectorAll("img[data-heatmap]")) {
     over.hidden = over.dataset.heatmap !== chosen;
     over.style.opacity = opacity / 100;
+    over.style.clipPath = `inset(0 ${100 - split}% 0 0)`;
   }
 }
 document.addEventListener("input", (event) => event.target.closest(".controls") && show());
+// The live part is replaced when something changed, and comes as the server made it.
+new MutationObserver(show).observe(document.querySelector(".live") ?? document.body, { childList: true, subtree: true });
 show();

@@ -1,20 +1,22 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from re import search
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from api.answers.remembered import Remembered
-from api.auth import KeyRing
-from api.main import readiness_of
+from api.key_ring import KeyRing
+from api.main import create_app, readiness_of
 from api.services import Services, stores_over
 from tests.support.api_world import fake_world
-from worker.database.api_keys import ApiKeys
+from worker.database.api_keys import ApiKeys, Scope
 from worker.database.migrate import upgrade
 from worker.database.served import Queries
 from worker.database.session import Database, connect
@@ -26,6 +28,8 @@ from worker.objects.object_store import ObjectStore
 from worker.settings import Settings
 
 BUNDLE = "api-tests"
+SITE = "https://testserver"
+SignIn = Callable[..., tuple[TestClient, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +115,7 @@ def services(database: Database, object_store: Any, stack_settings: Settings) ->
     """The real thing: Postgres, the object store with buckets of this test's own, and ingest between them."""
     uploads, plain, artifacts = object_store.uploads, object_store.plain, object_store.artifacts
     objects = ObjectStore(s3_client(stack_settings))
-    stores = stores_over(database, artifacts)
+    stores = stores_over(database, artifacts, actor_key="a secret of at least thirty-two characters")
     return replace(
         fake_world().services,
         queries=Queries(database),
@@ -130,3 +134,23 @@ def services(database: Database, object_store: Any, stack_settings: Settings) ->
 def fresh_id() -> Callable[[], str]:
     """Return ids that no other test has."""
     return lambda: f"dir/a b+ü%.jpg#{uuid4().hex}"
+
+
+@pytest.fixture
+def sign_in(services: Services, database: Database) -> Iterator[SignIn]:
+    """Signs in with a new key of these scopes; gives the client and what its forms carry."""
+    app, clients = create_app(services), []
+
+    def signed_in(*scopes: Scope) -> tuple[TestClient, str]:
+        client = TestClient(app, base_url=SITE, follow_redirects=False)
+        clients.append(client)
+        key = ApiKeys(database).create("visitor", scopes).key
+        answer = client.post("/console/sign-in", data={"key": key})
+        assert answer.status_code == 303
+        found = search('name="csrf" value="([0-9a-f]{64})"', client.get("/console/policies").text)
+        assert found is not None
+        return client, found.group(1)
+
+    yield signed_in
+    for client in clients:
+        client.close()

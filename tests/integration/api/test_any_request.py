@@ -57,7 +57,7 @@ class Asked:
         self.secrets = (endpoint.secret, keys.create("another", [Scope.ADMIN]).key, self.good, self.reader)
         self.app = create_app(services)
 
-    def told(self, text: str) -> list[str]:
+    def leaks(self, text: str) -> list[str]:
         """Return which secrets a text tells."""
         return [secret for secret in self.secrets if secret in text or secret.partition("_")[2] in text]
 
@@ -87,13 +87,21 @@ def ask_all(asked: Asked, mode: GenerationMode, ask: Callable[[Any], None]) -> i
     return operations
 
 
+def never_wait(case: Any) -> None:
+    """Leave out of a request that it waits for changes, which nothing here makes."""
+    if case.query:
+        case.query.pop("wait", None)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_whatever_an_admin_asks_is_answered_as_documented(asked: Asked, mode: GenerationMode) -> None:
     def ask(case: Any) -> None:
+        if mode is GenerationMode.POSITIVE:
+            never_wait(case)
         response = case.call(headers={"Authorization": f"Bearer {asked.good}"})
         case.validate_response(response, checks=CHECKS)
-        assert asked.told(response.text + str(response.headers)) == []
+        assert asked.leaks(response.text + str(response.headers)) == []
 
     assert ask_all(asked, mode, ask) > MOST_ROUTES
 
@@ -104,9 +112,10 @@ def test_whatever_others_ask_is_answered_as_documented(asked: Asked, who: str) -
     headers = {"reader": {"X-API-Key": asked.reader}, "stranger": {"X-API-Key": "assay_unknown"}, "nobody": {}}[who]
 
     def ask(case: Any) -> None:
+        never_wait(case)
         response = case.call(headers=headers)
         case.validate_response(response, checks=CHECKS)
-        assert asked.told(response.text + str(response.headers)) == []
+        assert asked.leaks(response.text + str(response.headers)) == []
         if who != "reader" and case.operation.path.startswith("/v1/") and "errors" not in case.operation.path:
             assert response.status_code == 401
 

@@ -1,4 +1,4 @@
-"""Ten thousand keys ask at the same time: each is answered as itself, none is refused for another's sake."""
+"""Thousands of keys ask at the same time: each is answered as itself, none is refused for another's sake."""
 
 import asyncio
 import threading
@@ -20,8 +20,8 @@ from worker.database.tables import ApiKey
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
-KEYS = 10_000
-CONNECTIONS = 200  # at once; each request has one of its own, as from ten thousand clients
+KEYS = 3000
+CONNECTIONS = 200  # at once; each request has one of its own, as from so many clients
 
 
 def many_keys(database: Database) -> list[tuple[str, list[str]]]:
@@ -47,7 +47,7 @@ async def ask_all(address: str, keys: list[tuple[str, list[str]]]) -> list[int]:
         return await asyncio.gather(*(ask(key) for key, _ in keys))
 
 
-def test_ten_thousand_keys_at_once_are_each_answered_as_themselves(services: Services, database: Database) -> None:
+def test_thousands_of_keys_at_once_are_each_answered_as_themselves(services: Services, database: Database) -> None:
     keys = many_keys(database)
     server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, access_log=False))
     with closing(create_server(("127.0.0.1", 0), backlog=2048)) as listening:

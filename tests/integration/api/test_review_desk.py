@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.integration.api.conftest import Rows
-from tests.integration.api.test_console import SITE, SignIn, sign_in
+from tests.integration.api.conftest import SITE, Rows, SignIn
 from worker.database.api_keys import Scope
 from worker.database.served import Queries
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 pytestmark = pytest.mark.integration
-__all__ = ["sign_in"]
 
 Post = Callable[..., Any]
 
@@ -82,6 +80,15 @@ def test_a_cluster_is_labelled_at_once(desk: Callable[[], Post], rows: Rows, que
         "cat",
         "twin",
     ]
+
+
+def test_what_the_page_has_already_is_held_and_not_sent_again(desk: Callable[[], Post], rows: Rows) -> None:
+    for number in range(6):
+        rows.verdict(rows.image(f"image-{number}"))
+    anna = desk()
+    known = [item["image_pk"] for item in anna("next").json()["items"]]
+    assert (len(known), images(anna("next", known=known))) == (4, [])
+    assert [item["image_pk"] for item in anna("next", known=known[1:]).json()["items"]] == known[:1]
 
 
 def test_two_reviewers_are_shown_different_images(desk: Callable[[], Post], rows: Rows) -> None:

@@ -13,7 +13,8 @@ from api.services import Services
 from tests.integration.api.conftest import Rows
 from worker.database.api_keys import ApiKeys, Scope
 from worker.database.audit import Actor, Audit
-from worker.database.label_agreement import LabelledContents, LabelTerms
+from worker.database.label_agreement import LabelTerms
+from worker.database.label_pages import LabelPages
 from worker.database.labels import Labels
 from worker.database.session import Database
 from worker.database.tables import LabelValue
@@ -35,8 +36,8 @@ def say(app: TestClient, rows: Rows) -> Say:
     rows.image("cat", sha256="00" * 32)
 
     def label(key: str, reviewer: str | None = None) -> str | None:
-        told = {"label": "ai_generated", "reason": "hands"} | ({"reviewer": reviewer} if reviewer else {})
-        answer = app.post("/v1/images/cat/labels", json=told, headers={"Authorization": f"Bearer {key}"})
+        body = {"label": "ai_generated", "reason": "hands"} | ({"reviewer": reviewer} if reviewer else {})
+        answer = app.post("/v1/images/cat/labels", json=body, headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 201
         assert answer.json()["reviewer"] == (reviewer or answer.json()["reviewer"])
         return answer.headers.get("Warning")
@@ -45,7 +46,7 @@ def say(app: TestClient, rows: Rows) -> Say:
 
 
 def voices(database: Database) -> int:
-    (standing,) = LabelledContents(database, LabelTerms()).page(limit=9)
+    (standing,) = LabelPages(database, LabelTerms()).page(limit=9).items
     return standing.ai_generated
 
 

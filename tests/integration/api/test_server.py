@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 import uvicorn
 
-from api.auth import KeyRing
+from api.key_ring import KeyRing
 from api.main import create_app, readiness_of
 from api.services import Services
 from worker.database.api_keys import ApiKeys, Scope
@@ -61,9 +61,9 @@ def test_an_upload_comes_back_under_its_location_whatever_its_id(ask: Ask) -> No
         more = {"Content-Type": "image/png", "Assay-Image-Id": quote(unique, safe="")}
         status, headers, accepted = ask("POST", "/v1/images", PNG, **more)
         assert (202, unique) == (status, accepted["image_id"])
-        status, _, told = ask("GET", headers["location"])
-        assert (200, unique, "queued", None) == (status, told["image_id"], told["scan"]["state"], told["verdict"])
-        assert (accepted["scan"]["id"], accepted["key"]) == (told["scan"]["id"], told["key"])
+        status, _, image = ask("GET", headers["location"])
+        assert (200, unique, "queued", None) == (status, image["image_id"], image["scan"]["state"], image["verdict"])
+        assert (accepted["scan"]["id"], accepted["key"]) == (image["scan"]["id"], image["key"])
         status, _, history = ask("GET", f"{headers['location']}/verdicts")
         assert (status, history["items"]) == (200, [])
 
@@ -90,8 +90,8 @@ def test_an_object_that_a_platform_uploads_by_itself_comes_by_event(ask: Ask, ob
     key = "dir/a b+ü%.jpg"
     etag = object_store.put(object_store.plain, key, PNG)["ETag"].strip('"')
     assert [post_event(ask, object_store.plain, key, eTag=etag)[0] for _ in range(2)] == [200, 200]
-    status, _, told = ask("GET", f"/v1/images/{quote(key, safe='')}")
-    assert (200, key, etag) == (status, told["key"], told["version"])
+    status, _, image = ask("GET", f"/v1/images/{quote(key, safe='')}")
+    assert (200, key, etag) == (status, image["key"], image["version"])
     refused = post_event(ask, object_store.artifacts, key, eTag=etag)
     assert refused == (200, {"registered": 0, "refused": 1, "missing": 0})
     assert ask("POST", "/v1/events/s3", '{"Event": "s3:TestEvent"}')[0] == 204

@@ -27,6 +27,7 @@ NEEDS = {
     "get_bucket_versioning": {"s3:GetBucketVersioning"},
     "receive_message": {"sqs:ReceiveMessage"},
     "delete_message_batch": {"sqs:DeleteMessage"},
+    "change_message_visibility_batch": {"sqs:ChangeMessageVisibility"},
 }
 
 
@@ -55,8 +56,8 @@ def test_an_upload_comes_out_of_the_queue_that_the_documents_describe(folder: Pa
     queue = sqs.create_queue(QueueName=name, Attributes=read(folder, "queue-attributes.json", **names))["QueueUrl"]
     policy = json.dumps(read(folder, "queue-policy.json", **names))
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    told = read(folder, "notification.json", **names)
-    s3.put_bucket_notification_configuration(Bucket=object_store.plain, NotificationConfiguration=told)
+    notification = read(folder, "notification.json", **names)
+    s3.put_bucket_notification_configuration(Bucket=object_store.plain, NotificationConfiguration=notification)
 
     object_store.put(object_store.plain, "dir/a b+ü%.jpg")
     bodies: list[str] = []
@@ -100,7 +101,8 @@ def test_a_role_names_its_actions_and_its_own_buckets_and_queue(folder: Path, pr
         assert found["Effect"] == "Allow"
         assert [action for action in found["Action"] if "*" in action] == []
         own = re.compile(
-            r"arn:aws:(s3:::example-(uploads|assay-artifacts)(/\*)?|sqs:us-east-1:000000000000:assay-uploads)"
+            r"arn:aws:(s3:::example-(uploads|assay-artifacts)(/(api/fetched/)?\*)?"
+            r"|sqs:us-east-1:000000000000:assay-uploads)"
         )
         assert [resource for resource in found["Resource"] if not own.fullmatch(resource)] == []
         # Rights over a bucket and over its objects are different resources; a mixture grants nothing.

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from infra.cli.bundles import app
 from worker.bundles.copies import BundleCopies
 from worker.bundles.locate import bundle_copies
+from worker.database.audit import Audit
 from worker.database.promotion import Bundles
 from worker.database.session import Database
 from worker.errors import AssayError
@@ -64,7 +65,7 @@ def test_shipped_bundles_are_listed_shown_and_whole(run: Run, shipped: Path) -> 
     assert {row["name"]: row["is"] for row in rows} == {"cifake": "shipped", "wild": "shipped"}
     card = json.loads(run("show", "cifake", "--json").stdout)
     assert card["bundle"] == version_of(shipped)
-    assert str(card["held_out"]["images"]) in run("show", "cifake").stdout
+    assert "20,000 images: cifake-test.parquet" in run("show", "cifake").stdout
     verified = run("verify").stdout
     assert version_of(shipped) in verified
     assert verified.count("whole") == 2
@@ -108,6 +109,7 @@ def test_a_bundle_goes_out_to_a_folder_and_a_bucket_and_comes_in_again(
     version = version_of(copy)
     assert imported.stdout.split() == [version, "registered"]
     assert "already" in run("import", out).stdout
+    assert [entry.target for entry in Audit(database).page(limit=9, action="bundle.import")] == [f"bundle:{version}"]
     row = Bundles(database).get(version)
     assert row is not None
     assert row.role == "registered"
@@ -158,7 +160,7 @@ def _climbing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "words"),
     [
         (_pickled, "a pickle and no safetensors file: pickles may run code and are never loaded"),
         (lambda folder: (folder / "clip.pt").write_bytes(b""), "clip.pt, no part of the bundle"),
@@ -171,13 +173,13 @@ def _climbing(folder: Path) -> None:
     ],
 )
 def test_a_foreign_or_spoilt_bundle_is_refused_with_what_to_do(
-    run: Run, copy: Path, spoil: Callable[[Path], None], told: str, database: Database
+    run: Run, copy: Path, spoil: Callable[[Path], None], words: str, database: Database
 ) -> None:
     spoil(copy)
     result = run("import", copy)
     assert result.exit_code == 1
     assert isinstance(result.exception, AssayError)
-    assert told in str(result.exception)
+    assert words in str(result.exception)
     assert Bundles(database).all() == []
 
 

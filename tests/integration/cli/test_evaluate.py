@@ -139,11 +139,11 @@ def test_one_class_alone_is_measured_as_far_as_it_goes(run: Run, bundle: Path, p
 def test_images_of_sources_that_a_bundle_was_trained_on_are_told_of(
     run: Run, bundle: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    update_card(bundle, {"training_data": {"sources": {"calm": {"real": 3}, "elsewhere": {"real": 3}}}})
+    update_card(bundle, {"training_data": {"sources": {"calm": 3, "elsewhere": 3}}})
     page = tmp_path / "report.html"
-    told = run("--data", pictures, "--bundle", bundle, "--robustness", 0, "--report", page).stdout
+    printed = run("--data", pictures, "--bundle", bundle, "--robustness", 0, "--report", page).stdout
     warning = f"{2 * _EACH} of {4 * _EACH} images are of sources that the bundle was trained on (calm)"
-    assert warning in told
+    assert warning in printed
     assert warning in _Page(page.read_text("utf-8")).text
 
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(
 ) -> None:
     monkeypatch.setenv("ASSAY_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     (tmp_path / "empty").mkdir()
-    for arguments, told in (
+    for arguments, words in (
         (("--data", tmp_path / "empty", "--bundle", bundle), "empty"),
         (("--data", pictures, "--bundle", bundle, "--part", "test"), "not split"),
         (("--data", pictures, "--bundle", bundle, "--without", pictures), "no pictures are left"),
@@ -161,4 +161,4 @@ def test_what_cannot_be_evaluated_is_told_in_a_line(
     ):
         result = run(*arguments)
         assert isinstance(result.exception, AssayError)
-        assert told in str(result.exception)
+        assert words in str(result.exception)

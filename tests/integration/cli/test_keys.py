@@ -30,8 +30,8 @@ def create(run: Run, *more: str) -> str:
 def test_a_key_is_printed_once_and_listed_without_its_secret(run: Run, database: Database) -> None:
     key = create(run, "--expires", "2999-01-01")
     listed = run("list", "--json").stdout
-    (told,) = map(json.loads, listed.splitlines())
-    assert (told["name"], told["scopes"], told["expires_at"][:10]) == ("feed", ["ingest", "read"], "2999-01-01")
+    (row,) = map(json.loads, listed.splitlines())
+    assert (row["name"], row["scopes"], row["expires_at"][:10]) == ("feed", ["ingest", "read"], "2999-01-01")
     assert key.removeprefix("assay_") not in listed + run("list").stdout
     principal = ApiKeys(database).verify(key)
     assert principal is not None

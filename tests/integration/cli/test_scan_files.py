@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from infra.cli.environment import child_environment
 from infra.cli.main import app
 from infra.demo_images import as_jpeg, photographs
+from tests.support.provenance import make_authority
 from worker.detectors.names import DetectorName
 from worker.errors import AssayError
-from worker.testing.provenance import make_authority
 
 pytestmark = pytest.mark.integration
 
@@ -85,8 +85,8 @@ def test_a_signed_ai_image_is_called_so_with_its_signer_and_a_copy_saved_again_i
     assert signed["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
     assert (again["decided_by"], again["provenance"]["c2pa"]) == ("machine", None)
     assert again["verdict"] != "ai_generated"
-    told = scan_here(pictures, **trusting).stdout
-    assert "ai generated, signature trusted by Picture Maker Inc." in " ".join(told.split())
+    printed = scan_here(pictures, **trusting).stdout
+    assert "ai generated, signature trusted by Picture Maker Inc." in " ".join(printed.split())
 
 
 def test_trust_anchors_that_are_not_there_are_named(folder: Path, tmp_path: Path) -> None:

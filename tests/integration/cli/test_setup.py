@@ -63,8 +63,8 @@ def test_buckets_are_made_with_versions_and_their_events_and_a_second_time_chang
     assert make_buckets(s3, settings, arn) == sorted([uploads, artifacts])
     assert make_buckets(s3, settings, arn) == []
     assert s3.get_bucket_versioning(Bucket=uploads)["Status"] == "Enabled"
-    told = s3.get_bucket_notification_configuration(Bucket=uploads)["QueueConfigurations"]
-    assert [found["QueueArn"] for found in told] == [arn]
+    rules = s3.get_bucket_notification_configuration(Bucket=uploads)["QueueConfigurations"]
+    assert [found["QueueArn"] for found in rules] == [arn]
     # What Assay writes itself must never come back as an event.
     assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=artifacts)
 
@@ -102,5 +102,5 @@ def test_notifications_of_others_are_kept(object_store: Buckets) -> None:
         {"upload_buckets": [object_store.uploads], "artifact_bucket": object_store.artifacts}
     )
     make_buckets(object_store.s3, settings, arns[1])
-    told = object_store.s3.get_bucket_notification_configuration(Bucket=object_store.uploads)["QueueConfigurations"]
-    assert {found["QueueArn"] for found in told} == set(arns)
+    rules = object_store.s3.get_bucket_notification_configuration(Bucket=object_store.uploads)["QueueConfigurations"]
+    assert {found["QueueArn"] for found in rules} == set(arns)

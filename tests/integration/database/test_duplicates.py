@@ -64,13 +64,13 @@ def test_the_very_same_file_is_listed_also_where_the_picture_is_too_plain_for_a_
     rows.image("not fetched yet")
     duplicates = Duplicates(database)
 
-    def told(image_id: str) -> list[tuple[str, int, bool]]:
+    def listed(image_id: str) -> list[tuple[str, int, bool]]:
         near = duplicates.near(image_id, most_distance=31, limit=10) or ()
         return [(one.image.image_id, one.distance, one.same_bytes) for one in near]
 
-    assert told("asked") == [("same", 0, True)]
-    assert told("hashed") == [("same hashed", 0, True), ("alike", 3, False)]
-    assert told("not fetched yet") == []
+    assert listed("asked") == [("same", 0, True)]
+    assert listed("hashed") == [("same hashed", 0, True), ("alike", 3, False)]
+    assert listed("not fetched yet") == []
 
 
 def test_a_page_full_of_the_very_same_file_costs_no_search_by_hash(
@@ -120,6 +120,19 @@ FRAMES = {
 }
 
 
+def verdict_columns(lease: Lease, **columns: Any) -> dict[str, Any]:
+    return {
+        "verdict": "uncertain",
+        "decided_by": "machine",
+        "probability": 0.5,
+        "detectors": {"clip": {"logit": 0.0, "probability": 0.5}},
+        "provenance": {},
+        "bundle_version": lease.bundle_version,
+        "policy_version": lease.policy.version,
+        **columns,
+    }
+
+
 def scanned_once(
     scanned: Scanned,
     key: str,
@@ -134,17 +147,8 @@ def scanned_once(
     scans = Scans(scanned.database)
     lease = scans.lease(scan_id, 60)
     assert lease is not None
-    verdict = {
-        "verdict": "uncertain",
-        "decided_by": "machine" if duplicate_of is None else "duplicate",
-        "probability": 0.5,
-        "detectors": {"clip": {"logit": 0.0, "probability": 0.5}},
-        "provenance": {},
-        "bundle_version": lease.bundle_version,
-        "policy_version": lease.policy.version,
-        **({} if duplicate_of is None else {"duplicate_of": duplicate_of}),
-        **columns,
-    }
+    by_duplicate = {} if duplicate_of is None else {"duplicate_of": duplicate_of, "decided_by": "duplicate"}
+    verdict = verdict_columns(lease, **{**by_duplicate, **columns})
     named = {"detector": "clip", "method": "grad-cam", "layer": "ln_1", "bundle_version": lease.bundle_version}
     drawn = [{**named, "key": f"{key}.png", "raw_key": f"{key}.npy"}] if heatmaps else []
     scans.complete(lease, verdict, drawn, facts, {})

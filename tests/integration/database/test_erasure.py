@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.integration.api.conftest import BUNDLE, Rows
+from worker.database.appeals import Appeals
 from worker.database.audit import Actor, Audit
+from worker.database.changes import Changes
 from worker.database.erasure import Erasure
-from worker.database.features import Seen
+from worker.database.features import StoredFeatures
 from worker.database.features import put as put_features
+from worker.database.fetches import Fetches
 from worker.database.idempotency import Idempotency
 from worker.database.labels import Labels
 from worker.database.pending_deletions import Doomed
@@ -19,7 +22,7 @@ from worker.database.session import Database
 from worker.database.tables import Base, Heatmap, Image, LabelValue, Scan, ScanState, Verdict
 from worker.decisions.vocabulary import DecidedBy
 from worker.duties.deletions import DeleteObjects
-from worker.duties.retention import Retain
+from worker.duties.retention import Drops, Retain
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Register
 from worker.ingest.sweep import Sweep
@@ -31,7 +34,17 @@ from worker.settings import Settings
 pytestmark = pytest.mark.integration
 
 ME = Actor("me", request_id="r1")
-SECRETS = ("what it saw", "user-4711", "portrait.jpg", "maria", "her own words", "a prompt", "ab" * 32)
+SECRETS = (
+    "I took it myself",
+    "user-42",
+    "what it saw",
+    "user-4711",
+    "portrait.jpg",
+    "maria",
+    "her own words",
+    "a prompt",
+    "ab" * 32,
+)
 
 
 def everything(database: Database) -> str:
@@ -47,9 +60,10 @@ def known(database: Database, rows: Rows, **columns: Any) -> int:
     scan = rows.scan(image, ScanState.LEASED, detail="uploads/portrait.jpg is slow", due_at="2030-01-01T00:00:00Z")
     verdict = rows.verdict(image, scan_id=scan, provenance={"generator": "a prompt"}, probability=0.75)
     rows.heatmap(verdict, "clip", key=f"heatmaps/{image}/{scan}/clip.png")
+    Appeals(database).add(ME, "user-4711", reason="I took it myself", contact="user-42")
     Labels(database).add(ME, "user-4711", LabelValue.AI_GENERATED, reviewer="maria", reason="her own words")
     with database.transaction() as session:
-        put_features(session, image, BUNDLE, Seen(b"what it saw", {"clip": 1.0}, (0.5, 0.5)))
+        put_features(session, image, BUNDLE, StoredFeatures(b"what it saw", {"clip": 1.0}, (0.5, 0.5)))
     return image
 
 
@@ -91,7 +105,7 @@ def test_objects_go_and_neither_event_nor_sweep_brings_the_image_back(
     for key in (artifact, f"heatmaps/{registered.image_pk}0/1/clip.png"):
         object_store.put(artifacts, key)
     Erasure(database, artifacts).erase(ME, "kept.jpg")
-    assert DeleteObjects(Doomed(database), transfer(stack_settings))() == 1
+    assert DeleteObjects(Doomed(database), transfer(stack_settings))() == 2
     listed = [found["Key"] for found in object_store.s3.list_objects_v2(Bucket=artifacts)["Contents"]]
     assert listed == [f"heatmaps/{registered.image_pk}0/1/clip.png"]
     assert object_store.s3.get_object(Bucket=bucket, Key="kept.jpg")["Body"].read() == b"bytes"
@@ -127,14 +141,25 @@ def test_retention_lets_go_of_what_is_too_old_and_of_nothing_else(database: Data
     rows.verdict(moving, frames={}, frame_key="old/frame.png", created_at=old)
     kept = rows.verdict(moving, frames={}, frame_key="young/frame.png", created_at=young, policy_version=2)
     retentions = Retentions(database, "artifacts")
-    retain = Retain(retentions, Erasure(database, "artifacts"), Idempotency(database))
-    assert retain() == {"idempotency_keys": 0, "deliveries": 0}
+    others: dict[str, Drops] = {"changes": Changes(database), "fetches": Fetches(database)}
+    retain = Retain(retentions, Erasure(database, "artifacts"), Idempotency(database), Appeals(database), others)
+    nothing = {"idempotency_keys": 0, "appeals": 0, "deliveries": 0, "changes": 0, "fetches": 0}
+    assert retain() == nothing
     retentions.add(ME, RetentionTerms(image_days=365, heatmap_days=30, delivery_days=7))
-    assert retain() == {"idempotency_keys": 0, "deliveries": 0, "heatmaps": 1, "frames": 1, "images": 1}
+    evidence = {"heatmaps": 1, "frames": 1, "thumbnails": 0}
+    assert retain() == {
+        "idempotency_keys": 0,
+        "appeals": 0,
+        "deliveries": 0,
+        "changes": 0,
+        "fetches": 0,
+        **evidence,
+        "images": 1,
+    }
     queries = Queries(database)
     assert (queries.served("old"), queries.heatmap("young", "clip")) == (None, None)
     assert queries.heatmap("young", "convnext") is not None
     doomed = [entry.key for entry in Doomed(database).take(9)]
-    assert doomed == [f"{verdict}/clip", f"{verdict}/clip.npy", "old/frame.png", "heatmaps/1/"]
+    assert doomed == [f"{verdict}/clip", f"{verdict}/clip.npy", "old/frame.png", "heatmaps/1/", "thumbnails/1/"]
     with database.transaction() as session:
         assert session.scalars(select(Verdict.id).where(Verdict.frame_key.is_not(None))).all() == [kept]

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.integration.api.conftest import BUNDLE, Rows
-from worker.database.features import Seen, put
+from worker.database.features import StoredFeatures, put
 from worker.database.session import Database
 from worker.database.tables import Feature
 from worker.duties.old_features import OldFeatures
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 def keep(database: Database, image: int, seen: bytes) -> None:
     with database.transaction() as session:
-        put(session, image, BUNDLE, Seen(seen, {"clip": 1.5, "convnext": -0.5}, (0.25, 0.75)))
+        put(session, image, BUNDLE, StoredFeatures(seen, {"clip": 1.5, "convnext": -0.5}, (0.25, 0.75)))
 
 
 def kept(database: Database) -> list[tuple[int, bytes]]:

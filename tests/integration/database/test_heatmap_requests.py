@@ -10,7 +10,7 @@ from tests.conftest import Scanned
 from tests.integration.database.test_duplicates import scanned_once
 from worker.database.audit import Actor
 from worker.database.dead_scans import DeadScans
-from worker.database.heatmap_requests import Asked, HeatmapRequests, NotJudgedError
+from worker.database.heatmap_requests import HeatmapRequest, HeatmapRequests, NotJudgedError
 from worker.database.scans import Scans
 from worker.database.served import Queries
 from worker.database.tables import Heatmap, Scan, ScanKind, ScanState, WebhookDelivery
@@ -43,7 +43,7 @@ def test_a_request_becomes_one_scan_and_its_heatmaps_join_the_verdict(judged: Sc
     assert (lease.only_heatmaps, lease.shadow, lease.bundle_version) == (True, False, "b1")
     assert requests.ask(ME, "a.png") == asked
     scans.explain(lease, [{**NAMED, "bundle_version": "b1"}], {"decode": 1.0})
-    assert requests.ask(ME, "a.png") == Asked(ready=True)
+    assert requests.ask(ME, "a.png") == HeatmapRequest(ready=True)
     heatmap = Queries(judged.database).heatmap("a.png", "clip")
     assert heatmap is not None
     assert (heatmap.key, heatmap.raw_key) == ("x.png", "x.npy")

@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.integration.api.conftest import Rows
+from worker.database import label_pages
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
 from worker.database.label_agreement import LabelledContents, LabelState, LabelTerms, exact_interval
+from worker.database.label_pages import LabelPages
 from worker.database.labels import Labels
 from worker.database.served import Queries
 from worker.database.session import Database
@@ -110,10 +112,10 @@ def test_a_content_trains_once_two_reviewers_agree_and_none_disagrees(
     rows.image("cat", sha256=SAME)
     for reviewer, value in opinions:
         say(database, "cat", value, reviewer)
-    contents = LabelledContents(database, LabelTerms(2, 0.02))
-    (standing,) = contents.page(limit=9)
+    contents = LabelPages(database, LabelTerms(2, 0.02))
+    (standing,) = contents.page(limit=9).items
     assert (standing.state, standing.label) == (state, label)
-    assert [other for other in LabelState if contents.page(limit=9, state=other)] == [state]
+    assert [other for other in LabelState if contents.page(limit=9, state=other).items] == [state]
 
 
 def test_reviewers_of_different_copies_speak_of_one_content(database: Database, rows: Rows) -> None:
@@ -121,7 +123,7 @@ def test_reviewers_of_different_copies_speak_of_one_content(database: Database, 
     rows.image("b", sha256=SAME)
     say(database, "a", AI, "maria")
     say(database, "b", AI, "ali")
-    (standing,) = LabelledContents(database, LabelTerms()).page(limit=9)
+    (standing,) = LabelPages(database, LabelTerms()).page(limit=9).items
     assert (standing.state, standing.ai_generated) == (LabelState.AGREED, 2)
 
 
@@ -130,13 +132,13 @@ def test_a_copy_that_comes_later_makes_no_content_newly_labelled(database: Datab
     rows.image("other", sha256="cd" * 32)
     say(database, "first", AI)
     say(database, "other", AI)
-    contents = LabelledContents(database, LabelTerms(1))
-    before = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9)}
+    contents = LabelPages(database, LabelTerms(1))
+    before = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9).items}
     rows.image("copy", sha256=SAME)
-    after = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9)}
+    after = {standing.image.sha256: standing.newest_id for standing in contents.page(limit=9).items}
     assert after == before
     Erasure(database, "artifacts").erase(ME, "first")
-    (_, kept) = sorted(contents.page(limit=9), key=lambda standing: standing.image.image_id, reverse=True)
+    (_, kept) = sorted(contents.page(limit=9).items, key=lambda standing: standing.image.image_id, reverse=True)
     assert (kept.image.image_id, kept.label) == ("copy", AI)
 
 
@@ -144,10 +146,38 @@ def test_contents_are_listed_page_by_page(database: Database, rows: Rows) -> Non
     for name in "abc":
         rows.image(name, sha256=name * 64)
         say(database, name, AI)
-    contents = LabelledContents(database, LabelTerms(1))
+    say(database, "a", AI, "ali")
+    contents = LabelPages(database, LabelTerms(1))
     first = contents.page(limit=2)
-    rest = contents.page(limit=2, before=first[-1].newest_id)
-    assert [standing.image.image_id for standing in (*first, *rest)] == ["c", "b", "a"]
+    rest = contents.page(limit=2, before=first.before)
+    assert [standing.image.image_id for standing in (*first.items, *rest.items)] == ["a", "c", "b"]
+    assert (rest.before, contents.page(limit=3).before) == (None, None)
+
+
+def test_every_content_is_listed_once_however_few_labels_a_step_looks_at(
+    database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_pages, "_FIRST_STEP", 1)
+    monkeypatch.setattr(label_pages, "_STEP", 2)
+    monkeypatch.setattr(label_pages, "_MOST_EXAMINED", 4)
+    for number in range(6):
+        rows.image(f"{number}", sha256=f"{number}" * 64)
+        for reviewer in ("maria", "ali", "eve"):
+            say(database, f"{number}", NOT_AI if (number, reviewer) == (0, "eve") else AI, reviewer)
+    contents = LabelPages(database, LabelTerms(2))
+
+    def all_of(**wanted: Any) -> tuple[list[str], int]:
+        page, listed, pages = contents.page(limit=1, **wanted), [], 1
+        listed += [standing.image.image_id for standing in page.items]
+        while page.before is not None:
+            page, pages = contents.page(limit=1, before=page.before, **wanted), pages + 1
+            listed += [standing.image.image_id for standing in page.items]
+        return listed, pages
+
+    assert all_of()[0] == ["5", "4", "3", "2", "1", "0"]
+    listed, pages = all_of(state=LabelState.DISPUTED)
+    assert listed == ["0"]
+    assert pages > 2
 
 
 def test_rates_come_from_the_audit_slice_alone(database: Database, rows: Rows) -> None:
@@ -164,7 +194,8 @@ def test_rates_come_from_the_audit_slice_alone(database: Database, rows: Rows) -
     assert rates["overall"]["not_ai_generated"]["wrongly_accused"] == 1.0
     assert rates["overall"]["ai_generated"]["images"] == 0
     assert rates["by_source"].keys() == {"s"}
-    assert [standing.image.image_id for standing in contents.page(limit=9, audit=True)] == ["accused"]
+    listed = LabelPages(database, LabelTerms(1, 0.02)).page(limit=9, audit=True).items
+    assert [standing.image.image_id for standing in listed] == ["accused"]
     assert [image.image_id for _, image in contents.unlabelled(limit=9)] == ["nobody-looked"]
     assert LabelledContents(database, LabelTerms(1, 0.0)).rates()["contents"] == 0
 

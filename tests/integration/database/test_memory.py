@@ -3,16 +3,16 @@
 import pytest
 
 from tests.conftest import Scanned
-from tests.integration.database.test_scans import FACTS, lease_of, verdict_of
+from tests.integration.database.ledger import FACTS, lease_of, verdict_of
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
-from worker.database.features import Memory, Remembered, Seen
+from worker.database.features import Memory, Remembered, StoredFeatures
 from worker.database.scans import Scans
 from worker.database.tables import Scan, ScanKind
 
 pytestmark = pytest.mark.integration
 
-SEEN = Seen(b"\x00\x3c\x00\x40", {"clip": 1.5, "convnext": -0.5}, (0.1, 0.2))
+SEEN = StoredFeatures(b"\x00\x3c\x00\x40", {"clip": 1.5, "convnext": -0.5}, (0.1, 0.2))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def scans(scanned: Scanned) -> Scans:
 
 def test_what_a_scan_saw_is_recalled_with_what_the_file_said(scanned: Scanned, scans: Scans) -> None:
     lease = lease_of(scanned, scans, scanned.arrive())
-    scans.complete(lease, verdict_of(lease), [], FACTS, {}, seen=SEEN)
+    scans.complete(lease, verdict_of(lease), [], FACTS, {}, memory=SEEN)
     (remembered,) = Memory(scanned.database).recall(lease.image.id)
     assert remembered == Remembered("b1", SEEN, {}, None)
     Erasure(scanned.database, "artifacts").erase(Actor("me"), lease.image.image_id)
@@ -32,7 +32,7 @@ def test_what_a_scan_saw_is_recalled_with_what_the_file_said(scanned: Scanned, s
 
 def test_what_was_judged_of_an_animation_is_recalled_too(scanned: Scanned, scans: Scans) -> None:
     lease = lease_of(scanned, scans, scanned.arrive())
-    scans.complete(lease, {**verdict_of(lease), "frames": {"count": 2}}, [], FACTS, {}, seen=SEEN)
+    scans.complete(lease, {**verdict_of(lease), "frames": {"count": 2}}, [], FACTS, {}, memory=SEEN)
     (remembered,) = Memory(scanned.database).recall(lease.image.id)
     assert remembered.frames == {"count": 2}
 

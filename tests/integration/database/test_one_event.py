@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 
 from tests.conftest import Scanned
-from tests.integration.database.test_scans import FACTS, lease_of, verdict_of
+from tests.integration.database.ledger import FACTS, lease_of, verdict_of
 from worker.database.audit import Actor
 from worker.database.due_scans import DEAD_AFTER_EXPIRIES
 from worker.database.scans import Scans
@@ -26,7 +26,7 @@ def scans(scanned: Scanned) -> Scans:
     return Scans(scanned.database)
 
 
-def told(scanned: Scanned) -> list[str]:
+def new_events(scanned: Scanned) -> list[str]:
     with scanned.database.transaction() as session:
         return list(session.scalars(select(WebhookDelivery.event).order_by(WebhookDelivery.id)))
 
@@ -57,7 +57,7 @@ def vanish(scanned: Scanned, scans: Scans) -> None:
 def fail_for_the_last_time(scanned: Scanned, scans: Scans) -> None:
     scan_id = scanned.arrive()
     scans.fail(lease_of(scanned, scans, scan_id), "a defect", retry_in=0)
-    assert told(scanned) == []  # it comes again
+    assert new_events(scanned) == []  # it comes again
     scans.fail(lease_of(scanned, scans, scan_id), "a defect", retry_in=None)
 
 
@@ -87,7 +87,7 @@ def test_a_scan_ends_in_exactly_one_event(
     scanned: Scanned, scans: Scans, end: Callable[[Scanned, Scans], None], event: str
 ) -> None:
     end(scanned, scans)
-    assert told(scanned) == [event]
+    assert new_events(scanned) == [event]
 
 
 @pytest.mark.parametrize("kind", [ScanKind.SHADOW, ScanKind.HEATMAP])
@@ -99,4 +99,4 @@ def test_scans_that_no_platform_waits_for_are_told_to_nobody(scanned: Scanned, s
         session.flush()
         scan_id = made.id
     scans.fail(lease_of(scanned, scans, scan_id), "a defect", retry_in=None)
-    assert told(scanned) == ["verdict.created"]
+    assert new_events(scanned) == ["verdict.created"]

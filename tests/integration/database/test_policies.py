@@ -27,11 +27,11 @@ def test_a_preview_knows_which_files_bar_clearing(
     database: Database, rows: Rows, provenance: dict[str, Any], *, barred: bool
 ) -> None:
     rows.verdict(rows.image("asked"), provenance=provenance)
-    assert [one.provenance.bars_clearing for one in Policies(database).judged(BUNDLE)] == [barred]
+    assert [one.provenance.bars_clearing for one in Policies(database).judged_images(BUNDLE)] == [barred]
 
 
 def test_a_preview_knows_the_gravest_frame_of_an_animation(database: Database, rows: Rows) -> None:
     rows.verdict(rows.image("still"))
     rows.verdict(rows.image("moving"), frames={"gravest": {"number": 3, "at_ms": 30.0, "probability": 0.75}})
-    judged = {one.image_id: one.gravest_frame for one in Policies(database).judged(BUNDLE)}
+    judged = {one.image_id: one.gravest_frame for one in Policies(database).judged_images(BUNDLE)}
     assert judged == {"still": None, "moving": 0.75}

@@ -11,7 +11,8 @@ from worker.database.api_keys import ApiKeys, Scope
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
 from worker.database.labels import Labels
-from worker.database.review import ReviewOrder, ReviewQueue
+from worker.database.review import ReviewQueue
+from worker.database.review_orders import ReviewOrder
 from worker.database.session import Database
 from worker.database.tables import LabelValue
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
@@ -132,10 +133,9 @@ def test_images_of_one_source_can_be_asked_for(queue: ReviewQueue, rows: Rows, r
 def test_figures_count_the_day_s_labels(
     queue: ReviewQueue, rows: Rows, database: Database, reviewers: tuple[int, int]
 ) -> None:
-    assert reviewers
     for number in range(3):
         rows.verdict(rows.image(f"image-{number}"))
     Labels(database).add(ANNA, "image-0", LabelValue.AI_GENERATED, reviewer="anna", reason="hands")
     Labels(database).add(ANNA, "image-1", LabelValue.AI_GENERATED, reviewer="ben", reason="text")
-    figures = queue.figures("anna")
+    figures = queue.figures(reviewers[0], "anna")
     assert (figures.waiting, figures.own, figures.team) == (1, 1, 2)

@@ -1,119 +1,27 @@
 """A rollback serves again what was served before, at once and without rewriting a row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from tests.conftest import Scanned
-from worker.database.audit import Actor
-from worker.database.bundles import register_bundle
+from tests.integration.database.two_bundles import BAD, GOOD, ME, World
 from worker.database.heatmap_requests import HeatmapRequests
 from worker.database.images import BULK_QUEUE
 from worker.database.labels import Labels
-from worker.database.promotion import Bundles
 from worker.database.rescan_filter import RescanFilter
 from worker.database.rescans import Rescans, WithdrawnBundleError
-from worker.database.scans import ImageFacts, Lease, Scans
-from worker.database.served import Queries, Served
-from worker.database.tables import Image, LabelValue, Rescan, RescanState, Scan, ScanKind, Verdict, WebhookDelivery
-from worker.database.webhook_endpoints import Event, WebhookEndpoints
-from worker.decisions.vocabulary import DecidedBy, VerdictValue
+from worker.database.scans import Scans
+from worker.database.tables import LabelValue, Rescan, RescanState, Scan, ScanKind
+from worker.database.withdrawal import queue_if_withdrawn
+from worker.decisions.vocabulary import VerdictValue
 
 pytestmark = pytest.mark.integration
 
-ME = Actor("me")
 AI, NOT_AI, UNCERTAIN = VerdictValue.AI_GENERATED, VerdictValue.NOT_AI_GENERATED, VerdictValue.UNCERTAIN
-GOOD, BAD, WORSE = "good", "bad", "worse"
-
-
-@dataclass
-class World:
-    """A database where `bad` took the place of `good`, and the hands to go on."""
-
-    scanned: Scanned
-
-    @property
-    def bundles(self) -> Bundles:
-        return Bundles(self.scanned.database)
-
-    def promote(self, version: str) -> None:
-        with self.scanned.database.transaction() as session:
-            register_bundle(session, version=version, name=version, location="x", card={})
-        self.bundles.promote(ME, version, "better", force=True)
-
-    def image(self, image_id: str, *said: tuple[str, VerdictValue]) -> int:
-        """Make an image whose live scan is over, with what bundles said of it, in order."""
-        scan_id = self.scanned.arrive(image_id)
-        with self.scanned.database.transaction() as session:
-            scan = session.get_one(Scan, scan_id)
-            scan.state, scan.due_at = "completed", None
-            image_pk = scan.image_pk
-        for bundle, verdict in said:
-            self.say(image_pk, bundle, verdict)
-        return image_pk
-
-    def say(self, image_pk: int, bundle: str, verdict: VerdictValue, **columns: Any) -> None:
-        known = {"image_pk": image_pk, "decided_by": DecidedBy.MACHINE, "detectors": {}, "provenance": {}}
-        with self.scanned.database.transaction() as session:
-            session.add(Verdict(**known, verdict=verdict, bundle_version=bundle, policy_version=1, **columns))
-
-    def served(self, image_id: str, as_of: datetime | None = None) -> Served:
-        found = Queries(self.scanned.database).served(image_id, as_of)
-        assert found is not None
-        return found
-
-    def verdict(self, image_id: str, as_of: datetime | None = None) -> tuple[str, str | None] | None:
-        verdict = self.served(image_id, as_of).verdict
-        return None if verdict is None else (verdict.bundle_version or "person", verdict.verdict)
-
-    def queued(self) -> list[tuple[str, str | None, str]]:
-        """Image ids, bundles and queues of open rescans."""
-        with self.scanned.database.transaction() as session:
-            rows = select(Image.image_id, Scan.bundle_version, Scan.queue).join(Image, Image.id == Scan.image_pk)
-            open_ = rows.where(Scan.kind == ScanKind.RESCAN, Scan.due_at.is_not(None)).order_by(Image.image_id)
-            return [(image_id, version, queue) for image_id, version, queue in session.execute(open_)]
-
-    def changes(self) -> list[tuple[str, str, str]]:
-        """Image ids with the verdict that `verdict.changed` tells and the one before."""
-        with self.scanned.database.transaction() as session:
-            told = select(WebhookDelivery).where(WebhookDelivery.event == Event.VERDICT_CHANGED)
-            found = []
-            for delivery in session.scalars(told.order_by(WebhookDelivery.id)):
-                verdict = session.get_one(Verdict, delivery.payload["verdict_id"])
-                image = session.get_one(Image, verdict.image_pk)
-                found.append((image.image_id, verdict.verdict, delivery.payload["previous"]))
-            return found
-
-    def now(self) -> datetime:
-        with self.scanned.database.transaction() as session:
-            now: datetime = session.scalars(select(func.clock_timestamp())).one()
-            return now
-
-    def listen(self) -> None:
-        WebhookEndpoints(self.scanned.database).add(ME, "https://platform.example/hook", [Event.VERDICT_CHANGED])
-
-    def leased(self, queue: str) -> Lease:
-        (scan_id,) = self.scanned.dispatch(queue)
-        lease = Scans(self.scanned.database).lease(scan_id, 60)
-        assert lease is not None
-        return lease
-
-    def complete(self, lease: Lease, verdict: VerdictValue) -> None:
-        row = {"verdict": verdict, "decided_by": DecidedBy.MACHINE, "detectors": {}, "provenance": {}}
-        versions = {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
-        Scans(self.scanned.database).complete(lease, {**row, **versions}, [], ImageFacts("0" * 64, 1, 1, 1), {})
-
-
-@pytest.fixture
-def world(scanned: Scanned) -> World:
-    scanned.crown(GOOD)
-    made = World(scanned)
-    made.promote(BAD)
-    return made
+WORSE = "worse"
 
 
 def test_what_was_served_before_is_served_again_at_once(world: World) -> None:
@@ -141,6 +49,18 @@ def test_an_image_that_only_the_bundle_that_left_has_judged_is_pending_and_queue
     world.complete(world.leased(BULK_QUEUE), UNCERTAIN)
     assert world.verdict("only bad") == (GOOD, UNCERTAIN)
     assert not world.served("only bad").withdrawn
+
+
+def test_the_newest_images_without_a_verdict_come_first(world: World) -> None:
+    images = [world.image(f"{number}.jpg", (BAD, AI)) for number in range(3)]
+    world.bundles.roll_back(ME, "flags jumped")
+    with world.scanned.database.transaction() as session:
+        rescans = select(Scan.image_pk).where(Scan.kind == ScanKind.RESCAN).order_by(Scan.due_at)
+        assert list(session.scalars(rescans)) == images[::-1]
+    late = world.image("late.jpg", (BAD, AI))
+    with world.scanned.database.transaction() as session:
+        queue_if_withdrawn(session, late)
+        assert late in list(session.scalars(rescans))[:2]
 
 
 def test_an_image_that_waits_for_its_first_verdict_is_not_withdrawn(world: World) -> None:

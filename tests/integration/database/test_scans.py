@@ -4,53 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import select
 
 from tests.conftest import Scanned
-from worker.database.due_scans import DEAD_AFTER_EXPIRIES, backlog, hand_back
+from tests.integration.database.ledger import FACTS, end, lease_of, verdict_of
+from worker.database.due_scans import DEAD_AFTER_EXPIRIES
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
-from worker.database.scans import SUSPECT_AFTER_EXPIRIES, ImageFacts, Lease, Scans
+from worker.database.scans import SUSPECT_AFTER_EXPIRIES, Lease, Scans
 from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState
 from worker.errors import LeaseLostError, Reason, TransientError
 
 pytestmark = pytest.mark.integration
 
-FACTS = ImageFacts(sha256="00ff", size_bytes=7, width=3, height=2)
-
-
-def verdict_of(lease: Lease, verdict: str = "uncertain") -> dict[str, Any]:
-    return {
-        "verdict": verdict,
-        "decided_by": "machine",
-        "probability": 0.5,
-        "detectors": {"clip": {"logit": 0.0, "probability": 0.5}},
-        "provenance": {},
-        "bundle_version": lease.bundle_version,
-        "policy_version": lease.policy.version,
-    }
-
 
 def heatmap_of(lease: Lease) -> dict[str, Any]:
     named = {"detector": "clip", "method": "gradcam", "layer": "ln_1"}
     return {**named, "bundle_version": lease.bundle_version, "key": f"heatmaps/{lease.image.id}.png"}
-
-
-def end(scans: Scans, lease: Lease) -> None:
-    scans.complete(lease, verdict_of(lease), [], FACTS, {})
-
-
-@pytest.fixture
-def scans(scanned: Scanned) -> Scans:
-    scanned.crown("b1")
-    return Scans(scanned.database)
-
-
-def lease_of(scanned: Scanned, scans: Scans, scan_id: int) -> Lease:
-    """Dispatch and lease a scan that is due."""
-    assert scan_id in scanned.dispatch()
-    lease = scans.lease(scan_id, 60)
-    assert lease is not None
-    return lease
 
 
 def test_a_scan_goes_from_arrival_to_verdict(scanned: Scanned, scans: Scans) -> None:
@@ -231,17 +200,6 @@ def test_a_scan_out_of_attempts_is_dead_with_a_reason(scanned: Scanned, scans: S
     assert (scan.attempts, scan.due_at, scan.finished_at is None) == (1, None, False)
 
 
-def test_a_dispatch_that_nobody_took_comes_again_and_is_held_against_nobody(scanned: Scanned, scans: Scans) -> None:
-    scan_id = scanned.arrive()
-    assert scanned.dispatch() == [scan_id]
-    assert scanned.dispatch() == []
-    scanned.overdue(scan_id)
-    assert scanned.dispatch() == [scan_id]
-    scan = scanned.scan(scan_id)
-    assert (scan.attempts, scan.lease_expiries) == (0, 0)
-    assert scans.lease(scan_id, 60) is not None
-
-
 def test_leases_that_expire_are_counted_make_a_suspect_and_at_last_a_dead_scan(scanned: Scanned, scans: Scans) -> None:
     scan_id = scanned.arrive()
     suspects = []
@@ -268,99 +226,3 @@ def test_a_lease_that_is_renewed_goes_on_and_a_lost_one_is_not_renewed(scanned: 
     assert after is not None
     assert (after - before).total_seconds() > 500
     assert scanned.scan(lost).state == ScanState.DISPATCHED
-
-
-def test_in_flight_scans_are_bounded_for_each_queue(scanned: Scanned, scans: Scans) -> None:
-    live = [scanned.arrive(f"live-{number}") for number in range(5)]
-    bulk = [scanned.arrive(f"bulk-{number}", BULK_QUEUE) for number in range(3)]
-    assert scanned.dispatch(max_in_flight=3) == live[:3]
-    assert scanned.dispatch(max_in_flight=3) == []
-    assert scanned.dispatch(BULK_QUEUE, max_in_flight=3) == bulk
-    lease = scans.lease(live[0], 60)
-    assert lease is not None
-    assert scanned.dispatch(max_in_flight=3) == []
-    end(scans, lease)
-    assert scanned.dispatch(max_in_flight=3) == [live[3]]
-
-
-def test_expired_scans_do_not_count_as_in_flight_or_a_dead_worker_would_block_the_queue(
-    scanned: Scanned, scans: Scans
-) -> None:
-    first, second = scanned.arrive("1"), scanned.arrive("2")
-    assert scanned.dispatch(max_in_flight=1) == [first]
-    assert scans.lease(first, 60) is not None
-    scanned.overdue(first)
-    # What expired is as due as what waits; the longest overdue goes first.
-    taken = [*scanned.dispatch(max_in_flight=1), *scanned.dispatch(max_in_flight=2)]
-    assert sorted(taken) == [first, second]
-
-
-def test_dispatchers_side_by_side_take_different_scans(scanned: Scanned, together: Callable[..., list[Any]]) -> None:
-    scan_ids = [scanned.arrive(str(number)) for number in range(60)]
-    taken = together(*[lambda: scanned.dispatch(max_in_flight=1000)] * 4)
-    assert sorted(scan_id for ids in taken for scan_id in ids) == scan_ids
-
-
-def test_what_another_dispatcher_holds_is_skipped_not_waited_for(scanned: Scanned) -> None:
-    first, second = scanned.arrive("1"), scanned.arrive("2")
-    with scanned.database.transaction() as holding:
-        holding.execute(select(Scan).where(Scan.id == first).with_for_update())
-        assert scanned.dispatch() == [second]
-    assert scanned.dispatch() == [first]
-
-
-def test_what_could_not_be_published_is_queued_again(scanned: Scanned, scans: Scans) -> None:
-    first, second = scanned.arrive("1"), scanned.arrive("2")
-    scanned.dispatch()
-    assert scans.lease(second, 60) is not None  # its message went out before the broker died
-    with scanned.database.transaction() as session:
-        hand_back(session, [first, second], retry_in=30)
-    assert [scanned.scan(scan_id).state for scan_id in (first, second)] == [ScanState.QUEUED, ScanState.LEASED]
-    assert scanned.dispatch() == []
-    scanned.overdue(first)
-    assert scanned.dispatch() == [first]
-
-
-def test_the_backlog_is_what_is_open_and_how_old_the_oldest_is(scanned: Scanned, scans: Scans) -> None:
-    first, _ = scanned.arrive("1"), scanned.arrive("2")
-    with scanned.database.transaction() as session:
-        session.execute(
-            text("UPDATE scan SET created_at = now() - interval '90 seconds' WHERE id = :id"), {"id": first}
-        )
-        count, oldest = backlog(session, LIVE_QUEUE)
-        assert (count, 89 < oldest < 100) == (2, True)
-        assert backlog(session, BULK_QUEUE) == (0, 0.0)
-    end(scans, lease_of(scanned, scans, first))
-    with scanned.database.transaction() as session:
-        assert backlog(session, LIVE_QUEUE)[0] == 1
-
-
-def test_taking_what_is_due_reads_the_index_not_the_table(scanned: Scanned) -> None:
-    with scanned.database.transaction() as session:
-        session.execute(
-            text(
-                "INSERT INTO image (image_id, source, bucket, key, version, versioned) "
-                "SELECT n, 'uploads', 'uploads', n, 'v', true FROM generate_series(1, 20000) n"
-            )
-        )
-        session.execute(
-            text(
-                "INSERT INTO scan (image_pk, kind, queue, state, due_at) SELECT id, 'live', 'scan.live', "
-                "CASE WHEN id % 100 = 0 THEN 'queued' ELSE 'completed' END, now() FROM image"
-            )
-        )
-    with scanned.database.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE scan"))
-    plans: list[str] = []
-
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
-        if "scan" in statement and not statement.startswith("EXPLAIN"):
-            raw = connection.connection.driver_connection
-            plans.append("\n".join(row[0] for row in raw.execute(f"EXPLAIN {statement}", parameters)))
-        del cursor
-
-    event.listen(scanned.database.engine, "before_cursor_execute", explain)
-    assert len(scanned.dispatch(max_in_flight=50)) == 50
-    event.remove(scanned.database.engine, "before_cursor_execute", explain)
-    assert len(plans) == 2
-    assert all("ix_scan_due" in plan and "Seq Scan on scan" not in plan for plan in plans), plans

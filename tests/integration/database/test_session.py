@@ -10,7 +10,7 @@ from sqlalchemy import Select, make_url, select, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from worker.database.served import _served
-from worker.database.session import Database, DatabaseDownError, compiled, connect
+from worker.database.session import Database, DatabaseDownError, compiled, connect, open_listening
 from worker.database.tables import Duty
 from worker.errors import TransientError
 
@@ -40,6 +40,49 @@ def test_what_raises_is_rolled_back(database: Database) -> None:
     assert duties(database) == []
 
 
+def test_a_single_statement_is_a_transaction_by_itself(database: Database) -> None:
+    add = text("INSERT INTO schedule (name) VALUES ('sweep')")
+    with database.statement() as session:
+        session.execute(add)
+        assert duties(database) == ["sweep"]
+    with pytest.raises(IntegrityError), database.statement() as session:
+        session.execute(add)
+    with pytest.raises(DatabaseDownError), database.statement() as session:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert duties(database) == ["sweep"]
+
+
+def test_a_single_statement_within_a_long_transaction_is_a_part_of_it(database: Database) -> None:
+    whole = database.begin()
+    whole.join()
+    with database.statement() as session:
+        session.execute(text("INSERT INTO schedule (name) VALUES ('sweep')"))
+    whole.leave()
+    assert duties(database) == []
+    whole.end(commit=False)
+    assert duties(database) == []
+
+
+def test_a_connection_is_asked_whether_it_lives_only_where_its_server_has_said_something(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinged: list[object] = []
+    ping = database.engine.dialect.do_ping
+
+    def note_and_ping(wire: Any) -> bool:
+        pinged.append(wire)
+        return ping(wire)
+
+    monkeypatch.setattr(database.engine.dialect, "do_ping", note_and_ping)
+    assert (duties(database), duties(database), pinged) == ([], [], [])
+    with database.engine.connect() as connection:
+        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+    with open_listening(database_url) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])  # waits until it has ended
+    assert duties(database) == []
+    assert len(pinged) == 1
+
+
 def test_our_own_mistakes_are_not_taken_for_an_outage(database: Database) -> None:
     with pytest.raises(ProgrammingError), database.transaction() as session:
         session.execute(text("SELECT nonsense"))
@@ -51,6 +94,14 @@ def test_a_server_that_is_not_there_is_a_transient_error(database_url: str) -> N
     nowhere = connect(make_url(database_url).set(port=1).render_as_string(hide_password=False))
     with pytest.raises(TransientError, match="PostgreSQL does not answer"), nowhere.transaction() as session:
         session.execute(text("SELECT 1"))
+
+
+def test_a_server_that_gives_up_waiting_is_not_said_to_be_away(database: Database) -> None:
+    impatient = "SET LOCAL lock_timeout = '1ms'; LOCK TABLE schedule"
+    with database.engine.begin() as another:
+        another.execute(text("LOCK TABLE schedule"))
+        with pytest.raises(TransientError, match="waited too long for another"), database.transaction() as session:
+            session.execute(text(impatient))
 
 
 def test_a_connection_cut_in_the_middle_is_a_transient_error_and_the_next_one_works(database: Database) -> None:
@@ -65,9 +116,9 @@ def test_a_server_that_vanishes_without_a_word_is_noticed_within_half_a_minute(d
         driver: Any = connection.connection.driver_connection
         with socket.socket(fileno=driver.fileno()) as wire:
             options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
-            told = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            values = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options]
             wire.detach()
-    assert told == [10, 5, 4, 30_000]
+    assert values == [10, 5, 4, 30_000]
 
 
 def test_connections_cut_while_idle_are_not_noticed_at_all(database: Database) -> None:

@@ -124,10 +124,10 @@ def test_what_a_run_tells_is_kept_in_order(database: Database, leases: TrainingL
     leases.tell(holder, "progress", {"step": 21})
     leases.end(holder, RunState.FAILED, "no data")
     runs = TrainingRuns(database)
-    told = [(event.kind, event.data) for event in runs.events(run_id)]
-    assert [kind for kind, _ in told] == ["state", "state", "stage", "progress", "state"]
-    assert told[3][1] == {"step": 21}
-    assert told[-1][1]["detail"] == "no data"
+    events = [(event.kind, event.data) for event in runs.events(run_id)]
+    assert [kind for kind, _ in events] == ["state", "state", "stage", "progress", "state"]
+    assert events[3][1] == {"step": 21}
+    assert events[-1][1]["detail"] == "no data"
     assert run_of(database, run_id).progress == {"step": 21}
     assert len(runs.events(run_id, after=runs.events(run_id)[2].id)) == 2
 

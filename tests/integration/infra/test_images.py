@@ -1,4 +1,7 @@
-"""The images without an engine: linted, locked, and their COPY sets imported from a folder that holds nothing else."""
+"""The images without an engine: linted, locked, and their COPY sets imported from a folder that holds nothing else.
+
+`make images` builds them; what an engine alone can tell is checked by `make compose-test`.
+"""
 
 import re
 import shutil
@@ -11,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from worker.bundles.encoders.folder import EncoderFolder
+from worker.bundles.encoders.table import ENCODERS
 
 LOCKS = ("api.lock", "worker.lock", "torch.lock")
 # What python:3.11-slim-bookworm itself takes, in MB; it cannot be pulled here.
@@ -21,12 +25,12 @@ API_LIMIT_MB = 250
 def locked(text: str) -> dict[str, str]:
     """Return name → the whole entry, hashes included, notes left out."""
     entries = re.split(r"\n(?=\S)", text.strip())
-    told = {}
+    packages = {}
     for entry in entries:
         lines = [line.rstrip(" \\") for line in entry.splitlines() if not line.lstrip().startswith("#")]
         if lines:
-            told[lines[0].partition("==")[0]] = "\n".join(lines)
-    return told
+            packages[lines[0].partition("==")[0]] = "\n".join(lines)
+    return packages
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,16 @@ def copied(dockerfile: Path) -> list[str]:
     found = re.findall(r"^COPY (?!--from)(\S+) \./", dockerfile.read_text(), re.MULTILINE)
     assert found
     return found
+
+
+def steps_of(text: str, target: str) -> list[str]:
+    """Return the lines of a target and of the stages below it, in their order; an empty target is the last stage."""
+    stages = {}
+    for part in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]:
+        base, _, name = part.partition("\n")[0].partition(" AS ")
+        stages[name] = (base, part.splitlines()[1:])
+    base, lines = stages[target]
+    return [*(steps_of(text, base) if base in stages else []), *lines]
 
 
 def ignored(repository: Path) -> list[str]:
@@ -77,11 +91,12 @@ def packages_of(lock: Path, folder: Path) -> int:
             source = Path(str(file.locate()))
             # Several packages may share a folder (namespaces), so files are linked one by one.
             target = folder / file
-            if str(target) not in linked and source.exists() and file.suffix != ".pyc":
+            if str(target) not in linked and source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(source)
                 linked.add(str(target))
-                size += source.stat().st_size
+                # Compiled files are no part of an image, but compiling torch anew would take a minute.
+                size += source.stat().st_size if file.suffix != ".pyc" else 0
     return size
 
 
@@ -177,6 +192,15 @@ def test_an_image_is_nobody_s_and_starts_from_a_named_release(docker: Path, name
     assert "--require-hashes" in text
 
 
+@pytest.mark.parametrize(("name", "target"), [("api", ""), ("worker", "cpu"), ("worker", "cuda")])
+def test_a_change_of_source_leaves_the_layer_of_packages_alone(docker: Path, name: str, target: str) -> None:
+    steps = steps_of((docker / f"{name}.Dockerfile").read_text(), target)
+    [packages] = [number for number, step in enumerate(steps) if re.match(r"COPY --from=build\S* /venv", step)]
+    sources = [number for number, step in enumerate(steps) if re.match(r"COPY (--from=source /app|\w+ \./)", step)]
+    assert sources
+    assert packages < min(sources)
+
+
 def test_nothing_private_can_get_into_an_image(repository: Path) -> None:
     lines = (repository / ".dockerignore").read_text().splitlines()
     # All is left out, and only source comes back in.
@@ -186,8 +210,41 @@ def test_nothing_private_can_get_into_an_image(repository: Path) -> None:
     }
 
 
+def test_the_api_s_image_takes_what_the_worker_s_does_but_for_weights_and_what_trainings_replay(docker: Path) -> None:
+    own = (docker / "api.Dockerfile.dockerignore").read_text().splitlines()
+    shared = (docker.parents[1] / ".dockerignore").read_text().splitlines()
+    assert [line for line in own if line not in shared and not line.startswith("#")] == [
+        *("**/*.safetensors", "**/replay.parquet")
+    ]
+    assert [line for line in own if line in shared] == shared
+
+
+@pytest.mark.parametrize("name", ["api.Dockerfile", "worker.Dockerfile"])
+def test_a_build_needs_no_frontend_and_is_lent_its_way_to_the_registry_as_secrets(docker: Path, name: str) -> None:
+    text = (docker / name).read_text()
+    # A frontend would be pulled before anything else.
+    assert "syntax=" not in text
+    steps = [
+        step for step in re.split(r"\n(?=RUN|FROM|COPY|ENV)", text) if re.search(r"\bpip (--python|download)", step)
+    ]
+    assert steps
+    for step in steps:
+        assert "--mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt" in step
+        assert "--mount=type=cache,target=/root/.cache/pip" in step
+
+
+def test_the_worker_s_image_brings_the_encoders_that_its_bundles_name(repository: Path, docker: Path) -> None:
+    fetched = re.findall(r"encoders fetch ([a-z0-9-]+) --from", (docker / "worker.Dockerfile").read_text())
+    needed = set()
+    for described in (repository / "worker" / "bundles" / "shipped").glob("**/bundle.json"):
+        needed |= set(re.findall(r'"encoder": "([0-9a-f]{64})"', described.read_text()))
+    assert {encoder.sha256 for encoder in ENCODERS if encoder.name in set(fetched)} == needed
+    assert len(fetched) == 2
+
+
 def test_hadolint_finds_nothing(docker: Path) -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    files = [str(path) for path in sorted(docker.glob("*.Dockerfile"))]
+    recipes = docker.parent / "containers" / "recipes"
+    files = [str(path) for folder in (docker, recipes) for path in sorted(folder.glob("*.Dockerfile"))]
     done = subprocess.run([hadolint, *files], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("", 0)

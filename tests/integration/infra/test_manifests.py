@@ -9,12 +9,14 @@ import kubernetes_validate  # type: ignore[import-untyped] # it carries none
 import pytest
 import yaml
 
-from infra.cli.main import app
-from infra.compose import read_services
+from api.main import create_app
+from infra.cli.commands import LazyCommands
+from tests.support.api_world import fake_world
+from tests.support.compose_file import read_services
 from worker.settings import Settings
 
 OVERLAYS = ("cpu", "gpu")
-VERSIONS = ("1.31", "1.34")
+VERSIONS = ("1.31", "1.34", "1.37")
 OURS = {"api", "dispatcher", "listener", "worker", "training", "flower"}
 
 Manifest = dict[str, Any]
@@ -54,7 +56,7 @@ def test_kubernetes_own_schemas_take_every_manifest(built: list[Manifest], versi
 def test_every_process_is_there_and_runs_a_command_that_exists(built: list[Manifest]) -> None:
     found = pods(built)
     assert found.keys() == OURS | {"setup"}
-    commands = {command.name for command in app.registered_commands}
+    commands = set(LazyCommands())
     for spec in found.values():
         [container] = spec["containers"]
         assert container["command"][:3] == ["python", "-m", "infra.cli"]
@@ -73,19 +75,105 @@ def test_every_process_is_nobody_on_a_read_only_root(built: list[Manifest]) -> N
         assert not container["image"].endswith(":latest")
 
 
+def test_every_pod_keeps_to_the_restricted_level_of_pod_security(built: list[Manifest]) -> None:
+    """Kubernetes' own list, "Pod Security Standards"; a namespace with its label refuses whatever breaks it."""
+    volumes = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+    for name, spec in pods(built).items():
+        of_host = {key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)}
+        kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+        assert (of_host, kinds - volumes) == (set(), set()), name
+        pod = spec["securityContext"]
+        assert pod["seccompProfile"]["type"] in {"RuntimeDefault", "Localhost"}, name
+        assert (pod["runAsNonRoot"], pod["runAsUser"] > 0, pod.get("sysctls")) == (True, True, None), name
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            held = container["securityContext"]
+            assert held["allowPrivilegeEscalation"] is False, name
+            assert held["capabilities"] == {"drop": ["ALL"]}, name
+            assert held.keys() & {"privileged", "procMount", "seLinuxOptions", "runAsUser"} == set(), name
+            assert [port for port in container.get("ports", ()) if "hostPort" in port] == [], name
+
+
 def test_settings_come_from_one_map_and_secrets_from_one_secret(built: list[Manifest]) -> None:
     known = {f"ASSAY_{name.upper()}" for name in Settings.model_fields}
     secret = {
         f"ASSAY_{name.upper()}" for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
     }
-    told = set(of_kind(built, "ConfigMap")["assay"]["data"])
+    names = set(of_kind(built, "ConfigMap")["assay"]["data"])
     for spec in pods(built).values():
         [container] = spec["containers"]
         assert container["envFrom"] == [{"configMapRef": {"name": "assay"}}]
-        assert {"name": "secrets", "secret": {"secretName": "assay", "defaultMode": 0o440}} in spec["volumes"]
-        told |= {variable["name"] for variable in container.get("env", ())}
-    assert told - known == set()
-    assert told & secret == set()
+        assert secret_of(spec)["secretName"] == "assay"
+        names |= {variable["name"] for variable in container.get("env", ())}
+    assert names - known == set()
+    assert names & secret == set()
+
+
+def secret_of(spec: Manifest) -> Manifest:
+    """Return the one secret that a pod has."""
+    [secret] = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+    assert secret["defaultMode"] == 0o440
+    return dict(secret)
+
+
+def test_each_process_is_given_its_own_role_in_the_database_and_setup_alone_the_owner(built: list[Manifest]) -> None:
+    own = {
+        "api": "api",
+        "worker": "worker",
+        "dispatcher": "dispatcher",
+        "listener": "dispatcher",
+        "training": "training",
+    }
+    for name, spec in pods(built).items():
+        keys = {item["path"]: item["key"] for item in secret_of(spec).get("items", ())}
+        if name == "setup":
+            assert keys == {}
+        else:
+            role = own.get(name)
+            assert keys.get("assay_database_url") == (role and f"database_url_{role}")
+            assert "assay_database_url" not in keys.values()
+
+
+def open_ways(built: list[Manifest], component: str, way: str) -> set[tuple[str, int]]:
+    """Whom a component may reach (`egress`), or who may reach it (`ingress`), each with its port."""
+    ways = set()
+    makers = {**of_kind(built, "Deployment"), **of_kind(built, "Job")}
+    pods_labels = {name: made["spec"]["template"]["metadata"]["labels"] for name, made in makers.items()}
+    for policy in of_kind(built, "NetworkPolicy").values():
+        spec, labels = policy["spec"], pods_labels[component]
+        chosen = spec["podSelector"]
+        wanted = {one["key"]: one["values"] for one in chosen.get("matchExpressions", [])}
+        wanted |= {key: [value] for key, value in chosen.get("matchLabels", {}).items()}
+        if all(labels.get(key) in values for key, values in wanted.items()):
+            assert {"ingress": "Ingress", "egress": "Egress"}.keys() & spec.keys() <= {
+                name.lower() for name in spec["policyTypes"]
+            }
+            for rule in spec.get(way, []):
+                who = str(rule.get("from") or rule.get("to") or "anybody")
+                ways |= {(who, port["port"]) for port in rule["ports"]}
+    return ways
+
+
+def test_nobody_reaches_or_is_reached_by_more_than_needed(built: list[Manifest]) -> None:
+    closed = [policy["spec"] for policy in of_kind(built, "NetworkPolicy").values() if len(policy["spec"]) == 2]
+    assert closed == [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
+    names, broker = {("anybody", 53)}, {("anybody", port) for port in (6379, 5671, 5672)}
+    parts = broker | {("anybody", port) for port in (5432, 6432, 443, 9000)}
+    for component in (OURS | {"setup"}) - {"flower"}:
+        assert open_ways(built, component, "egress") == names | parts
+    assert open_ways(built, "flower", "egress") == names | broker
+    prometheus = "[{'namespaceSelector': {'matchLabels': {'kubernetes.io/metadata.name': 'monitoring'}}}]"
+    for component in (OURS | {"setup"}) - {"api"}:
+        assert open_ways(built, component, "ingress") == {(prometheus, 9100)}
+    assert open_ways(built, "api", "ingress") == {(prometheus, 9100), ("[{'namespaceSelector': {}}]", 8080)}
 
 
 def test_a_worker_is_given_longer_to_end_than_its_longest_batch(built: list[Manifest]) -> None:
@@ -94,11 +182,30 @@ def test_a_worker_is_given_longer_to_end_than_its_longest_batch(built: list[Mani
         assert pods(built)[name]["terminationGracePeriodSeconds"] > longest
 
 
-def test_an_upgrade_leaves_the_number_of_workers_to_keda(built: list[Manifest]) -> None:
+def test_an_upgrade_leaves_how_many_there_are_to_what_scales_them(built: list[Manifest]) -> None:
     # `apply` would set it back in the middle of a backlog.
-    [scaled] = of_kind(built, "ScaledObject").values()
+    [by_backlog] = of_kind(built, "ScaledObject").values()
+    [by_load] = of_kind(built, "HorizontalPodAutoscaler").values()
+    scaled = {found["spec"]["scaleTargetRef"]["name"] for found in (by_backlog, by_load)}
     counted = {name for name, found in of_kind(built, "Deployment").items() if "replicas" in found["spec"]}
-    assert counted == OURS - {scaled["spec"]["scaleTargetRef"]["name"]}
+    assert (scaled, counted) == ({"worker", "api"}, OURS - scaled)
+    [container] = pods(built)["api"]["containers"]
+    assert "cpu" in container["resources"]["requests"]  # what its share is taken of
+
+
+def test_the_ingress_leads_to_the_api_under_tls_and_never_to_its_metrics(built: list[Manifest]) -> None:
+    [ingress] = of_kind(built, "Ingress").values()
+    [rule] = ingress["spec"]["rules"]
+    [tls] = ingress["spec"]["tls"]
+    assert tls["hosts"] == [rule["host"]]
+    ports = {port["name"] for port in of_kind(built, "Service")["api"]["spec"]["ports"]}
+    paths = rule["http"]["paths"]
+    assert {path["backend"]["service"]["port"]["name"] for path in paths} <= ports
+    exact = {path["path"] for path in paths if path["pathType"] == "Exact"}
+    prefixes = {path["path"] for path in paths if path["pathType"] == "Prefix"}
+    tops = {f"/{path.split('/')[1]}" for path in create_app(fake_world().services).openapi()["paths"]}
+    assert tops | {"/console", "/docs"} == prefixes
+    assert exact == {"/", "/openapi.json"}
 
 
 def test_the_api_goes_on_answering_until_nobody_is_sent_to_it_any_more(built: list[Manifest]) -> None:

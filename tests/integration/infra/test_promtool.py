@@ -29,11 +29,11 @@ def test_promtool_is_content_with_the_cluster_s_scraping(
     monitoring: Path, debian_program: Callable[[str], str], tmp_path: Path
 ) -> None:
     # Debian's promtool is built without Kubernetes; all else of the file is checked.
-    told = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())
-    for job in told["scrape_configs"]:
+    config = yaml.safe_load((monitoring / "prometheus.kubernetes.yml").read_text())
+    for job in config["scrape_configs"]:
         assert job.pop("kubernetes_sd_configs")
         job["static_configs"] = [{"targets": ["127.0.0.1:1"]}]
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(told))
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [debian_program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

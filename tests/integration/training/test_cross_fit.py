@@ -10,6 +10,7 @@ import timm
 import torch
 from PIL import Image
 
+from training.calibration.held_out_again import tell_again, write_again
 from training.cross_fit import cross_fit
 from training.data.authors import by_author
 from training.data.collection import DataError
@@ -21,9 +22,12 @@ from training.recipe import Recipe
 from training.recipe_file import load_recipe
 from training.retraining.refit_data import replayed
 from training.train import Order, train
+from worker.bundles.card import read_card
+from worker.bundles.card_charts import charts
 from worker.bundles.copies import REPLAY
 from worker.bundles.encoders.folder import EncoderFolder, tensors_sha256
 from worker.bundles.folder import read_bundle
+from worker.bundles.headline import headline
 from worker.bundles.loaded import load_bundle, shipped_bundle
 from worker.images.views import ViewPlan
 
@@ -84,11 +88,21 @@ def test_a_run_ends_in_a_bundle_whose_figures_are_the_folds(
     assert parts.calibrations["clip"] == read_bundle(shipped_bundle("wild")).calibrations["clip"]
 
     report = measure_folds(recipe, data, tmp_path / "run")
-    assert report["overall"] == parts.card["folds"]["overall"] == parts.card["held_out"]
-    assert report["overall"]["images"] == 160
-    assert report["overall"]["auroc"] > 0.9  # noise against stripes
-    assert set(report["changes"]["by_change"]) >= {"unchanged", "jpeg_75", "resize_0.5"}
+    card = read_card(parts.card)
+    assert card.measured_folds is not None
+    assert report.overall == card.measured_folds.overall == card.held_out
+    assert report.overall.images == 160
+    assert (report.overall.auroc or 0.0) > 0.9  # noise against stripes
+    assert set(report.changes.by_change) >= {"unchanged", "jpeg_75", "resize_0.5"}
     assert "all: 160 images" in as_text(report)
+    leading = headline(card)
+    assert leading is not None
+    assert {chart.name for chart in charts(leading)} == {"found", "probabilities", "sources", "changes"}
+    # Figures made again are the same, and so are the words about them.
+    write_again(folder, tell_again(folder))
+    assert read_card(read_bundle(folder).card) == card.model_copy(
+        update={"card_sha256": read_bundle(folder).card["card_sha256"]}
+    )
 
     seen = replayed(folder / REPLAY, (bundle.version,))
     assert seen is not None
@@ -135,7 +149,7 @@ def test_heads_are_calibrated_anew_with_other_gains_and_judge_whole_images(
             file.parent.mkdir(parents=True)
             Image.effect_noise((40 + 60 * place, 120), 60).convert("RGB").save(file)
     told = judge_whole_images(gained, folder, open_pictures([tmp_path / "whole"]))
-    assert told["images"] == 2 * len(sources)
-    counts = told["by_change"]["as they are"]["by_views"]
-    assert counts["all"]["photographs"] == sum(one["photographs"] for name, one in counts.items() if name != "all")
-    assert set(told["by_change"]) == {"as they are", "JPEG 80"}
+    assert told.images == 2 * len(sources)
+    counts = told.by_change["as they are"].by_views
+    assert counts["all"].photographs == sum(one.photographs for name, one in counts.items() if name != "all")
+    assert set(told.by_change) == {"as they are", "JPEG 80"}

@@ -20,7 +20,7 @@ from worker.bundles.locate import locator
 from worker.database.bundles import crown, register_bundle
 from worker.database.challengers import Challengers
 from worker.database.erasure import Erasure
-from worker.database.features import Seen, put
+from worker.database.features import StoredFeatures, put
 from worker.database.tables import Bundle, BundleRole, Label, RunState, TrainingRun
 from worker.database.training_leases import TrainingLeases
 from worker.database.training_runs import TrainingRuns
@@ -115,7 +115,7 @@ def test_a_resumed_run_fetches_anew_when_its_images_are_others(world: World) -> 
 
     def gathered() -> set[str]:
         data = gather(recipe, TINY, work, world.database, world.buckets.objects, world.sources)
-        assert contents_of(data.labels_file).keys() == {f"image:{image.image_pk}" for image in data.labelled}
+        assert contents_of(data.labels_file).keys() == {f"image:{image.image_pk}" for image in data.images}
         return set(contents_of(data.labels_file).values())
 
     before = gathered()
@@ -174,7 +174,7 @@ def test_a_refit_on_stored_features_needs_no_pixels(world: World) -> None:
         for start in range(0, len(pks), 50):
             batch = [champion.prepare(opened(*kind)) for kind in kinds[start : start + 50]]
             for pk, one, scores in zip(pks[start : start + 50], batch, champion.score(batch), strict=True):
-                put(session, pk, world.champion, Seen(scores.features or b"", scores.logits, one.covariates))
+                put(session, pk, world.champion, StoredFeatures(scores.features or b"", scores.logits, one.covariates))
     # The same bytes came again; copies are not looked at, and nothing is stored of them.
     world.label("haze", "ai_generated", range(300), reviewers=(), upload=False, prefix="again-")
     run = world.executed("refit", shadow_share=0)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from training.calibration.held_out_again import as_text, tell_again, write_again
 from training.data import assemble as data
-from training.data import drawings
+from training.data import drawings, renderings
 from training.data.collection import DataError
 from training.evaluation.evaluate import evaluate
 from training.evaluation.pictures import open_pictures
@@ -112,9 +112,9 @@ def test_the_held_out_figures_of_a_card_come_again_from_the_replay_beside_the_bu
     assert again.whole
     assert again.same_bundle
     assert again.images == len(held_out) == card["held_out"]["images"]
-    assert {key: card[key] for key in again.told.facts} == json.loads(json.dumps(again.told.facts))
+    assert {key: card[key] for key in again.result.facts} == json.loads(json.dumps(again.result.facts))
     assert all(before == now for before, now in again.figures.values())
-    update_card(folder, {"held_out": {"accuracy": 0.0}, "selection": "none"})
+    update_card(folder, {"held_out": {**card["held_out"], "accuracy": 0.0}, "selection": "none"})
     write_again(folder, tell_again(folder))
     assert load_bundle(folder).card == card
     assert "by content" in card["certifies"]
@@ -265,3 +265,10 @@ def test_a_pretrained_convnext_brings_everything_but_its_head(tmp_path: Path) ->
     loaded = run.detector.network.state_dict()
     assert tuple(loaded["head.fc.weight"].shape) == (1, 8)
     assert all(torch.equal(value, loaded[name]) for name, value in published.items() if "head.fc" not in name)
+
+
+def test_renderings_are_the_same_for_a_seed_and_take_turns() -> None:
+    pictures = [renderings.render_picture(seed, 64) for seed in range(10)]
+    assert set(renderings.KINDS) == {source for source, _ in pictures}
+    assert all(picture.size == (64, 64) and picture.mode == "RGB" for _, picture in pictures)
+    assert renderings.render_picture(3, 64)[1].tobytes() == pictures[3][1].tobytes()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from infra.cli.bundles import app
 from infra.cli.bundles_card import as_text as card_as_text
 from training.export.published_networks import NetworkError, open_clip_tower, open_convnext
+from worker.bundles.card import read_card
 from worker.bundles.loaded import load_bundle
 from worker.errors import AssayError
 
@@ -97,7 +98,7 @@ def test_two_published_networks_become_a_calibrated_bundle_with_a_card(
     assert str(labelled) not in json.dumps(dict(card))
     assert card["fitted_in_folds"] == "by content"
     for told in (card, {**card, "folds": "by content"}):  # as releases before told it
-        assert bundle.version in card_as_text(told)
+        assert bundle.version in card_as_text(read_card(told))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 
 from infra.cli.init import write_secrets
-from infra.compose import read_services
 from infra.embedded.addresses import StackAddresses
 from infra.embedded.ports import choose
 from infra.embedded.process import Process
 from infra.embedded.supervisor import Supervisor
+from tests.support.compose_file import read_services
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.publish import Publisher
 from worker.settings import Settings
@@ -76,14 +76,14 @@ def test_messages_go_through_the_master_that_a_sentinel_names(
     )
     sentinel = valkey(tmp_path, "sentinel", answers(sentinel_port), str(configuration), "--sentinel")
     supervisor.start(sentinel)
-    told = {"broker_url": f"sentinel://:{password}@127.0.0.1:{sentinel_port}/0", "broker_sentinel_master": "assay"}
-    publisher = Publisher(make_celery(Settings.model_validate(told)))
+    addresses = {"broker_url": f"sentinel://:{password}@127.0.0.1:{sentinel_port}/0", "broker_sentinel_master": "assay"}
+    publisher = Publisher(make_celery(Settings.model_validate(addresses)))
     plain = Publisher(make_celery(Settings.model_validate({"redis_url": stack.redis_url})))
     before = plain.waiting("scan.bulk")
     publisher("scan.bulk", [1, 2, 3])
     assert plain.waiting("scan.bulk") == publisher.waiting("scan.bulk") == before + 3
     Redis.from_url(stack.redis_url).delete("scan.bulk")
-    assert patience_with({"redis_url": stack.redis_url}) == patience_with(told) == [10, 5, 4, 30_000]
+    assert patience_with({"redis_url": stack.redis_url}) == patience_with(addresses) == [10, 5, 4, 30_000]
 
 
 def patience_with(broker: dict[str, str]) -> list[int]:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import Scanned
+from tests.support.fakes import FakeStop
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.session import open_listening
-from worker.database.tables import ScanState
+from worker.database.tables import ScanState, Worker
 from worker.dispatch.dispatcher import Bell, BrokerDownError, Dispatcher
 from worker.dispatch.wake_up import WakeUp
-from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +24,7 @@ class FakeBell:
     def __init__(self, ring: Callable[[str, Sequence[int]], None] = lambda _queue, _scan_ids: None) -> None:
         self.ring = ring
         self.length = 0
+        self.lengths_read: list[str] = []
         self.rung: list[tuple[str, list[int]]] = []
         self.trouble: Exception | None = None
 
@@ -36,7 +37,7 @@ class FakeBell:
 
     def waiting(self, queue: str) -> int:
         """Tell the length that was set."""
-        del queue
+        self.lengths_read.append(queue)
         return self.length
 
 
@@ -56,6 +57,14 @@ def test_what_is_due_is_published_once_committed_live_before_bulk(scanned: Scann
     assert dispatcher.dispatch_once() == 2
     assert states == [(LIVE_QUEUE, live, ScanState.DISPATCHED), (BULK_QUEUE, bulk, ScanState.DISPATCHED)]
     assert dispatcher.dispatch_once() == 0
+
+
+def test_a_round_in_which_nothing_is_due_asks_the_broker_nothing(scanned: Scanned) -> None:
+    bell = FakeBell()
+    dispatcher = make_dispatcher(scanned, bell)
+    assert (dispatcher.dispatch_once(), bell.lengths_read) == (0, [])
+    scanned.arrive("bulk", BULK_QUEUE)
+    assert (dispatcher.dispatch_once(), bell.lengths_read) == (1, [BULK_QUEUE])
 
 
 def test_a_full_bulk_queue_does_not_hold_up_live_scans(scanned: Scanned) -> None:
@@ -106,15 +115,37 @@ def test_a_dispatcher_outlives_its_troubles(scanned: Scanned, trouble: Exception
     assert calls == scan_ids * 3
 
 
-def test_while_nobody_takes_messages_no_more_are_sent(scanned: Scanned) -> None:
+def test_messages_of_scans_that_ended_hold_up_no_scan(scanned: Scanned) -> None:
+    bell = FakeBell()
+    bell.length = 4
+    scan_id = scanned.arrive()
+    assert make_dispatcher(scanned, bell, max_in_flight=2).dispatch_once() == 1
+    assert bell.rung == [(LIVE_QUEUE, [scan_id])]
+
+
+def test_while_nobody_takes_messages_none_is_sent_twice(scanned: Scanned) -> None:
     bell = FakeBell()
     dispatcher = make_dispatcher(scanned, bell, max_in_flight=2)
-    scan_id = scanned.arrive()
+    first, second = scanned.arrive("1"), scanned.arrive("2")
+    assert dispatcher.dispatch_once() == 2
     bell.length = 2
+    scanned.overdue(first, second)
     assert dispatcher.dispatch_once() == 0
-    assert (bell.rung, scanned.scan(scan_id).state) == ([], ScanState.QUEUED)
-    bell.length = 1
+    scanned.overdue(second)
+    scanned.overdue(first)
+    bell.length = 1  # a worker died with the oldest in its hands, or the broker lost it
     assert dispatcher.dispatch_once() == 1
+
+
+def test_history_takes_no_more_than_the_workers_places_for_it(scanned: Scanned) -> None:
+    with scanned.database.transaction() as session:
+        session.add_all([Worker(bundles=[], bulk_scans=2), Worker(bundles=[], bulk_scans=1)])
+    for number in range(5):
+        scanned.arrive(f"bulk-{number}", BULK_QUEUE)
+        scanned.arrive(f"live-{number}")
+    bell = FakeBell()
+    make_dispatcher(scanned, bell).dispatch_once()
+    assert {queue: len(scan_ids) for queue, scan_ids in bell.rung} == {LIVE_QUEUE: 5, BULK_QUEUE: 3}
 
 
 class FakeWakeUp:

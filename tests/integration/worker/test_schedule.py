@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 
+from tests.support.clocks import FakeClock
+from tests.support.fakes import FakeStop
 from worker.database.session import Database, connect
 from worker.database.tables import Duty
 from worker.dispatch.schedule import Schedule, ScheduledDuty
-from worker.testing.fakes import FakeStop
 
 pytestmark = pytest.mark.integration
 
@@ -38,6 +39,12 @@ def test_a_new_duty_is_due_at_once_and_then_after_its_period(database: Database)
     assert (done.last_error, done.last_finished_at is not None) == (None, True)
     assert done.last_started_at is not None
     assert (done.due_at - done.last_started_at).total_seconds() == HOUR
+
+
+def test_a_shorter_period_counts_from_the_next_start_on(database: Database) -> None:
+    assert Schedule(database, {"sweep": ScheduledDuty(HOUR, lambda: None)}).run_due() == ["sweep"]
+    assert Schedule(database, {"sweep": ScheduledDuty(2 * HOUR, lambda: None)}).run_due() == []
+    assert Schedule(database, {"sweep": ScheduledDuty(0.0, lambda: None)}).run_due() == ["sweep"]
 
 
 def test_of_several_schedulers_one_runs_a_duty(database: Database, together: Callable[..., list[Any]]) -> None:
@@ -136,3 +143,18 @@ def test_a_long_duty_holds_up_neither_the_others_nor_the_end(database: Database)
     let_go.set()
     for thread in started:
         thread.join()
+
+
+def test_a_duty_that_rests_has_no_turn_but_one_in_ten_seconds(database: Database) -> None:
+    ran: list[float] = []
+    clock = FakeClock()
+    rests = [True]
+    duty = ScheduledDuty(0.0, lambda: ran.append(clock()), lambda: rests[0])
+    schedule = Schedule(database, {"webhooks": duty}, clock)
+
+    def second_passes() -> None:
+        clock.advance(1.0)
+        rests[0] = clock() != 15.0  # at 15 seconds there is something to do
+
+    schedule.run(FakeStop(24, second_passes))
+    assert ran == [0.0, 10.0, 15.0]

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import make_url, select
 
 from tests.conftest import Buckets
+from tests.support.fakes import FakeStop
 from worker.database.session import Database, connect
 from worker.database.tables import Image
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated
 from worker.ingest.register import Register
-from worker.ingest.sqs import Registers, SqsListener
-from worker.testing.fakes import FakeStop
+from worker.ingest.sqs import Registers, SqsListener, pause_of
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ def test_while_the_database_is_down_messages_stay_and_afterwards_none_is_lost(
     assert keys(database) == ["a.png"]
 
 
-@pytest.mark.parametrize(("asked_before_it_ends", "receives"), [(30, 2), (0, 12)])
+@pytest.mark.parametrize(("asked_before_it_ends", "receives"), [(30, 2), (0, 3)])
 def test_an_outage_however_long_takes_no_message_to_the_dead_letter_queue_but_a_bad_object_does(
     object_store: Buckets, asked_before_it_ends: int, receives: int
 ) -> None:
@@ -97,23 +97,43 @@ def test_an_outage_however_long_takes_no_message_to_the_dead_letter_queue_but_a_
         return len(asked) > asked_before_it_ends
 
     def register(created: ObjectCreated) -> None:
-        del created
+        received.append(created.keys[0])
         if not asked or (not asked_before_it_ends and len(received) < receives):
             raise TransientError("it does not answer")
         stop.set()
 
-    def note(model: Any, **_: Any) -> None:
-        received.append(model.name)
-
     make_listener(object_store, register)
     listener = SqsListener(object_store.sqs, object_store.queue_url, register, answers=answers)
     send(object_store, event_of("b", "a.png"))
-    sqs = object_store.sqs
-    sqs.meta.events.register("before-call.sqs.ReceiveMessage", note, unique_id="received")
     listener.run(stop)
-    sqs.meta.events.unregister("before-call.sqs.ReceiveMessage", unique_id="received")
     # Each receive counts, and the tenth is the last.
     assert (len(received), waiting(object_store)) == (receives, 0)
+
+
+def test_what_met_an_outage_comes_again_before_the_queue_s_own_time_is_over(object_store: Buckets) -> None:
+    stop, met, received = FakeStop(1000), list[str](), list[str]()
+
+    def register(created: ObjectCreated) -> None:
+        met.append(created.keys[0])
+        if len(met) < 3:
+            raise TransientError("it does not answer")
+        stop.set()
+
+    listener = make_listener(object_store, register)
+    object_store.sqs.set_queue_attributes(QueueUrl=object_store.queue_url, Attributes={"VisibilityTimeout": "600"})
+    events = object_store.sqs.meta.events
+    events.register("before-call.sqs.ReceiveMessage", lambda **_: received.append("asked"), unique_id="asked")
+    send(object_store, event_of("b", "a.png"))
+    listener.run(stop)
+    events.unregister("before-call.sqs.ReceiveMessage", unique_id="asked")
+    assert met == ["a.png"] * 3
+    assert len(received) < 9
+    assert waiting(object_store) == 0
+
+
+@pytest.mark.parametrize(("times", "seconds"), [("1", 0), ("2", 1), ("3", 3), ("6", 31), ("10", 60), ("999", 60)])
+def test_each_time_a_message_meets_an_outage_it_waits_longer(times: str, seconds: int) -> None:
+    assert pause_of({"Attributes": {"ApproximateReceiveCount": times}}) == seconds
 
 
 def make_listener_again(store: Buckets, database: Database) -> SqsListener:

@@ -49,6 +49,27 @@ def test_dead_scans_training_runs_and_duties_are_told(scanned: Scanned) -> None:
     assert registry.get_sample_value("assay_webhook_deliveries_waiting") == 0
 
 
+def test_young_clusters_that_detectors_disagree_on_are_counted(scanned: Scanned) -> None:
+    registry = registry_of(scanned)
+    assert registry.get_sample_value("assay_odd_clusters") == 0
+    clusters = {
+        "counted": (5, 0.5, "1 hour"),
+        "small": (4, 0.9, "1 hour"),
+        "agreed on": (9, 0.4, "1 hour"),
+        "old": (9, 0.9, "25 hours"),
+    }
+    with scanned.database.transaction() as session:
+        for number, (images, disagreement, age) in enumerate(clusters.values()):
+            session.execute(
+                text(
+                    "INSERT INTO review_cluster (id, images, disagreement, created_at) "
+                    "VALUES (:id, :images, :disagreement, now() - CAST(:age AS interval))"
+                ),
+                {"id": number, "images": images, "disagreement": disagreement, "age": age},
+            )
+    assert registry.get_sample_value("assay_odd_clusters") == 1
+
+
 def test_drift_is_told_alike_by_every_dispatcher_whichever_measured_it_last(scanned: Scanned) -> None:
     scanned.crown("rolled-back")
     champion = scanned.crown("b1")
@@ -61,9 +82,9 @@ def test_drift_is_told_alike_by_every_dispatcher_whichever_measured_it_last(scan
         {"psi": None, "uncertain": 0.1, "canary": {"rate": 0.0}},
     ]
     with scanned.database.transaction() as session:
-        for ago, told in zip(days, measured, strict=True):
+        for ago, values in zip(days, measured, strict=True):
             day = session.scalar(text(f"SELECT (timezone('UTC', now()) - interval '{ago}')::date"))
-            session.add(Drift(day=day, source="posts", bundle_version=champion, measures=told))
+            session.add(Drift(day=day, source="posts", bundle_version=champion, measures=values))
         session.add(Drift(day=day, source="posts", bundle_version="rolled-back", measures={"psi": 7.0}))
     for registry in registries:
         # Early in the day too few images are judged for an index: yesterday's stands.
@@ -84,9 +105,9 @@ def test_without_the_database_the_figures_are_absent_rather_than_old() -> None:
 
 def test_of_many_sources_the_canaries_and_those_with_most_images_are_told(scanned: Scanned) -> None:
     scanned.crown("b1")
-    told = {"few": '{"images": 20}', "many": '{"images": 500}', "photographs": '{"canary": {"rate": 0.25}}'}
+    measures_of = {"few": '{"images": 20}', "many": '{"images": 500}', "photographs": '{"canary": {"rate": 0.25}}'}
     with scanned.database.transaction() as session:
-        for source, measures in told.items():
+        for source, measures in measures_of.items():
             row = {"source": source, "measures": measures}
             insert = (
                 "INSERT INTO drift (day, source, bundle_version, measures) VALUES (now(), :source, 'b1', :measures)"

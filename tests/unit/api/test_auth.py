@@ -2,7 +2,7 @@ import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
 
-from api.auth import REMEMBER_SECONDS, KeyRing
+from api.key_ring import REMEMBER_SECONDS, KeyRing
 from api.main import create_app
 from api.requests.pace import Pace, Quota
 from api.requests.quotas import address_of
@@ -33,7 +33,7 @@ def test_both_ways_to_show_a_key_work(world: World, client: TestClient, headers:
 
 def test_a_missing_scope_is_403_and_named(client: TestClient) -> None:
     response = client.post("/v1/scans/1/replay", headers={"Authorization": "Bearer assay_read"})
-    assert (response.status_code, response.json()["missing_scope"]) == (403, "admin")
+    assert (response.status_code, response.json()["missing_scope"]) == (403, "operate")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_missing_scope_is_403_and_named(client: TestClient) -> None:
         ("GET", "/v1/images/cat/heatmap?detector=clip", Scope.READ),
         ("GET", "/v1/images/cat/frame", Scope.READ),
         ("GET", URL, Scope.READ),
-        ("POST", "/v1/scans/1/replay", Scope.ADMIN),
+        ("POST", "/v1/scans/1/replay", Scope.OPERATE),
     ],
 )
 def test_each_route_asks_for_its_own_scope(client: TestClient, method: str, url: str, scope: Scope) -> None:
@@ -54,7 +54,10 @@ def test_each_route_asks_for_its_own_scope(client: TestClient, method: str, url:
         other: client.request(method, url, headers={"Authorization": f"Bearer assay_{other}"}).status_code
         for other in Scope
     }
-    assert {scope, Scope.ADMIN} == {other for other, status in statuses.items() if status not in {401, 403}}
+    includes = {Scope.INGEST: {Scope.PRIORITY}}
+    assert {scope, Scope.OPERATE, Scope.ADMIN} | includes.get(scope, set()) == {
+        other for other, status in statuses.items() if status not in {401, 403}
+    }
 
 
 def test_a_good_key_is_remembered_for_a_moment_and_a_revoked_one_forgotten_within_5_seconds() -> None:
@@ -124,8 +127,10 @@ def test_wrong_keys_are_limited_by_address_and_good_ones_behind_it_go_on(world: 
 
 def test_wrong_keys_of_the_sign_in_count_as_well(world: World) -> None:
     with served_with(world, guesses=Counts(2)) as client:
-        answers = [client.post("/console/sign-in", data={"key": f"assay_{n}"}).status_code for n in range(4)]
-    assert answers == [401, 401, 429, 429]
+        answers = [client.post("/console/sign-in", data={"key": f"assay_{n}"}) for n in range(4)]
+        assert "assay_api_failed_authentications_total 2.0" in client.get("/metrics").text
+    assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+    assert answers[-1].headers["Retry-After"] == "7"
 
 
 def test_refused_requests_count_against_their_key(world: World) -> None:

@@ -31,11 +31,12 @@ AWKWARD_IDS = ["dir/a b+ü%.jpg", "/leading", "trailing/", "a//b", "?a=b&c#d", "
 def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: TestClient) -> None:
     world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [HEATMAP])
     response = client.get("/v1/images/cat")
-    told = response.json()
+    image = response.json()
     assert response.status_code == 200
-    assert tuple(told[name] for name in ("image_id", "bucket", "key", "version")) == ("cat", "uploads", "cat.jpg", "v1")
-    assert told["scan"]["state"] == "completed"
-    assert told["verdict"] == {
+    place = tuple(image[name] for name in ("image_id", "bucket", "key", "version"))
+    assert place == ("cat", "uploads", "cat.jpg", "v1")
+    assert image["scan"]["state"] == "completed"
+    assert image["verdict"] == {
         "verdict": "ai_generated",
         "probability": 0.97,
         "thresholds": {"lower": 0.2, "upper": 0.9},
@@ -56,13 +57,30 @@ def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: T
 def test_an_image_without_a_verdict_says_why(world: World, client: TestClient) -> None:
     scan = scan_row(state=ScanState.REJECTED, reason=Reason.UNDECODABLE, detail="truncated")
     world.queries.images["cat"] = Served(image_row(), None, scan, [])
-    told = client.get("/v1/images/cat").json()
-    assert told["verdict"] is None
-    assert tuple(told["scan"][name] for name in ("state", "reason", "detail")) == (
+    image = client.get("/v1/images/cat").json()
+    assert image["verdict"] is None
+    assert tuple(image["scan"][name] for name in ("state", "reason", "detail")) == (
         "rejected",
         "undecodable",
         "truncated",
     )
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "state", "pending"),
+    [
+        (False, ScanState.QUEUED, {"reason": "new"}),
+        (True, ScanState.QUEUED, {"reason": "withdrawn"}),
+        (True, ScanState.COMPLETED, {"reason": "withdrawn"}),
+        (False, ScanState.DEAD, None),
+    ],
+)
+def test_a_pending_image_tells_whether_a_rollback_took_its_verdict(
+    world: World, client: TestClient, state: ScanState, pending: dict[str, str] | None, *, withdrawn: bool
+) -> None:
+    world.queries.images["cat"] = Served(image_row(), None, scan_row(state=state), [], withdrawn=withdrawn)
+    image = client.get("/v1/images/cat").json()
+    assert (image["verdict"], image["pending"]) == (None, pending)
 
 
 @pytest.mark.parametrize("image_id", AWKWARD_IDS)
@@ -103,8 +121,8 @@ def test_history_names_the_version_and_who_decided(world: World, client: TestCli
     )
     world.queries.verdicts["cat"] = [(decision, image_row(version="v2"))]
     (item,) = client.get("/v1/images/cat/verdicts").json()["items"]
-    told = [item[name] for name in ("decided_by", "reviewer", "reason", "image_version", "shadow")]
-    assert told == ["human", "kim", "my own photograph", "v2", False]
+    shown = [item[name] for name in ("decided_by", "reviewer", "reason", "image_version", "shadow")]
+    assert shown == ["human", "kim", "my own photograph", "v2", False]
 
 
 def test_a_heatmap_is_a_short_lived_redirect_that_nobody_caches(world: World, client: TestClient) -> None:
@@ -120,8 +138,8 @@ def test_an_animation_is_told_with_its_gravest_frame_and_a_file_that_breaks_off_
 ) -> None:
     verdict = verdict_row(verdict=VerdictValue.UNCERTAIN, frames=FRAMES, frame_key="heatmaps/7/8/frame.png")
     world.queries.images["cat"] = Served(image_row(truncated=True), verdict, scan_row(), [])
-    told = client.get("/v1/images/cat").json()
-    assert (told["truncated"], told["verdict"]["frames"]) == (True, FRAMES)
+    image = client.get("/v1/images/cat").json()
+    assert (image["truncated"], image["verdict"]["frames"]) == (True, FRAMES)
     response = client.get("/v1/images/cat/frame")
     assert response.status_code == 307
     assert response.headers["Location"] == "https://store.example/artifacts/heatmaps/7/8/frame.png?expires=300"

@@ -16,5 +16,5 @@ def test_dead_scans_are_listed_in_pages_with_their_images(world: World, client: 
     second = client.get(f"/v1/scans?state=dead&limit=2&cursor={first['next_cursor']}").json()
     assert [[item["id"] for item in page["items"]] for page in (first, second)] == [[3, 2], [1]]
     assert second["next_cursor"] is None
-    told = [first["items"][0][name] for name in ("image_id", "key", "reason", "attempts")]
-    assert told == ["cat", "cat.jpg", "attempts_exhausted", 5]
+    fields = [first["items"][0][name] for name in ("image_id", "key", "reason", "attempts")]
+    assert fields == ["cat", "cat.jpg", "attempts_exhausted", 5]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.async_client import TWIN, async_client
 from infra.reference_docs import PARTS, replace_part
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -47,6 +48,10 @@ def test_what_is_generated_is_up_to_date(name: str, repository: Path) -> None:
     file, make = PARTS[name]
     page = (repository / "docs" / file).read_text(encoding="utf-8")
     assert page == replace_part(page, name, make()), "run `python -m infra.reference_docs`"
+
+
+def test_the_client_for_asyncio_is_up_to_date() -> None:
+    assert TWIN.read_text("utf-8") == async_client(), "run `python -m infra.reference_docs`"
 
 
 def test_a_page_without_its_markers_is_refused() -> None:

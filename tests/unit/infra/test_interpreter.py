@@ -18,9 +18,9 @@ def test_assay_is_set_up_with_python_3_11_to_3_13(version: tuple[int, int, int],
 
 @pytest.mark.parametrize("version", [(3, 10, 13), (3, 14, 0), (2, 7, 18)])
 def test_another_python_is_refused_with_what_to_type(version: tuple[int, int, int], headers: Path) -> None:
-    said = refusal(version, headers) or ""
-    assert f"this one is {version[0]}.{version[1]}" in said
-    assert "make PYTHON=python3.11" in said
+    message = refusal(version, headers) or ""
+    assert f"this one is {version[0]}.{version[1]}" in message
+    assert "make PYTHON=python3.11" in message
 
 
 def test_a_python_without_headers_is_refused_with_the_package_to_install(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from infra.stack import AssayStack
+from infra.stack import AssayStack, metrics_targets
 from worker.settings import Settings
 
 
@@ -17,3 +18,12 @@ def test_the_listener_starts_only_where_there_is_a_queue(tmp_path: Path, queue: 
     settings = Settings(data_dir=tmp_path, s3_endpoint_url="http://127.0.0.1:9", sqs_queue_url=queue)
     processes = AssayStack(settings, report=print).processes(settings, 8080, 5555)
     assert [process.name for process in processes] == expected
+
+
+def test_worker_and_dispatcher_tell_their_metrics_where_prometheus_finds_them(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, s3_endpoint_url="http://127.0.0.1:9")
+    processes = AssayStack(settings, report=print).processes(settings, 8080, 5555)
+    targets = {one["labels"]["job"]: one["targets"] for one in json.loads(metrics_targets(processes, 8080))}
+    assert set(targets) == {"worker", "dispatcher", "api"}
+    assert targets["api"] == ["127.0.0.1:8080"]
+    assert len({*targets["worker"], *targets["dispatcher"], "127.0.0.1:8080", "127.0.0.1:5555"}) == 4

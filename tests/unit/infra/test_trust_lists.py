@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from infra.cli.trust import app
 from infra.trust_lists import TrustListError, describe_lists, read_lists, trust_client, update_lists
+from tests.support.provenance import make_authority
 from worker.provenance.anchors import read_anchors
-from worker.testing.provenance import make_authority
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from tests.support import groups
     ("node_id", "group"),
     [
         ("tests/acceptance/test_doors.py::test_it[a::b]", "tests/acceptance/"),
-        ("tests/acceptance/test_up.py::test_it", "tests/acceptance/test_up.py"),
+        ("tests/acceptance/test_upgrade.py::test_it", "tests/acceptance/test_upgrade.py"),
         ("tests/browser/test_console.py::test_it", "tests/browser/"),
         ("tests/unit/infra/test_stack.py::test_it", "tests/unit/infra/test_stack.py"),
     ],

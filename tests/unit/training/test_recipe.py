@@ -79,7 +79,7 @@ def test_a_change_that_changes_nothing_is_an_error(change: str, said: str) -> No
         ("squeeze=1", "squeeze = 1: .*valid boolean"),
         ("held_out_share=5", "held_out_share = 5: .*less than 1"),
         ("held_out_sources=bsds500", "held_out_sources = 'bsds500': .*valid tuple"),
-        ("made.photographs=3", "made = .*'drawings' or 'assay_generator'"),
+        ("made.photographs=3", "made = .*'drawings', 'renderings' or 'assay_generator'"),
         ("fit.batch_size=0", r"fit\.batch_size = 0: .*greater than or equal to 1"),
         ("fit.epochs=true", r"fit\.epochs = True: .*valid number"),
         ("views.size=big", r"views\.size = 'big': .*valid integer"),
@@ -144,7 +144,7 @@ def test_a_smoke_run_is_small_and_needs_no_network() -> None:
         assert 0 < recipe.limit <= 1600
         assert sum(part.fit.minutes for part in recipe.detectors) < 1.0
         assert not any(part.pretrained for part in recipe.detectors)
-    assert smoke(load_recipe("wild")).made == {"drawings": 64, "assay_generator": 24}
+    assert smoke(load_recipe("wild")).made == {"drawings": 64, "assay_generator": 24, "renderings": 64}
 
 
 def test_minutes_reach_every_detector() -> None:

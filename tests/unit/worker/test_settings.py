@@ -60,7 +60,7 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", ["s3_endpoint_url", "s3_public_endpoint_url", "sqs_endpoint_url", "sqs_queue_url"])
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "words"),
     [
         ("localhost:9000", "must begin with http:// or https://"),
         ("http://:9000", "must name a host"),
@@ -69,10 +69,10 @@ def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.Monke
         ("http://user:hu/sh@store:9000", "ASSAY_S3_ACCESS_KEY_ID"),
     ],
 )
-def test_an_endpoint_that_is_no_address_is_refused_with_what_is_missing(name: str, address: str, told: str) -> None:
+def test_an_endpoint_that_is_no_address_is_refused_with_what_is_missing(name: str, address: str, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings.model_validate({name: address})
-    assert told in refused.value.errors()[0]["msg"]
+    assert words in refused.value.errors()[0]["msg"]
     assert "hu" not in refused.value.errors()[0]["msg"]
     assert "hush" not in str(refused.value)  # a traceback shows it whole
 

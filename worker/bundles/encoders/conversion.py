@@ -37,10 +37,10 @@ def in_order_of(architecture: str) -> Callable[[Path], dict[str, Tensor]]:
             raise EncoderError(
                 f"{file.name} is no plain state dict: it is damaged, or a pickle with code in it, which is never run"
             ) from error
-        wanted = timm.create_model(architecture, pretrained=False).state_dict()
-        if not isinstance(stored, dict) or [_shape(v) for v in stored.values()] != [_shape(v) for v in wanted.values()]:
+        state = timm.create_model(architecture, pretrained=False).state_dict()
+        if not isinstance(stored, dict) or [_shape(v) for v in stored.values()] != [_shape(v) for v in state.values()]:
             raise EncoderError(f"{file.name} does not hold the tensors of timm's {architecture}")
-        named = zip(wanted, stored.values(), strict=True)
+        named = zip(state, stored.values(), strict=True)
         return {name: value.clone() for name, value in named if not name.startswith(_HEAD)}
 
     return convert

@@ -74,9 +74,9 @@ class EncoderFolder:
         called = row.name if row else f"with tensors of sha256 {sha256}"
         if file is None:
             raise EncoderError(f"encoder {called} is not in {self.root}: run `assay encoders fetch`")
-        if (found := _read_or_none(file)) is None or tensors_sha256(found) != sha256:
+        if (tensors := _read_or_none(file)) is None or tensors_sha256(tensors) != sha256:
             raise EncoderError(f"encoder {called} in {file} is damaged: run `assay encoders fetch` to replace it")
-        return found
+        return tensors
 
     def put(self, name: str, tensors: Mapping[str, Tensor]) -> Path:
         """Store an encoder under its hash, in one move; what was there under that name is replaced."""
@@ -98,10 +98,10 @@ class EncoderFolder:
         Raises:
             EncoderError: it is damaged, no safetensors file, or of another hash.
         """
-        named, found = _FILE.fullmatch(file.name), _read_or_none(file)
-        if named is None or found is None or not tensors_sha256(found).startswith(named["sha256"]):
+        named, tensors = _FILE.fullmatch(file.name), _read_or_none(file)
+        if named is None or tensors is None or not tensors_sha256(tensors).startswith(named["sha256"]):
             raise EncoderError(f"{file} is damaged or no encoder: fetch it again from where it was exported")
-        return self.put(named["name"], found)
+        return self.put(named["name"], tensors)
 
 
 def _read_or_none(file: Path) -> dict[str, Tensor] | None:

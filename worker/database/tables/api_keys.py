@@ -17,6 +17,7 @@ class ApiKey(Base):
     name: Mapped[str]
     hash: Mapped[str] = mapped_column(unique=True)  # SHA-256 of the key, hex
     scopes: Mapped[list[str]]
+    role: Mapped[str | None]  # of a person who signs in through the identity provider; null for keys
     first_key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"))  # the key that rotations began with
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]

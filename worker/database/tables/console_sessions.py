@@ -18,3 +18,18 @@ class ConsoleSession(Base):
     api_key_id: Mapped[int] = mapped_column(ForeignKey("api_key.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
+
+
+class SignIn(Base):
+    """A sign-in through the identity provider that is under way; it ends when the provider sends its answer."""
+
+    __tablename__ = "sign_in"
+    __table_args__ = (Index("ix_sign_in_expires_at", "expires_at"),)
+
+    state_hash: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the state, hex
+    browser_hash: Mapped[str]  # of the cookie of the browser that began it
+    nonce: Mapped[str]
+    verifier: Mapped[str]  # of PKCE
+    redirect_uri: Mapped[str]
+    next_page: Mapped[str]  # the page to go to
+    expires_at: Mapped[datetime]

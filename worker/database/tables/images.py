@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIT, BitString
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -45,3 +45,14 @@ class Image(Base):
     stored_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     erased_at: Mapped[datetime | None]
+
+
+class Thumbnail(Base):
+    """A small picture of an image, in the artifact bucket."""
+
+    __tablename__ = "thumbnail"
+    __table_args__ = (Index("ix_thumbnail_created_at", "created_at"),)
+
+    image_pk: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True, autoincrement=False)
+    key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

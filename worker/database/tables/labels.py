@@ -25,6 +25,7 @@ class Label(Base):
         one_of("label", LabelValue),
         Index("ix_label_image_pk_id", "image_pk", "id"),
         Index("ix_label_created_at", "created_at"),
+        Index("ix_label_reviewer_created_at", "reviewer", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -12,12 +12,16 @@ class Retention(Base):
     """A version of how many days things are kept, null for ever; append-only, the newest counts."""
 
     __tablename__ = "retention"
-    __table_args__ = (CheckConstraint("image_days > 0 AND heatmap_days > 0 AND delivery_days > 0", name="days"),)
+    __table_args__ = (
+        CheckConstraint("image_days > 0 AND heatmap_days > 0 AND delivery_days > 0", name="days"),
+        CheckConstraint("appeal_days > 0", name="appeal_days"),
+    )
 
     version: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     image_days: Mapped[int | None]  # after which an image is erased
     heatmap_days: Mapped[int | None]
     delivery_days: Mapped[int]  # of webhook deliveries that have ended
+    appeal_days: Mapped[int] = mapped_column(server_default="180")  # of who appealed and why, after the decision
     created_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

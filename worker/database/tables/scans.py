@@ -26,12 +26,17 @@ OPEN_STATES = (ScanState.QUEUED, ScanState.DISPATCHED, ScanState.LEASED)
 
 
 class ScanKind(StrEnum):
-    """Why a scan exists: an upload, a challenger in shadow, a rescan of history, heatmaps that somebody asked for."""
+    """Why a scan exists: an upload, a challenger in shadow, a rescan of history, evidence that somebody asked for."""
 
     LIVE = "live"
     SHADOW = "shadow"
     RESCAN = "rescan"
     HEATMAP = "heatmap"
+    THUMBNAIL = "thumbnail"
+
+
+# These make something to look at, and no verdict.
+EVIDENCE_KINDS = (ScanKind.HEATMAP, ScanKind.THUMBNAIL)
 
 
 class Scan(Base):
@@ -48,6 +53,12 @@ class Scan(Base):
             "bundle_version",
             unique=True,
             postgresql_where=text("kind = 'heatmap' AND state IN ('queued', 'dispatched', 'leased')"),
+        ),
+        Index(
+            "uq_scan_thumbnail",
+            "image_pk",
+            unique=True,
+            postgresql_where=text("kind = 'thumbnail' AND state IN ('queued', 'dispatched', 'leased')"),
         ),
         Index("ix_scan_image_pk", "image_pk"),
         # The dispatcher's only question: what needs attention now, live before bulk.
@@ -71,6 +82,7 @@ class Scan(Base):
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
     bundle_version: Mapped[str | None] = mapped_column(ForeignKey("bundle.version"))
     lease_token: Mapped[UUID | None]
+    worker_id: Mapped[int | None]  # who leased it last; workers come and go, so it refers to no row
     attempts: Mapped[int] = mapped_column(server_default="0")
     lease_expiries: Mapped[int] = mapped_column(server_default="0")
     reason: Mapped[str | None]

@@ -48,6 +48,7 @@ class WebhookDelivery(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     endpoint_id: Mapped[int] = mapped_column(ForeignKey("webhook_endpoint.id"))
+    url: Mapped[str | None]  # of a callback; null: the endpoint's own
     event: Mapped[str]
     payload: Mapped[Json]
     attempts: Mapped[int] = mapped_column(server_default="0")

@@ -32,7 +32,7 @@ class CudaGraphs:
                     body(self._views)
             torch.cuda.current_stream(device).wait_stream(stream)
             with torch.cuda.graph(self._graph):
-                self._found: Tensor = body(self._views)  # (_PASS, F)
+                self._outputs: Tensor = body(self._views)  # (_PASS, F)
 
     def __call__(self, views: Tensor) -> Tensor:
         """Run (N, 3, H, W) uint8 views: (N, F) float32 on the GPU."""
@@ -41,4 +41,4 @@ class CudaGraphs:
     def _run(self, part: Tensor) -> Tensor:
         self._views[: len(part)].copy_(part)
         self._graph.replay()
-        return self._found[: len(part)].clone()
+        return self._outputs[: len(part)].clone()

@@ -19,15 +19,22 @@ _SMALLEST_CPU_PASS = 8
 
 
 class Engine(Protocol):
-    """Runs a detector's body.
+    """Runs the body of a detector's network: pixels in, features out.
 
     Attributes:
         name: `torch` or `openvino`.
         precision: `fp32` or `bf16`.
     """
 
-    name: str
-    precision: str
+    @property
+    def name(self) -> str:
+        """Name the engine."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Return the precision."""
+        ...
 
     def __call__(self, views: Tensor) -> Tensor:
         """Run (N, 3, H, W) uint8 views: (N, F) float32 on the same device. Device thread only."""
@@ -44,7 +51,7 @@ class Body(nn.Module):
         self._features = features
 
     def forward(self, views: Tensor) -> Tensor:
-        """Normalise and run."""
+        """Return the features of views, which are normalised first."""
         return self._features(normalise(views)).float()
 
 

@@ -19,16 +19,26 @@ class Guarded:
 
     def __init__(self, engine: Engine, fallback: Engine, count: Callable[[], None]) -> None:
         """Keep both, and what is called for each batch that falls back."""
-        self.name = engine.name
-        self.precision = engine.precision
         self._engine = engine
         self._fallback = fallback
         self._count = count
+        self._ran = engine
+
+    @property
+    def name(self) -> str:
+        """Name what ran last: the engine, or for a batch that fell back the other."""
+        return self._ran.name
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of what ran last."""
+        return self._ran.precision
 
     def __call__(self, views: Tensor) -> Tensor:
         """Run (N, 3, H, W) uint8 views: (N, F) float32."""
-        found = self._engine(views)
-        if bool(torch.isfinite(found).all()):
-            return found
+        self._ran, features = self._engine, self._engine(views)
+        if bool(torch.isfinite(features).all()):
+            return features
         self._count()
+        self._ran = self._fallback
         return self._fallback(views)

@@ -69,16 +69,16 @@ class OpenVinoEngine:
     def __call__(self, views: Tensor) -> Tensor:
         """Run (N, 3, H, W) uint8 views: (N, F) float32."""
         pixels = views.contiguous().numpy()
-        found = np.empty((len(pixels), self._width), dtype=np.float32)
+        features = np.empty((len(pixels), self._width), dtype=np.float32)
         for row in range(len(pixels)):
-            self._queue.start_async({0: pixels[row : row + 1]}, (found, row), share_inputs=True)
+            self._queue.start_async({0: pixels[row : row + 1]}, (features, row), share_inputs=True)
         self._queue.wait_all()
-        return torch.from_numpy(found)
+        return torch.from_numpy(features)
 
 
 def _keep(request: openvino.InferRequest, place: tuple[NDArray[np.float32], int]) -> None:
-    found, row = place
-    found[row] = request.get_output_tensor(0).data[0]
+    features, row = place
+    features[row] = request.get_output_tensor(0).data[0]
 
 
 def export(body: Body, size: int, cache: Path | None, content: str) -> openvino.Model:
@@ -98,14 +98,14 @@ def export(body: Body, size: int, cache: Path | None, content: str) -> openvino.
             return export(body, size, Path(folder), content)
     key = hashlib.sha256(f"{content} {size} {openvino.__version__} {torch.__version__}".encode()).hexdigest()
     file = cache / f"{key[:32]}.xml"
-    found = _read(file)
-    if found is None:
+    kept = _read(file)
+    if kept is None:
         _store(_exported(body, size), file)
         # Read back, for what was just exported is compiled a little differently, and a result must not change by that.
-        found = _read(file)
-    if found is None:
+        kept = _read(file)
+    if kept is None:
         raise RuntimeError(f"OpenVINO cannot read what it wrote to {file}")
-    return found
+    return kept
 
 
 def _read(file: Path) -> openvino.Model | None:

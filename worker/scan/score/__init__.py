@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.database.features import Seen as Features
+from worker.database.features import StoredFeatures
 from worker.database.scans import ImageFacts
 from worker.decisions.frames import Frames
 from worker.provenance.findings import Provenance
 
 # Returns columns of the heatmap table, one mapping for each detector.
 Explain = Callable[[], list[dict[str, Any]]]
-# Stores the picture of the gravest frame, and returns its key.
-KeepFrame = Callable[[], str]
+# Stores a picture, and returns its key.
+KeepPicture = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Score:
         duplicate_of: the verdict of another image of the same bytes that this score comes from.
         frames: what was judged of an animation; None for still pictures.
         keep_frame: stores a picture of the gravest frame; None where there is nothing to make it of.
+        keep_thumbnail: stores a thumbnail, likewise.
     """
 
     probability: float
@@ -36,10 +37,11 @@ class Score:
     facts: ImageFacts
     provenance: Provenance
     explain: Explain | None = None
-    features: Features | None = None
+    features: StoredFeatures | None = None
     duplicate_of: int | None = None
     frames: Frames | None = None
-    keep_frame: KeepFrame | None = None
+    keep_frame: KeepPicture | None = None
+    keep_thumbnail: KeepPicture | None = None
 
     @property
     def lacks_frame(self) -> bool:

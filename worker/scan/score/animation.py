@@ -19,8 +19,8 @@ def weigh_frames(look: Look, probabilities: Sequence[float]) -> Frames | None:
     if moving is None:
         return None
     deciding = FrameScore(moving.number, moving.at_ms, probabilities[0])
-    judged = zip(moving.others, probabilities[1:], strict=True)
-    others = [FrameScore(frame.number, frame.at_ms, probability) for frame, probability in judged]
+    pairs = zip(moving.others, probabilities[1:], strict=True)
+    others = [FrameScore(frame.number, frame.at_ms, probability) for frame, probability in pairs]
     return Frames.of(moving.count, deciding, others, first_alone=moving.first_alone)
 
 

@@ -39,7 +39,7 @@ class ByMemory:
                 probability = shift(scores.probability, lease.policy.prior_shift)
                 columns = detector_columns(scores)
                 provenance = provenance_of(remembered.provenance)
-                return Score(probability, columns, facts, provenance, features=remembered.seen)
+                return Score(probability, columns, facts, provenance, features=remembered.memory)
         return None
 
     def _rescore(self, lease: Lease, bundle: Any, remembered: Remembered, watch: Stopwatch) -> Any:
@@ -48,7 +48,7 @@ class ByMemory:
         except TransientError:
             return None  # that bundle is not to be had any more
         with watch.stage("detect"):
-            return self._batcher(bundle.rescored, (other, remembered.seen), alone=lease.suspect)
+            return self._batcher(bundle.rescored, (other, remembered.memory), alone=lease.suspect, bulk=lease.bulk)
 
 
 def known_facts(image: Image) -> ImageFacts | None:

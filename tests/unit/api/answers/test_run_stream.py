@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.answers.run_stream import last_seen, told
+from api.answers.run_stream import last_seen, stream_text
 from worker.database.tables import TrainingEvent, TrainingRun
 
 
@@ -48,7 +48,7 @@ def streamed(after: int, runs: Runs | None = None) -> tuple[list[str], list[floa
         slept.append(seconds)
 
     async def collect() -> list[str]:
-        return [part async for part in told(runs or Runs(), 7, after, sleep)]
+        return [part async for part in stream_text(runs or Runs(), 7, after, sleep)]
 
     return asyncio.run(collect()), slept
 

@@ -1,41 +1,10 @@
 from typing import Any
 
-import pytest
-
-from api.console.evidence import (
-    compared_in,
-    confusion_in,
-    curves_in,
-    evaluations_of,
-    groups_of,
-    losses_in,
-    measures_of,
-    weaknesses_of,
-)
+from api.console.evidence import compared_in, confusion_in, curves_in, losses_in
 
 
-@pytest.mark.parametrize("document", [{}, {"held_out": None}, {"overall": []}, {"held_out": {"auroc": "high"}}])
-def test_what_a_card_does_not_hold_is_not_shown(document: dict[str, Any]) -> None:
-    assert measures_of(document) == []
-    assert evaluations_of(document) == []
-    assert groups_of(document) == {}
-    assert weaknesses_of(document) == []
-    assert curves_in(document) is None
-
-
-def test_measures_stand_in_their_order_with_their_intervals() -> None:
-    card = {"held_out": {"accuracy": 0.65, "auroc": 0.704}, "intervals_95": {"auroc": [0.59, 0.81], "accuracy": "?"}}
-    auroc, accuracy = measures_of(card)
-    assert (auroc.name, auroc.value, auroc.between) == ("AUROC", "0.704", "0.590 to 0.810")
-    assert (accuracy.value, accuracy.between) == ("65.0\N{NO-BREAK SPACE}%", None)
-
-
-def test_the_largest_evaluation_comes_first_and_its_weaknesses_are_the_bundle_s() -> None:
-    small = {"data": "some", "overall": {"images": 200, "auroc": 0.7}, "weaknesses": ["slow"]}
-    large = {"data": "all", "overall": {"images": 2000, "auroc": 0.6}, "weaknesses": ["blur"]}
-    card = {"known_weaknesses": ["young"], "evaluations": [small, "torn", {"data": "none"}, large]}
-    assert [data for data, _ in evaluations_of(card)] == ["all", "some", "none"]
-    assert weaknesses_of(card) == ["young", "all: blur", "some: slow"]
+def test_a_document_without_curves_has_none() -> None:
+    assert curves_in({"held_out": None}) is None
 
 
 def test_a_confusion_matrix_is_whole_or_none() -> None:
@@ -68,14 +37,14 @@ def test_bins_and_histograms_become_points() -> None:
 
 
 def test_losses_are_kept_by_detector_along_rising_steps() -> None:
-    told: list[dict[str, Any]] = [
+    events: list[dict[str, Any]] = [
         {"stage": "data"},
         {"detector": "clip", "step": 1, "loss": 0.7},
         {"detector": "clip", "step": 1, "loss": 0.6},  # told again after a resume
         {"detector": "clip", "step": 2, "loss": 0.5},
         {"detector": "convnext", "step": 1, "loss": float("0.4")},
     ]
-    assert losses_in(told) == [
+    assert losses_in(events) == [
         {"name": "clip", "points": [[1.0, 2.0], [0.7, 0.5]]},
         {"name": "convnext", "points": [[1.0], [0.4]]},
     ]

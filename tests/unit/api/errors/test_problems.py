@@ -119,7 +119,7 @@ def test_the_description_shows_problems_and_no_other_error_form(world: World) ->
     description = create_app(world.services).openapi()
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
-            for status, told in operation["responses"].items():
+            for status, answer in operation["responses"].items():
                 if status.startswith(("4", "5")) and path.startswith("/v1"):
-                    assert told["content"].keys() == {"application/problem+json"}, (method, path, status)
+                    assert answer["content"].keys() == {"application/problem+json"}, (method, path, status)
     assert "HTTPValidationError" not in description["components"]["schemas"]

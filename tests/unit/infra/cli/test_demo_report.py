@@ -68,9 +68,9 @@ def test_a_table_without_an_outcome_names_no_id() -> None:
 
 
 def test_the_totals_count_every_kind_of_end() -> None:
-    said = totals([GOOD, REJECTED, PENDING], DOORS, stays_up=True)
-    assert said.startswith("3 images: 1 ai_generated, 1 rejected, 1 pending")
-    assert "password" not in said
+    line = totals([GOOD, REJECTED, PENDING], DOORS, stays_up=True)
+    assert line.startswith("3 images: 1 ai_generated, 1 rejected, 1 pending")
+    assert "password" not in line
 
 
 def test_addresses_that_nothing_answers_at_any_more_are_not_offered_without_a_word() -> None:

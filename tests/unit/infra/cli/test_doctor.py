@@ -3,6 +3,11 @@ from pathlib import Path
 import pytest
 
 from infra.cli import doctor, doctor_processes
+from worker.bundles.encoders.errors import EncoderError
+from worker.bundles.encoders.folder import EncoderFolder
+from worker.bundles.encoders.table import ENCODERS
+from worker.decoders.pool import DecoderPool
+from worker.errors import AssayError
 from worker.settings import Settings
 
 
@@ -16,3 +21,26 @@ def test_flower_is_asked_only_where_somebody_said_where_it_is(tmp_path: Path) ->
     # A cluster's secret is mounted whole, its password with it, into pods from which Flower cannot be reached.
     elsewhere = Settings(data_dir=tmp_path, flower_basic_auth="assay:hunter2", flower_port=9)
     assert doctor_processes.flower(elsewhere).startswith("not asked")
+
+
+def test_of_encoders_those_must_be_here_that_a_bundle_of_the_release_names(tmp_path: Path) -> None:
+    named, other = ENCODERS
+    whole = EncoderFolder().find(named.sha256)
+    assert whole is not None
+    with pytest.raises(EncoderError, match=named.name):
+        doctor._encoders(Settings(encoders_dir=tmp_path))
+    (tmp_path / whole.name).symlink_to(whole)
+    # An image brings no more than its bundles need; the rest comes from the artifact bucket.
+    assert doctor._encoders(Settings(encoders_dir=tmp_path)) == f"{named.name} in {tmp_path}"
+    assert EncoderFolder(tmp_path).find(other.sha256) is None
+
+
+def test_it_says_what_ties_decoder_processes_down_and_complains_where_they_reach_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finding = doctor._decoders(Settings())
+    assert finding.startswith("held by ")
+    assert "memory" in finding
+    monkeypatch.setattr(DecoderPool, "holds", lambda _pool: ["memory"])
+    with pytest.raises(AssayError, match="can reach the network; held by memory alone"):
+        doctor._decoders(Settings())

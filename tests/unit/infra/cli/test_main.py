@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_help_ends_with_0_and_names_every_command(
     printed = capsys.readouterr().out
     for command in ("demo", "up", "scan", "doctor", "keys", "worker", "dispatcher", "listener", "sweep", "migrate"):
         assert command in printed
+
+
+def test_the_version_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"assay {version('assay')}\n"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def _odd_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("act", "ending"),
     [(_open_folder, ": Is a directory\n"), (_odd_name, "a\\x1b[31m\\udce9: No such file or directory\n")],
 )
 def test_a_file_that_cannot_be_used_is_one_line_with_its_path(
@@ -99,13 +107,13 @@ def test_a_file_that_cannot_be_used_is_one_line_with_its_path(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     act: Callable[[Path], None],
-    said: str,
+    ending: str,
 ) -> None:
     monkeypatch.setattr(command_line, "app", lambda: act(tmp_path))
     assert run(monkeypatch, "scan") == 1
     error = capsys.readouterr().err
     assert error.startswith(f"assay: {tmp_path}")
-    assert error.endswith(said)
+    assert error.endswith(ending)
 
 
 @pytest.mark.parametrize("option", ["--prior-shift", "--miss-budget", "--false-positive-budget"])
@@ -125,13 +133,13 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *command, "--device", "banana") == 1
-    said = "'banana' is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`, `cuda` or `cuda:N`"
-    assert capsys.readouterr().err == f"assay: {said}\n"
+    ending = "'banana' is no device: set ASSAY_DEVICE or --device to `auto`, `cpu`, `cuda` or `cuda:N`"
+    assert capsys.readouterr().err == f"assay: {ending}\n"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "ending"),
     [
         (["evaluate", "--data", "none", "--report", "."], "name a file in it"),
         (["evaluate", "--data", "none", "--report", "/proc/x"], "/proc is no folder that can be written to"),
@@ -139,11 +147,11 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read(
     ],
 )
 def test_output_that_cannot_be_written_is_told_before_anything_is_read(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], ending: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     assert run(monkeypatch, *command, "--device", "cpu") == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert ending in error

@@ -47,6 +47,27 @@ def test_every_alert_says_how_urgent_it_is_and_which_page_helps(repository: Path
     assert {alert["annotations"]["runbook"] for alert in alerts} - slugs == set()
 
 
+def test_every_urgency_has_a_receiver_of_its_own(monitoring: Path, alerts: list[dict[str, Any]]) -> None:
+    document = yaml.safe_load((monitoring / "alertmanager.yml").read_text())
+    assert {one["name"] for one in document["receivers"]} == {"page", "ticket"}
+    (urgent,) = document["route"]["routes"]
+    assert (urgent["matchers"], urgent["receiver"], document["route"]["receiver"]) == (
+        ['severity = "page"'],
+        "page",
+        "ticket",
+    )
+    for rule in document["inhibit_rules"]:
+        (name,) = re.findall(r'alertname = "(\w+)"', rule["source_matchers"][0])
+        assert name in {alert["alert"] for alert in alerts}
+
+
+def test_prometheus_names_the_alertmanager_of_the_compose_file(monitoring: Path, repository: Path) -> None:
+    services = yaml.safe_load((repository / "docker-compose.yml").read_text())["services"]
+    document = yaml.safe_load((monitoring / "prometheus.yml").read_text())
+    [[target]] = [one["static_configs"][0]["targets"] for one in document["alerting"]["alertmanagers"]]
+    assert target.partition(":")[0] in services
+
+
 def test_every_job_that_a_rule_names_is_one_that_is_scraped(monitoring: Path, repository: Path) -> None:
     rules = (monitoring / "rules.yml").read_text()
     named = {job for found in re.findall(r'job=~?"([^"]+)"', rules) for job in found.split("|")}

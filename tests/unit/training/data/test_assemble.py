@@ -149,7 +149,7 @@ def test_a_damaged_cache_names_the_file_to_delete_and_is_made_anew_without_it(
 
 
 def test_nothing_is_made_of_a_kind_that_nobody_knows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing here makes 'drawing'; there are drawings"):
+    with pytest.raises(DataError, match="nothing here makes 'drawing'; there are drawings, renderings and"):
         made_pictures("drawing", 1, tmp_path)
 
 

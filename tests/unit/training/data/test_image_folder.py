@@ -44,6 +44,15 @@ def test_generators_above_or_below_the_class_are_kept_apart_as_sources(tree: Tre
     }
 
 
+def test_a_source_whose_name_holds_a_class_word_keeps_its_name(tree: Tree) -> None:
+    root = tree("krita_ai/ai/1.png", "dreambooth_photos/real/2.mpo", "cifake/real/3.png")
+    assert [(e.label, e.source) for e in open_collection(root).entries] == [
+        (0, "cifake"),
+        (0, "dreambooth_photos"),
+        (1, "krita_ai"),
+    ]
+
+
 def test_a_table_names_files_and_classes_and_a_table_without_labels_is_left_out(tree: Tree) -> None:
     root = tree("train_data/a.jpg", "train_data/b.jpg", "test_data_v2/c.jpg")
     (root / "train.csv").write_text(",file_name,label\n0,train_data/a.jpg,1\n1,train_data/b.jpg,0\n")

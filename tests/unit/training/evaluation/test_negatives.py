@@ -3,7 +3,8 @@ import numpy as np
 from tests.known_images import Images
 from training.evaluation.metrics import Cuts
 from training.evaluation.negatives import by_kind
-from worker.decisions.calibration import Thresholds, clopper_pearson_upper
+from worker.decisions.bounds import clopper_pearson_upper
+from worker.decisions.calibration import Thresholds
 
 # 40 photographs of two sources, 60 drawings, 20 AI-generated.
 SOURCES = np.array(["calm"] * 20 + ["odd"] * 20 + ["charts"] * 60 + ["ai"] * 20)

@@ -8,7 +8,7 @@ import pytest
 from training.export import card as export_card
 from training.export.card import evaluation_entry, weaknesses
 
-CERTIFICATE = {"holds": True, "budget": 0.01, "negatives": 400}
+CERTIFICATE = {"holds": True, "budget": 0.01, "negatives": 400, "rate_at_most": 0.007}
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -19,7 +19,9 @@ def report(**changes: Any) -> dict[str, Any]:
         "by_source": {},
         "by_generator": {},
         "by_detector": {},
-        **{key: {} for key in (*kept, "data", "policy", "thresholds")},
+        **{key: {} for key in (*kept, "data", "policy")},
+        "overall": {"images": 400},
+        "thresholds": {"lower": 0.2, "upper": 0.9},
         **changes,
     }
 
@@ -35,8 +37,8 @@ def test_every_change_that_costs_is_named_the_worst_first() -> None:
 
 def test_an_evaluation_of_what_a_recipe_holds_out_says_which_pictures_are_not_in_it() -> None:
     entry = evaluation_entry("--data wild-0.parquet --held-out-of wild", report())
-    assert "drawings by programs" in entry["covers"]
-    assert "covers" not in evaluation_entry("--data wild-0.parquet", report())
+    assert "drawings by programs" in (entry.covers or "")
+    assert "covers" not in evaluation_entry("--data wild-0.parquet", report()).document()
 
 
 def test_a_source_with_few_negatives_is_not_said_to_be_accused() -> None:
@@ -63,8 +65,8 @@ def test_a_commit_that_is_not_all_of_the_code_says_so(tmp_path: Path, monkeypatc
     git("add", ".")
     git("commit", "-m", "one")
     monkeypatch.setattr(export_card, "__file__", str(code))
-    clean = export_card.code_version()["commit"]
+    clean = export_card.code_version().commit
     assert clean is not None
     assert re.fullmatch("[0-9a-f]{40}", clean)
     code.write_text("two")
-    assert export_card.code_version()["commit"] == f"{clean}+changes"
+    assert export_card.code_version().commit == f"{clean}+changes"

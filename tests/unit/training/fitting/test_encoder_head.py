@@ -44,6 +44,16 @@ def test_a_dead_channel_does_not_count(images: tuple[np.ndarray, ...]) -> None:
     assert abs(head.weight[5]) < 1e-3
 
 
+def test_later_draws_count_as_much_as_they_are_told_to(images: tuple[np.ndarray, ...]) -> None:
+    features, labels, weights = images
+    noise = np.random.default_rng(1).normal(size=features.shape).astype(np.float32)
+    alone = fit_linear_head([features], labels, weights, RIDGE)
+    none = fit_linear_head([features, noise], labels, weights, RIDGE, later_draws=0.0)
+    some = fit_linear_head([features, noise], labels, weights, RIDGE, later_draws=0.3)
+    assert np.allclose(none.weight, alone.weight, atol=1e-4)
+    assert 0.0 < np.linalg.norm(some.weight) < np.linalg.norm(alone.weight)
+
+
 def judged(tensors: dict[str, torch.Tensor], stored: np.ndarray) -> np.ndarray:
     weight, bias = tensors["head.weight"].float(), tensors["head.bias"].float()
     logits: np.ndarray = (torch.from_numpy(stored).float() @ weight[0] + bias).numpy()

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from training.fitting.pretrained import give_weights
 from training.recipe import DetectorRecipe, Fit, RecipeError
+from worker.bundles.encoders.folder import EncoderFolder, tensors_sha256
 from worker.images.views import ViewPlan
 
 FIT = Fit(batch_size=4, learning_rate=1e-3, weight_decay=0.0, epochs=1)
@@ -59,6 +60,33 @@ def test_a_classifier_refuses_weights_of_another_network(tmp_path: Path, whose: 
     file = published(tmp_path / "other.safetensors", other)
     part = DetectorRecipe("r", {"model": "test_resnet.r160_in1k"}, ViewPlan(64, 1, 0), FIT, file, "classifier")
     with pytest.raises(RecipeError, match="of its weights are not in it"):
+        give_weights(part.build(), part)
+
+
+def test_an_encoder_of_the_data_folder_is_where_a_fit_of_all_of_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = timm.create_model("test_resnet.r160_in1k", pretrained=False, num_classes=0).state_dict()
+    folder = EncoderFolder(tmp_path)
+    folder.put("tiny", theirs)
+    monkeypatch.setattr("training.fitting.pretrained.EncoderFolder", lambda: folder)
+    sha256 = tensors_sha256(theirs)
+    architecture = {
+        "kind": "encoder",
+        "model": "test_resnet",
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "taps": ["layer4:mean"],
+        "features": 8,
+    }
+    part = DetectorRecipe("tiny", architecture, ViewPlan(32, 1, 0), FIT, sha256)
+    detector = part.build()
+    give_weights(detector, part)
+    loaded = detector.network.state_dict()
+    assert all(torch.equal(loaded[f"body.net.{name}"], value.float()) for name, value in theirs.items())
+    assert all(value.requires_grad for value in detector.network.parameters())
+    folder.files()[0].write_bytes(b"torn")
+    with pytest.raises(RecipeError, match="assay encoders fetch"):
         give_weights(part.build(), part)
 
 

@@ -53,7 +53,7 @@ def case() -> Case:
     labels = np.array([0, 1] * 300 + [1] * 100, dtype=np.int8)
     sources = np.array([f"s{index % 3}" for index in range(600)] + ["uploads"] * 100)
     generators = np.array(["real" if label == 0 else "sdxl" for label in labels[:600]] + ["novel"] * 100)
-    origins = np.array([Origin.KNOWN.value] * 600 + [Origin.NEW.value] * 100, dtype="U7")
+    origins = np.array([Origin.RECIPE.value] * 600 + [Origin.NEW.value] * 100, dtype="U7")
     hashes = np.array([f"{index:08x}" for index in range(700)])
     sure = np.where(labels == 1, 0.985, 0.015) + rng.uniform(-0.01, 0.01, 700)
     missing = sure.copy()

@@ -17,7 +17,7 @@ from training.export.replay import some_of
 from training.export.run_bundle import SHIPPED
 from training.retraining.gate_case import Origin
 from training.retraining.heads import Head, features_by_detector, fit_head, head_of, with_head
-from training.retraining.refit import Seen, probabilities_of, refit_parts
+from training.retraining.refit import Samples, probabilities_of, refit_parts
 from training.retraining.refit_data import bring_replay, joined, keep_for_replay, replayed
 from worker.bundles.copies import REPLAY
 from worker.bundles.loaded import Bundle
@@ -56,7 +56,7 @@ def small_base() -> BundleParts:
     return BundleParts("tiny", detectors, fusion, plain, figures, {"title": "tiny"})
 
 
-def looked_at(parts: BundleParts, count: int) -> tuple[Seen, list[float]]:
+def looked_at(parts: BundleParts, count: int) -> tuple[Samples, list[float]]:
     """Let a bundle see pictures: what it stores of them, and its probabilities."""
     bundle, rng = Bundle(parts), np.random.default_rng(5)
     batch = [bundle.prepare(Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))) for _ in range(count)]
@@ -67,8 +67,10 @@ def looked_at(parts: BundleParts, count: int) -> tuple[Seen, list[float]]:
     texts = np.array([f"{index:064x}" for index in range(count)])
     labels = np.array([index % 2 for index in range(count)], dtype=np.int8)
     covariates = np.array([one.covariates for one in batch])
-    origins = np.full(count, Origin.KNOWN.value, "U7")
-    return Seen(features, logits, covariates, labels, texts, texts, texts, origins), [one.probability for one in scores]
+    origins = np.full(count, Origin.RECIPE.value, "U7")
+    return Samples(features, logits, covariates, labels, texts, texts, texts, origins), [
+        one.probability for one in scores
+    ]
 
 
 def test_stored_features_give_the_logits_and_probabilities_that_the_networks_gave(base: BundleParts) -> None:
@@ -86,7 +88,7 @@ def test_a_new_head_in_the_bundle_says_what_it_says_of_the_features(base: Bundle
     assert with_head(base, head).version() != base.version()
 
 
-def drawn(count: int, seed: int, shift: float = 0.0, known: float = 0.0) -> Seen:
+def drawn(count: int, seed: int, shift: float = 0.0, known: float = 0.0) -> Samples:
     """Draw images as if seen: 48 features, of which one tells the classes, another the new generator.
 
     `known` is what the first feature, which the base head knows, is among the new ones.
@@ -100,8 +102,8 @@ def drawn(count: int, seed: int, shift: float = 0.0, known: float = 0.0) -> Seen
         features[:, 0] = np.float16(known)
     texts = np.array([bytes(rng.integers(0, 256, 32, dtype=np.uint8)).hex() for _ in range(count)])
     named = np.full(count, "novel" if shift else "base", "U8")
-    origins = np.full(count, (Origin.NEW if shift else Origin.KNOWN).value, "U7")
-    return Seen(features, np.zeros((count, 2)), np.zeros((count, 2)), labels, named, named, texts, origins)
+    origins = np.full(count, (Origin.NEW if shift else Origin.RECIPE).value, "U7")
+    return Samples(features, np.zeros((count, 2)), np.zeros((count, 2)), labels, named, named, texts, origins)
 
 
 KNOWS_ONE = Head(np.eye(1, 48, 0, dtype=np.float32)[0] * 2.0, 0.0)
@@ -167,7 +169,7 @@ def test_what_a_shipped_bundle_kept_is_replayed_for_those_that_see_the_same_feat
     assert judged.features["mean"] == pytest.approx(expected.features.astype(float).mean(axis=0), abs=1e-4)
     assert judged.features["deviation"] == pytest.approx(expected.features.astype(float).std(axis=0), abs=1e-4)
     assert seen.others == pytest.approx(expected.others)
-    assert (seen.labels.tolist(), set(seen.origins.tolist())) == ([0, 1] * 3, {Origin.KNOWN.value})
+    assert (seen.labels.tolist(), set(seen.origins.tolist())) == ([0, 1] * 3, {Origin.RECIPE.value})
     assert replayed(file, ("another-1",)) is None
     assert replayed(tmp_path / "none", (base.version(),)) is None
 

@@ -1,4 +1,7 @@
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.unit.worker.small_bundles import DETECTORS
 from worker.bundles import engines
 from worker.bundles.check_pictures import check_pictures
 from worker.bundles.engines import EnginePlan, agree, choose_engines
 from worker.bundles.loaded import Bundle
-from worker.bundles.parts import BundleParts
+from worker.bundles.parts import BundleParts, DetectorPart
+from worker.bundles.scores import NotFiniteError
 from worker.decisions.calibration import CalibrationFigures
+from worker.detectors.build import build_detector
 from worker.detectors.engine.eager import EagerTorch
 from worker.detectors.engine.guarded import Guarded
 from worker.metrics import ENGINE_NOT_FINITE
@@ -29,6 +35,21 @@ class Shifted:
 
     def __call__(self, views: Tensor) -> Tensor:
         return self._eager(views).flip(1) * self._shift  # a shift alone would be normalised away
+
+
+def with_encoder(parts: BundleParts) -> BundleParts:
+    """Add an encoder detector whose features are stored."""
+    name, architecture, plan = DETECTORS["encoder, convolutions"]
+    torch.manual_seed(4)
+    tensors = {
+        key: value.half() for key, value in build_detector(name, architecture, plan).network.state_dict().items()
+    }
+    return replace(
+        parts,
+        detectors={**parts.detectors, name: DetectorPart(architecture, plan, tensors)},
+        fusion=replace(parts.fusion, weights={**parts.fusion.weights, name: 1.0}),
+        calibrations={**parts.calibrations, name: parts.calibrations["clip"]},
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +78,26 @@ def test_openvino_is_chosen_where_it_agrees_and_remembered(bundle: Bundle, tmp_p
     exports = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert chosen == choose_engines(bundle, plan)
     assert exports == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+
+
+def test_what_was_remembered_is_taken_over_without_a_pass_of_eager_torch(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = EnginePlan("auto", tmp_path, threads=1)
+    chosen = choose_engines(bundle, plan)
+    bundle.run_eagerly()
+    monkeypatch.setattr(bundle, "run_eagerly", lambda: pytest.fail("eager torch was asked again"))
+    assert choose_engines(bundle, plan) == chosen
+
+
+def test_a_note_of_an_older_release_is_taken_over_and_completed(bundle: Bundle, tmp_path: Path) -> None:
+    plan = EnginePlan("auto", tmp_path, threads=1)
+    chosen = choose_engines(bundle, plan)
+    [note] = tmp_path.glob("*.json")
+    complete = note.read_text(encoding="utf-8")
+    note.write_text(json.dumps(chosen), encoding="utf-8")
+    assert choose_engines(bundle, plan) == chosen
+    assert set(json.loads(note.read_text(encoding="utf-8"))) == set(json.loads(complete))
 
 
 def test_torch_is_eager_on_a_cpu(bundle: Bundle, tmp_path: Path) -> None:
@@ -96,6 +137,33 @@ def test_a_batch_that_is_not_finite_is_run_again_and_counted(bundle: Bundle) -> 
     with torch.inference_mode():
         assert torch.equal(eager(views), guarded(views))
     assert counted == [1]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_an_encoder_s_engine_gives_without_being_finite_is_never_served(
+    make_parts: Callable[..., BundleParts], bad: float
+) -> None:
+    bundle = Bundle(with_encoder(make_parts()))
+    pictures = [bundle.prepare(picture) for picture in check_pictures(3)]
+    expected = bundle.score(pictures)
+    detector = bundle.detector("efficientnet")
+    eager = EagerTorch(detector.body())
+    before = ENGINE_NOT_FINITE.labels("efficientnet")._value.get()
+    detector.engine = Guarded(Shifted(eager, bad), eager, partial(engines._count, "efficientnet"))
+    served = bundle.score(pictures)
+    assert [(one.probability, one.features) for one in served] == [(one.probability, one.features) for one in expected]
+    assert ENGINE_NOT_FINITE.labels("efficientnet")._value.get() > before
+    assert served[0].engines["efficientnet"] == "torch fp32"  # what ran, not what was chosen
+
+
+def test_an_image_without_any_finite_number_is_refused(bundle: Bundle) -> None:
+    pictures = [bundle.prepare(picture) for picture in check_pictures(2)]
+    broken = Shifted(EagerTorch(bundle.detector("clip").body()), float("nan"))
+    bundle.detector("clip").engine = Guarded(broken, broken, lambda: None)
+    with pytest.raises(NotFiniteError, match="gives no finite number for an image"):
+        bundle.score(pictures)
+    bundle.run_eagerly()
+    assert len(bundle.score(pictures)) == 2
 
 
 @pytest.mark.parametrize(

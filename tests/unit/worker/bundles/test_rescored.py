@@ -11,17 +11,17 @@ from PIL import Image
 from tests.unit.worker.small_bundles import CONVOLUTIONS
 from worker.bundles.loaded import Bundle
 from worker.bundles.parts import BundleParts, DetectorPart
-from worker.database.features import Seen
+from worker.database.features import StoredFeatures
 from worker.decisions.calibration import Calibration
 from worker.detectors.build import build_detector
 from worker.images.views import ViewPlan
 
 
-def seen_by(bundle: Bundle, image: Image.Image) -> tuple[Seen, Any]:
+def seen_by(bundle: Bundle, image: Image.Image) -> tuple[StoredFeatures, Any]:
     prepared = bundle.prepare(image)
     (scores,) = bundle.score([prepared])
     assert scores.features is not None
-    return Seen(scores.features, scores.logits, prepared.covariates), scores
+    return StoredFeatures(scores.features, scores.logits, prepared.covariates), scores
 
 
 @pytest.fixture

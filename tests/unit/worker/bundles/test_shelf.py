@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.fakes import FakeBundle, FakeClock
+from worker.bundles.encoders.folder import EncoderFolder
+from worker.bundles.opening import Opening
+from worker.bundles.release import shipped_bundle
 from worker.bundles.shelf import BundleMissingError, BundleShelf
-from worker.testing.fakes import FakeBundle, FakeClock
 
 
 def locate(version: str) -> Path:
@@ -100,3 +103,34 @@ def test_scans_of_a_broken_bundle_wait_and_it_is_tried_again_after_a_while() -> 
     assert tried == ["b1"]
     clock.advance(10)
     assert shelf.get("b1").version == "b1"
+
+
+def test_ready_is_what_is_loaded_and_what_cannot_be_and_never_what_is_being_loaded() -> None:
+    begun, may_end = Event(), Event()
+
+    def load(folder: Path) -> FakeBundle:
+        if folder.name == "slow":
+            begun.set()
+            assert may_end.wait(30)
+        return FakeBundle(version=folder.name)
+
+    shelf = shelf_of(load)
+    shelf.get("champion")
+    with pytest.raises(BundleMissingError):
+        shelf.get("missing")
+    shelf.prepare("slow")
+    shelf.prepare("slow")
+    assert begun.wait(30)
+    assert shelf.ready() == {"champion", "missing"}
+    may_end.set()
+    assert shelf.get("slow").version == "slow"
+    assert shelf.ready() == {"champion", "missing", "slow"}
+
+
+def test_a_bundle_whose_encoder_is_missing_waits_with_what_to_do_and_the_others_are_served(tmp_path: Path) -> None:
+    opening = Opening(encoders=EncoderFolder(tmp_path))
+    shelf = BundleShelf(shipped_bundle, name_of, opening.load, monotonic=FakeClock())
+    for _ in range(2):
+        with pytest.raises(BundleMissingError, match=r"bundle wild cannot be loaded: .*run `assay encoders fetch`"):
+            shelf.get("wild")
+    assert shelf.get("cifake").detector_names == ("convnext", "clip")

@@ -25,6 +25,16 @@ def test_admin_may_do_everything() -> None:
     assert all(Principal(1, "ops", frozenset({Scope.ADMIN})).may(scope) for scope in Scope)
 
 
+def test_who_operates_may_do_everything_but_review() -> None:
+    operator = Principal(1, "emil", frozenset({Scope.OPERATE}))
+    refused = {Scope.REVIEW, Scope.DELEGATE, Scope.LEAD, Scope.ADMIN}
+    assert {scope for scope in Scope if not operator.may(scope)} == refused
+    assert (operator.may_all([Scope.READ, Scope.OPERATE]), operator.may_all([Scope.READ, Scope.REVIEW])) == (
+        True,
+        False,
+    )
+
+
 def test_a_key_without_a_scope_or_with_an_unknown_one_is_not_made() -> None:
     keys = ApiKeys(create_autospec(Database))
     with pytest.raises(ValueError, match="at least one scope"):

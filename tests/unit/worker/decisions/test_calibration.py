@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
+from worker.decisions.bounds import certified_errors, clopper_pearson_upper
 from worker.decisions.calibration import (
     EDGE,
     Calibration,
     CalibrationFigures,
     Fusion,
-    certified_errors,
-    clopper_pearson_upper,
     derive_thresholds,
     logit_of,
     shift,

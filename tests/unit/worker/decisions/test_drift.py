@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.decisions.drift import LEAST_IMAGES, Moments, Seen, feature_shift, measures, moments_of, psi, tenths
+from worker.decisions.drift import (
+    LEAST_IMAGES,
+    Moments,
+    VerdictCounts,
+    feature_shift,
+    measures,
+    moments_of,
+    psi,
+    tenths,
+)
 
 histograms = st.dictionaries(st.integers(0, 99), st.integers(1, 500), min_size=1, max_size=60)
 
@@ -42,26 +51,26 @@ def test_tenths_part_a_histogram_evenly() -> None:
 
 
 def test_a_day_is_told_beside_the_weeks_before() -> None:
-    before = Seen(dict.fromkeys(range(10), 20), {"uncertain": 150, "ai_generated": 50}, 20)
-    today = Seen(dict.fromkeys(range(50, 60), 20), {"uncertain": 50, "ai_generated": 150}, 100)
-    told = measures(today, before)
-    assert (told["uncertain"], told["uncertain_before"]) == (0.25, 0.75)
-    assert (told["flagged"], told["disagreement"], told["disagreement_before"]) == (0.75, 0.5, 0.1)
-    assert told["psi"] > 0.25
+    before = VerdictCounts(dict.fromkeys(range(10), 20), {"uncertain": 150, "ai_generated": 50}, 20)
+    today = VerdictCounts(dict.fromkeys(range(50, 60), 20), {"uncertain": 50, "ai_generated": 150}, 100)
+    day = measures(today, before)
+    assert (day["uncertain"], day["uncertain_before"]) == (0.25, 0.75)
+    assert (day["flagged"], day["disagreement"], day["disagreement_before"]) == (0.75, 0.5, 0.1)
+    assert day["psi"] > 0.25
 
 
 def test_few_images_have_no_index() -> None:
-    few = Seen({1: LEAST_IMAGES - 1}, {"uncertain": LEAST_IMAGES - 1}, 0)
-    many = Seen({1: 1000}, {"uncertain": 1000}, 0)
+    few = VerdictCounts({1: LEAST_IMAGES - 1}, {"uncertain": LEAST_IMAGES - 1}, 0)
+    many = VerdictCounts({1: 1000}, {"uncertain": 1000}, 0)
     assert measures(few, many)["psi"] is None
-    assert measures(Seen({}, {}, 0), many)["uncertain"] is None
+    assert measures(VerdictCounts({}, {}, 0), many)["uncertain"] is None
 
 
-@pytest.mark.parametrize(("before", "told"), [(100, False), (899, False), (901, True), (5000, True)])
-def test_an_index_that_chance_alone_makes_large_is_not_told(before: int, told: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("before", "is_told"), [(100, False), (899, False), (901, True), (5000, True)])
+def test_an_index_that_chance_alone_makes_large_is_not_told(before: int, is_told: bool) -> None:  # noqa: FBT001
     """A hundred images of a kind against a hundred more of it: 0.18 on average, above 0.25 in one case of seven."""
-    today = Seen({1: 100}, {"uncertain": 100}, 0)
-    assert (measures(today, Seen({1: before}, {"uncertain": before}, 0))["psi"] is not None) is told
+    today = VerdictCounts({1: 100}, {"uncertain": 100}, 0)
+    assert (measures(today, VerdictCounts({1: before}, {"uncertain": before}, 0))["psi"] is not None) is is_told
 
 
 def packed(rows: list[list[float]]) -> list[bytes]:

@@ -99,12 +99,12 @@ def test_provenance_only_ever_makes_a_verdict_graver_and_accuses_by_a_trusted_si
     held_out: CalibrationFigures, policy: Rules, probability: float, provenance: Provenance
 ) -> None:
     silent = decide(probability, policy, held_out, SILENT)
-    told = decide(probability, policy, held_out, provenance)
-    assert ORDER.index(told.verdict) >= ORDER.index(silent.verdict)
-    assert (told.decided_by is DecidedBy.PROVENANCE) == provenance.decides
-    if told.verdict is VerdictValue.AI_GENERATED and silent.verdict is not VerdictValue.AI_GENERATED:
-        assert told.decided_by in {DecidedBy.PROVENANCE, DecidedBy.DECLARED}
-    if told.decided_by is DecidedBy.DECLARED:
+    decision = decide(probability, policy, held_out, provenance)
+    assert ORDER.index(decision.verdict) >= ORDER.index(silent.verdict)
+    assert (decision.decided_by is DecidedBy.PROVENANCE) == provenance.decides
+    if decision.verdict is VerdictValue.AI_GENERATED and silent.verdict is not VerdictValue.AI_GENERATED:
+        assert decision.decided_by in {DecidedBy.PROVENANCE, DecidedBy.DECLARED}
+    if decision.decided_by is DecidedBy.DECLARED:
         assert policy.declared_origin is DeclaredOrigin.DECIDES
         assert provenance.strongly_declares
 

@@ -18,14 +18,14 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from tests.files_as_sent import animation, grey, photo
+from tests.support.decoders import LocalDecoders
+from tests.support.provenance import make_authority
 from worker.decoders.child import UNREAD
 from worker.decoders.pool import DecoderPool
-from worker.decoders.process import DecoderDefectError, DecoderStartError, Limits
+from worker.decoders.process import DecoderDefectError, DecoderProcess, DecoderStartError, Limits
 from worker.errors import CrashesDecoderError, PermanentError, Reason, TooComplexError
 from worker.images.views import ViewPlan
 from worker.provenance.findings import SignatureState
-from worker.testing.decoders import LocalDecoders
-from worker.testing.provenance import make_authority
 
 PLANS: Mapping[str, ViewPlan] = {"clip": ViewPlan(16, 1, 2), "srm": ViewPlan(32, 0, 1, mirrored=True)}
 LIMITS = Limits(max_pixels=1_000_000, cpu_seconds=30, wall_seconds=60, memory_bytes=2 * 1024**3)
@@ -257,10 +257,20 @@ def test_its_environment_is_empty_and_it_imports_neither_torch_nor_settings(
     with pytest.raises(DecoderDefectError) as error:
         pool.read(picture())
     assert "secret" not in error.value.detail
-    assert set(error.value.detail.split("[")[1].split("]")[0].split(", ")) <= {"'LC_CTYPE'", "'OPENBLAS_NUM_THREADS'"}
+    names = set(error.value.detail.split("[")[1].split("]")[0].split(", "))
+    assert names <= {"'LC_CTYPE'", "'OPENBLAS_NUM_THREADS'", "'PYTHONPATH'"}
     assert error.value.detail.endswith("[]")
     environment = Path(f"/proc/{pid_of(pool)}/environ").read_bytes()
     assert b"secret" not in environment
+
+
+def test_it_finds_assay_where_its_worker_did_though_nothing_is_installed() -> None:
+    # As in an image, whose folder of sources is named by PYTHONPATH alone: -S leaves out what is installed.
+    process = DecoderProcess((sys.executable, "-S", "-P", "-c", "import worker"), LIMITS, "")
+    process.spawn()
+    assert process._process is not None
+    assert process._process.wait(60) == 0
+    process.end()
 
 
 def test_all_processes_end_with_the_pool(make_pool: Callable[..., DecoderPool]) -> None:

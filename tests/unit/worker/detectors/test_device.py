@@ -53,12 +53,12 @@ def test_torch_takes_no_more_threads_by_itself_than_the_container_has_cores(
 def test_a_gpu_tells_at_each_scrape_what_it_holds_then() -> None:
     show_memory("cuda")
 
-    def told(kind: str) -> float:
+    def bytes_of(kind: str) -> float:
         value = REGISTRY.get_sample_value("assay_device_memory_bytes", {"kind": kind})
         assert value is not None
         return value
 
-    before = told("allocated")
+    before = bytes_of("allocated")
     held = torch.zeros(1024, 1024, device="cuda")
-    assert told("allocated") == before + held.nbytes
-    assert told("allocated") <= told("reserved") < told("total")
+    assert bytes_of("allocated") == before + held.nbytes
+    assert bytes_of("allocated") <= bytes_of("reserved") < bytes_of("total")

@@ -31,7 +31,7 @@ def test_features_are_what_was_pooled_standardised_and_projected(architecture: d
     expected = ((pooled - state["centre"]) / state["spread"]) @ state["projection.weight"].T + state["projection.bias"]
     torch.testing.assert_close(features, expected.mean(dim=1), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(logits, detector.logits(views), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(logits, detector.judge_seen(features.half()), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(logits, detector.judge_features(features.half()), atol=1e-2, rtol=1e-2)
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def test_several_views_say_more_than_one_by_the_power_of_what_they_cover() -> No
     logits, after = gained.see(views, sizes)
     torch.testing.assert_close(after[0], before[0])
     torch.testing.assert_close(after[1], before[1] * 5**0.5)
-    torch.testing.assert_close(logits, gained.judge_seen(after))
+    torch.testing.assert_close(logits, gained.judge_features(after))
     torch.testing.assert_close(logits, gained.logits(views, sizes))
     torch.testing.assert_close(mean.see(views)[1], before)
 
@@ -94,7 +94,7 @@ def test_positions_are_resampled_to_the_size_of_the_views() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "words"),
     [
         ({"features": 1025}, "from 1 to 1024"),
         ({"taps": []}, "taps are LAYER:mean"),
@@ -105,8 +105,8 @@ def test_positions_are_resampled_to_the_size_of_the_views() -> None:
         ({"gain": 1.5}, "from 0 to 1"),
     ],
 )
-def test_what_cannot_be_built_is_refused(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_built_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         made({**CONVOLUTIONS, **change})
 
 

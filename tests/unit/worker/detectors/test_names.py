@@ -5,11 +5,9 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 
-from api.client import Assay
 from worker.detectors.names import TITLES, DetectorName, title_of
 
 SHIPPED = "worker/bundles/shipped/*/bundle.json"
@@ -19,10 +17,6 @@ RECIPES = "training/recipes/*.toml"
 def test_every_name_has_a_title_and_another_name_stands_for_itself() -> None:
     assert set(TITLES) == set(DetectorName)
     assert (title_of("convnext"), title_of("unheard-of")) == ("ConvNeXt", "unheard-of")
-
-
-def test_the_copyable_client_knows_the_same_names() -> None:
-    assert set(get_args(get_type_hints(Assay.heatmap)["detector"])) == set(DetectorName)
 
 
 @pytest.mark.parametrize("pattern", [SHIPPED, RECIPES])

@@ -104,15 +104,15 @@ def test_what_all_cells_add_is_the_logit_but_for_biases_length_and_the_doubt_bet
     made.normalised_by(made.features(views).numpy())
     added = made.evidence(views)
     assert tuple(added.shape) == (20, 8, 8)
-    told = made.head[:3](made.features(views))
-    against = made.head[3](told)
+    components = made.head[:3](made.features(views))
+    against = made.head[3](components)
     shares = (-against).softmax(dim=1)
     doubt = torch.special.entr(shares).sum(dim=1)
     if surely:
         assert doubt.max() < 1e-6
     else:
         assert 0.1 < doubt.max() <= np.log(2.0)
-    of_all = told[:, -1:] * made.get_parameter("head.3.weight")[:, -1] + made.get_parameter("head.3.bias")
+    of_all = components[:, -1:] * made.get_parameter("head.3.weight")[:, -1] + made.get_parameter("head.3.bias")
     expected = made(views) + doubt - (shares * of_all).sum(dim=1)
     torch.testing.assert_close(added.mean(dim=(1, 2)), expected, atol=1e-4, rtol=1e-4)
 
@@ -177,10 +177,10 @@ def test_the_head_is_told_the_direction_and_the_length_of_components() -> None:
 
 
 def test_what_does_not_differ_from_the_mean_has_no_direction_and_the_least_length() -> None:
-    told = DirectionAndLength()(torch.stack([torch.zeros(5), torch.full((5,), 0.01), torch.ones(5)]))
-    assert told.isfinite().all()
-    assert told[0, :5].eq(0.0).all()
-    assert told[0, 5] < told[1, 5] < told[2, 5]
+    outputs = DirectionAndLength()(torch.stack([torch.zeros(5), torch.full((5,), 0.01), torch.ones(5)]))
+    assert outputs.isfinite().all()
+    assert outputs[0, :5].eq(0.0).all()
+    assert outputs[0, 5] < outputs[1, 5] < outputs[2, 5]
 
 
 @torch.no_grad()

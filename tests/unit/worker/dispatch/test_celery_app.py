@@ -1,8 +1,10 @@
 """The broker by its URL: what each transport is told, and that each queue gets its own messages alone."""
 
+import ssl
+
 import pytest
 
-from worker.dispatch.celery_app import broker_url, make_celery, transport_options
+from worker.dispatch.celery_app import broker_url, make_celery, tls_options, transport_options
 from worker.settings import Settings
 
 
@@ -27,3 +29,19 @@ def test_each_queue_is_bound_to_its_own_messages() -> None:
     assert {name: queue.routing_key for name, queue in queues.items()} == {
         name: name for name in ("scan.live", "scan.bulk", "training")
     }
+
+
+@pytest.mark.parametrize(
+    ("broker", "checks"), [("rediss://valkey/0", "ssl_cert_reqs"), ("amqps://rabbit//", "cert_reqs")]
+)
+def test_a_broker_with_tls_must_show_its_own_certificate(broker: str, checks: str) -> None:
+    options = tls_options(broker)
+    assert options is not None
+    assert options[checks] is ssl.CERT_REQUIRED
+    assert options.keys() & {"ssl_check_hostname", "server_hostname"}
+    assert make_celery(Settings.model_validate({"broker_url": broker})).conf.broker_use_ssl == options
+
+
+@pytest.mark.parametrize("broker", ["redis://valkey/0", "amqp://rabbit//", "sentinel://a:26379"])
+def test_a_broker_without_tls_is_told_nothing_of_it(broker: str) -> None:
+    assert tls_options(broker) is None

@@ -43,6 +43,8 @@ def test_a_bomb_is_refused_before_any_pixel_is_decoded(kind: str, monkeypatch: p
         b"II*\x00\xff\xff\xff\xff",
         b"RIFF\x00\x00\x00\x00WEBPVP8 ",
         b"\x00\x00\x00\x00ftypavif",
+        b"\x00\x00\x00\x01ftypavif" + b"\xff" * 12,  # a box of 2^64 bytes, and a directory there
+        b"II+\x00\x08\x00\x00\x00" + b"\xff" * 8,
     ],
     ids=lambda data: f"{bytes(data[:4])!r} {len(data)}",
 )

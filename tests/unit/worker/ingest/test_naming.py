@@ -22,7 +22,7 @@ def created(version_id: str | None = None, etag: str | None = None) -> ObjectCre
 
 
 @pytest.mark.parametrize(
-    ("told", "found", "version"),
+    ("event", "found", "version"),
     [
         (created("v0", "e0"), head(), "v0"),
         (created("v0", "e0"), None, "v0"),
@@ -36,9 +36,9 @@ def created(version_id: str | None = None, etag: str | None = None) -> ObjectCre
     ],
 )
 def test_the_version_is_the_told_one_else_the_found_one_and_never_empty(
-    told: ObjectCreated, found: ObjectHead | None, version: str
+    event: ObjectCreated, found: ObjectHead | None, version: str
 ) -> None:
-    assert version_of(told, found) == version
+    assert version_of(event, found) == version
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_what_cannot_be_looked_at_is_named_by_its_key() -> None:
 
 
 def test_a_state_was_stored_when_the_store_says_else_just_before_the_event_told_it() -> None:
-    told = ObjectCreated("uploads", (KEY,), None, "e1", None, datetime(2026, 11, 20, 9, 0, 5, 569, tzinfo=UTC))
+    event = ObjectCreated("uploads", (KEY,), None, "e1", None, datetime(2026, 11, 20, 9, 0, 5, 569, tzinfo=UTC))
     stored_at = datetime(2026, 11, 20, 8, tzinfo=UTC)
-    assert stored_at_of(told, ObjectHead(ObjectVersion(None, "e1"), 5, {}, stored_at)) == stored_at
-    assert stored_at_of(told, None) == datetime(2026, 11, 20, 9, 0, 4, tzinfo=UTC)
+    assert stored_at_of(event, ObjectHead(ObjectVersion(None, "e1"), 5, {}, stored_at)) == stored_at
+    assert stored_at_of(event, None) == datetime(2026, 11, 20, 9, 0, 4, tzinfo=UTC)
     assert stored_at_of(created(), None) is None
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import boto3
 from botocore.config import Config
 
+from tests.support.fakes import FakeClock
 from worker.objects.clients import client_arguments
 from worker.settings import Settings
-from worker.testing.fakes import FakeClock
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from worker.testing.provenance import Authority, make_authority
+from tests.support.provenance import Authority, make_authority
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.provenance import Authority
 from worker.provenance.anchors import TrustAnchorsError, read_anchors
-from worker.testing.provenance import Authority
 
 
 def test_no_place_is_no_anchor() -> None:

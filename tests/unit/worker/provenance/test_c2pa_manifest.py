@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.provenance import CREATED_BY_AI, IPTC, OPENED, Authority
 from worker.images.decode import decode
 from worker.provenance.c2pa_manifest import has_traces, read_manifest, summed_up
 from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, Says, SignatureState
 from worker.provenance.metadata import beside_pixels
 from worker.provenance.reading import read_provenance
-from worker.testing.provenance import CREATED_BY_AI, IPTC, OPENED, Authority
 
 TRUSTED, UNTRUSTED, TAMPERED = SignatureState.TRUSTED, SignatureState.UNTRUSTED, SignatureState.TAMPERED
 Picture = Callable[..., bytes]
@@ -29,12 +29,12 @@ def signed(authority: Authority, picture: Picture) -> bytes:
 
 
 def test_a_trusted_signature_that_says_ai_decides(signed: bytes, authority: Authority) -> None:
-    told = read(signed, authority)
-    assert told.manifest == Manifest(
+    provenance = read(signed, authority)
+    assert provenance.manifest == Manifest(
         TRUSTED, Says.AI_GENERATED, "Picture Maker Inc., Assay Tests", "Picture Maker", problems=()
     )
-    assert told.decides
-    assert (told.as_json()["signed"], told.as_json()["forgeable"]) == (True, False)
+    assert provenance.decides
+    assert (provenance.as_json()["signed"], provenance.as_json()["forgeable"]) == (True, False)
 
 
 @pytest.mark.parametrize(("form", "mime"), [("PNG", "image/png"), ("WEBP", "image/webp"), ("TIFF", "image/tiff")])
@@ -48,8 +48,8 @@ def test_a_signature_of_somebody_else_is_valid_and_decides_nothing(
 ) -> None:
     manifest = read_manifest(signed, stranger.anchor if anchors else "")
     assert (manifest.state, manifest.says) == (UNTRUSTED, Says.AI_GENERATED)
-    told = Provenance(manifest=manifest)
-    assert (told.decides, told.bars_clearing, told.as_json()["forgeable"]) == (False, True, True)
+    provenance = Provenance(manifest=manifest)
+    assert (provenance.decides, provenance.bars_clearing, provenance.as_json()["forgeable"]) == (False, True, True)
 
 
 def test_without_a_manifest_nobody_is_asked_for_one(picture: Picture) -> None:
@@ -78,10 +78,10 @@ def test_without_a_manifest_nobody_is_asked_for_one(picture: Picture) -> None:
 def test_only_a_picture_made_by_a_model_as_a_whole_is_called_ai_generated(
     authority: Authority, picture: Picture, actions: list[dict[str, str]], says: Says | None
 ) -> None:
-    told = read(authority.sign(picture(), actions), authority)
-    assert told.manifest is not None
-    assert (told.manifest.state, told.manifest.says) == (TRUSTED, says)
-    assert told.decides == (says is Says.AI_GENERATED)
+    provenance = read(authority.sign(picture(), actions), authority)
+    assert provenance.manifest is not None
+    assert (provenance.manifest.state, provenance.manifest.says) == (TRUSTED, says)
+    assert provenance.decides == (says is Says.AI_GENERATED)
 
 
 def test_a_trusted_editor_s_picture_is_what_its_trusted_parent_was(
@@ -95,11 +95,11 @@ def test_a_trusted_editor_does_not_vouch_for_a_parent_that_is(
     what: str, signed: bytes, authority: Authority, stranger: Authority, picture: Picture
 ) -> None:
     parent = stranger.sign(picture()) if what == "a stranger's" else damaged(signed, [len(signed) - 300])
-    told = read(authority.sign(picture(), [OPENED], parent=parent), authority)
-    assert told.manifest is not None
-    assert (told.manifest.state, told.manifest.says) == (TRUSTED, Says.PARTLY_AI)
-    assert not told.decides
-    assert told.bars_clearing
+    provenance = read(authority.sign(picture(), [OPENED], parent=parent), authority)
+    assert provenance.manifest is not None
+    assert (provenance.manifest.state, provenance.manifest.says) == (TRUSTED, Says.PARTLY_AI)
+    assert not provenance.decides
+    assert provenance.bars_clearing
 
 
 def test_the_same_picture_saved_again_has_no_manifest(signed: bytes, picture: Picture, authority: Authority) -> None:
@@ -131,9 +131,9 @@ def thirteen(data: bytes, seed: int) -> list[int]:
 def test_thirteen_changed_bytes_leave_something_that_bars_clearing(
     signed: bytes, authority: Authority, seed: int
 ) -> None:
-    told = read(damaged(signed, thirteen(signed, seed)), authority)
-    assert told.bars_clearing
-    assert not told.decides
+    provenance = read(damaged(signed, thirteen(signed, seed)), authority)
+    assert provenance.bars_clearing
+    assert not provenance.decides
 
 
 @pytest.mark.parametrize("name", [b"ALPH", b"ANMF", b"VP8 ", b"VP8L"])  # codespell:ignore alph
@@ -141,9 +141,9 @@ def test_a_manifest_renamed_to_look_like_pixels_is_found(authority: Authority, p
     signed = authority.sign(picture("WEBP"), mime="image/webp")
     renamed = signed.replace(b"C2PA", name, 1)
     decode(renamed, max_pixels=1_000_000)  # four bytes, and the picture is shown as before
-    told = read(renamed, authority)
-    assert told.bars_clearing
-    assert not told.decides
+    provenance = read(renamed, authority)
+    assert provenance.bars_clearing
+    assert not provenance.decides
 
 
 def test_a_manifest_swallowed_by_the_picture_before_it_is_found(authority: Authority, picture: Picture) -> None:
@@ -155,19 +155,19 @@ def test_a_manifest_swallowed_by_the_picture_before_it_is_found(authority: Autho
 
 
 def test_one_changed_byte_of_the_pixels_breaks_the_signature(signed: bytes, authority: Authority) -> None:
-    told = read(damaged(signed, [len(signed) - 300]), authority).manifest
-    assert told is not None
-    assert (told.state, told.says) == (TAMPERED, Says.AI_GENERATED)
-    assert told.problems == ("the picture was changed since it was signed (assertion.dataHash.mismatch)",)
+    manifest = read(damaged(signed, [len(signed) - 300]), authority).manifest
+    assert manifest is not None
+    assert (manifest.state, manifest.says) == (TAMPERED, Says.AI_GENERATED)
+    assert manifest.problems == ("the picture was changed since it was signed (assertion.dataHash.mismatch)",)
 
 
 def test_a_manifest_moved_to_another_picture_is_invalid(signed: bytes, picture: Picture, authority: Authority) -> None:
     head = signed[: signed.index(b"\xff\xdb")]
     other = picture(quality=40)
-    told = read(head + other[other.index(b"\xff\xdb") :], authority)
-    assert told.manifest is not None
-    assert told.manifest.state is TAMPERED
-    assert (told.decides, told.bars_clearing) == (False, True)
+    provenance = read(head + other[other.index(b"\xff\xdb") :], authority)
+    assert provenance.manifest is not None
+    assert provenance.manifest.state is TAMPERED
+    assert (provenance.decides, provenance.bars_clearing) == (False, True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -179,8 +179,8 @@ def test_pieces_of_signed_files_mixed_with_junk_raise_nothing_and_decide_nothing
     piece = signed[begin:end]
     at = round(where * len(piece))
     mixed = piece[:at] + junk + piece[at:]
-    told = read(mixed, authority)
-    assert told.decides == (mixed == signed)
+    provenance = read(mixed, authority)
+    assert provenance.decides == (mixed == signed)
     read_manifest(mixed, authority.anchor)
 
 
@@ -190,8 +190,8 @@ def test_random_bytes_raise_nothing(data: bytes) -> None:
 
 
 def test_a_manifest_of_thousands_of_parts_is_not_verified_at_all(authority: Authority) -> None:
-    told = read_manifest(b"\xff\xd8\xff\xeb" + b"jumb" * 5000, authority.anchor)
-    assert told == Manifest(TAMPERED, problems=("too many parts to verify",))
+    manifest = read_manifest(b"\xff\xd8\xff\xeb" + b"jumb" * 5000, authority.anchor)
+    assert manifest == Manifest(TAMPERED, problems=("too many parts to verify",))
 
 
 def test_words_about_c2pa_are_no_traces_of_a_manifest() -> None:
@@ -220,10 +220,10 @@ def test_only_changes_and_unreadable_stores_count_as_tampered(code: str, *, tamp
         "validation_state": "Invalid",
         "validation_results": {"activeManifest": failure},
     }
-    told = summed_up(store, "")
-    assert code in told.problems[0]
-    assert told.state is (TAMPERED if tampered else UNTRUSTED)
-    assert Provenance(manifest=told).bars_clearing is tampered
+    manifest = summed_up(store, "")
+    assert code in manifest.problems[0]
+    assert manifest.state is (TAMPERED if tampered else UNTRUSTED)
+    assert Provenance(manifest=manifest).bars_clearing is tampered
 
 
 FINISHING = [
@@ -239,9 +239,9 @@ FINISHING = [
 def test_a_platform_s_finishing_leaves_a_picture_wholly_ai(
     signed: bytes, authority: Authority, picture: Picture, action: dict[str, str]
 ) -> None:
-    told = read(authority.sign(picture(), [OPENED, action], parent=signed), authority)
-    assert told.manifest is not None
-    assert told.manifest.says is Says.AI_GENERATED
+    provenance = read(authority.sign(picture(), [OPENED, action], parent=signed), authority)
+    assert provenance.manifest is not None
+    assert provenance.manifest.says is Says.AI_GENERATED
 
 
 def test_adobe_s_assertion_of_2023_says_ai() -> None:
@@ -256,7 +256,7 @@ def test_adobe_s_assertion_of_2023_says_ai() -> None:
 
 
 def test_a_stranger_s_manifest_that_says_ai_is_a_strong_declaration(signed: bytes, stranger: Authority) -> None:
-    told = read(signed, stranger)
-    assert told.declaration == Declaration(
+    provenance = read(signed, stranger)
+    assert provenance.declaration == Declaration(
         strong=True, kind=DeclarationKind.C2PA, tool="Picture Maker", where="C2PA manifest"
     )

@@ -49,8 +49,8 @@ def read(data: bytes) -> Provenance:
 
 
 def strength(data: bytes) -> tuple[tuple[str, ...], bool]:
-    told = read(data)
-    return told.tags, told.declaration is not None and told.declaration.strong
+    provenance = read(data)
+    return provenance.tags, provenance.declaration is not None and provenance.declaration.strong
 
 
 # Field, text, tag and whether it may decide, as the tools themselves write them into texts with names.
@@ -114,9 +114,9 @@ def test_a_mark_is_found_in_the_exif_comment_of_every_container(
 def test_a_mark_is_found_in_the_exif_fields_of_every_container(
     container: str, field: str, text: str, tag: str, *, strong: bool
 ) -> None:
-    told = read(EXIF_WRITERS[container](exif_of(field, text)))
-    assert (told.tags, told.declaration is not None and told.declaration.strong) == ((tag,), strong)
-    assert told.camera is None
+    provenance = read(EXIF_WRITERS[container](exif_of(field, text)))
+    assert (provenance.tags, provenance.declaration is not None and provenance.declaration.strong) == ((tag,), strong)
+    assert provenance.camera is None
 
 
 @pytest.mark.parametrize("container", EXIF_WRITERS)
@@ -156,10 +156,10 @@ def test_a_mark_is_found_in_the_xmp_of_every_container(
     ("dataset", "value", "tag"), [(110, "Made with Google AI", "google_ai"), (65, "Midjourney", "midjourney")]
 )
 def test_a_mark_is_found_in_the_iptc_of_every_container(container: str, dataset: int, value: str, tag: str) -> None:
-    told = read(IIM_WRITERS[container](iim_of(dataset, value)))
-    assert told.tags == (tag,)
-    assert told.declaration is not None
-    assert not told.declaration.strong
+    provenance = read(IIM_WRITERS[container](iim_of(dataset, value)))
+    assert provenance.tags == (tag,)
+    assert provenance.declaration is not None
+    assert not provenance.declaration.strong
 
 
 @pytest.mark.parametrize(
@@ -183,11 +183,11 @@ def test_parameters_are_found_wherever_a_container_has_room_for_text(data: bytes
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
 def test_novelai_s_stealth_text_is_read_from_the_alpha_channel(form: str) -> None:
-    told = read(stealth(NOVELAI, form))
-    assert told.tags == ("novelai",)
-    assert told.declaration is not None
-    assert told.declaration.strong
-    assert "alpha channel" in str(told.declaration.where)
+    provenance = read(stealth(NOVELAI, form))
+    assert provenance.tags == ("novelai",)
+    assert provenance.declaration is not None
+    assert provenance.declaration.strong
+    assert "alpha channel" in str(provenance.declaration.where)
 
 
 def test_samsung_s_mark_behind_the_picture_is_found_and_an_edit_without_ai_is_none() -> None:
@@ -231,23 +231,23 @@ def test_a_source_type_of_an_ingredient_or_a_region_is_not_the_picture_s() -> No
 
 
 def test_each_mark_says_which_tool_and_where() -> None:
-    told = read(png_text("parameters", PARAMETERS))
-    assert told.declaration == Declaration(
+    provenance = read(png_text("parameters", PARAMETERS))
+    assert provenance.declaration == Declaration(
         strong=True,
         kind=DeclarationKind.GENERATOR,
         tool="Stable Diffusion web UI",
         where='PNG text "parameters"',
     )
-    assert told.marks == (told.declaration,)
+    assert provenance.marks == (provenance.declaration,)
 
 
 def test_of_several_marks_the_strongest_is_the_declaration_and_all_are_kept() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Software] = "Adobe Firefly"
-    told = read(file_of("JPEG", exif=exif.tobytes(), xmp=xmp_of("Iptc4xmpExt:DigitalSourceType", TRAINED)))
-    assert told.tags == ("iptc:trainedAlgorithmicMedia", "firefly")
-    assert [mark.where for mark in told.marks] == ["XMP Iptc4xmpExt:DigitalSourceType", "EXIF Software"]
-    assert told.declaration == told.marks[0]
+    provenance = read(file_of("JPEG", exif=exif.tobytes(), xmp=xmp_of("Iptc4xmpExt:DigitalSourceType", TRAINED)))
+    assert provenance.tags == ("iptc:trainedAlgorithmicMedia", "firefly")
+    assert [mark.where for mark in provenance.marks] == ["XMP Iptc4xmpExt:DigitalSourceType", "EXIF Software"]
+    assert provenance.declaration == provenance.marks[0]
 
 
 IPTC = b'<Iptc4xmpExt:DigitalSourceType rdf:resource="http://cv.iptc.org/newscodes/digitalsourcetype/%s"/>'
@@ -265,10 +265,10 @@ DAMAGED = {
 @pytest.mark.parametrize("where", ["front", "end", "end of a large file"])
 def test_forms_that_only_tools_write_are_found_in_damaged_files_and_decide_nothing(tag: str, where: str) -> None:
     padding = b"\x00" * (2_000_000 if where == "end of a large file" else 100)
-    told = read(DAMAGED[tag] + padding if where == "front" else padding + DAMAGED[tag])
-    assert (told.tags, told.bars_clearing) == ((tag,), True)
-    assert told.declaration is not None
-    assert not told.declaration.strong
+    provenance = read(DAMAGED[tag] + padding if where == "front" else padding + DAMAGED[tag])
+    assert (provenance.tags, provenance.bars_clearing) == ((tag,), True)
+    assert provenance.declaration is not None
+    assert not provenance.declaration.strong
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
@@ -285,13 +285,13 @@ def test_camera_and_software_are_told_and_change_nothing(picture: Callable[..., 
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Canon\x00", "EOS R5"
     exif[ExifTags.Base.Software] = "Photo\x00shop\n" + "x" * 500
-    told = read(picture("JPEG", exif=exif))
-    assert told.camera == "Canon EOS R5"
-    assert told.software is not None
-    assert told.software.isprintable()
-    assert len(told.software) <= 120
-    assert not told.declares_ai
-    assert not told.bars_clearing
+    provenance = read(picture("JPEG", exif=exif))
+    assert provenance.camera == "Canon EOS R5"
+    assert provenance.software is not None
+    assert provenance.software.isprintable()
+    assert len(provenance.software) <= 120
+    assert not provenance.declares_ai
+    assert not provenance.bars_clearing
 
 
 def test_words_in_the_middle_of_a_picture_s_pixels_declare_nothing(picture: Callable[..., bytes]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from tests.support.decoders import LocalDecoders
+from tests.support.fakes import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
 from worker.errors import CrashesDecoderError
 from worker.scan.collaborators import Decoders
 from worker.scan.end_of_scan import EndOfScan
@@ -19,8 +21,7 @@ from worker.scan.scan_image import ScanImage
 from worker.scan.score.by_memory import ByMemory
 from worker.scan.score.by_pixels import ByPixels
 from worker.scan.score.by_same_bytes import BySameBytes
-from worker.testing.decoders import LocalDecoders
-from worker.testing.fakes import FakeBundle, FakeClock, FakeObjects, FakeScan, FakeScans
+from worker.scan.thumbnails import Thumbnails
 
 UPLOADS, ARTIFACTS = "uploads", "artifacts"
 FLAGGED, CLEAR, BETWEEN = 250, 20, 122
@@ -30,6 +31,14 @@ def grey(brightness: int, size: tuple[int, int] = (32, 16)) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", size, brightness).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+class EveryVersion(list[str]):
+    """Versions of which none is lacking."""
+
+    def __contains__(self, version: object) -> bool:
+        """Hold whatever is asked for."""
+        return True
 
 
 @dataclass
@@ -43,6 +52,12 @@ class Bundles:
         if self.trouble:
             raise self.trouble
         return self.bundle
+
+    def ready(self) -> list[str]:
+        return EveryVersion()
+
+    def prepare(self, version: str) -> None:
+        self.asked.append(version)
 
 
 def crash(data: bytes) -> None:
@@ -61,10 +76,12 @@ class OneByOne:
 
     run: Callable[..., Any]
 
-    def __call__(self, call: Any, item: Any, *, alone: bool = False) -> Any:
+    def __call__(self, call: Any, item: Any, *, alone: bool = False, bulk: bool = False) -> Any:
+        del bulk
         return self.run(call, item, alone=alone)
 
-    def run_all(self, call: Any, items: Sequence[Any], *, alone: bool = False) -> list[Any]:
+    def run_all(self, call: Any, items: Sequence[Any], *, alone: bool = False, bulk: bool = False) -> list[Any]:
+        del bulk
         return [self(call, item, alone=alone) for item in items]
 
 
@@ -97,16 +114,23 @@ class World:
         evidence = Evidence(
             objects=self.objects, batcher=batcher, overlay=self.overlay, raw=lambda _: b"raw", bucket=ARTIFACTS
         )
-        self.leases = Leases(self.scans, seconds=60, longest_stage=100, monotonic=self.clock)
+        self.leases = Leases(self.scans, seconds=60, longest_stage=100, monotonic=self.clock, bundles=self.bundles)
+        read_file = FileReader(objects=self.objects, decoders=self.decoders, max_bytes=100_000)
+        thumbnails = Thumbnails(objects=self.objects, read_file=read_file, decoders=self.decoders, bucket=ARTIFACTS)
         self.scan_image = ScanImage(
             leases=self.leases,
             bundles=self.bundles,
-            read_file=FileReader(objects=self.objects, decoders=self.decoders, max_bytes=100_000),
+            read_file=read_file,
             by_memory=ByMemory(recall=self.scans.recall, bundles=self.bundles, batcher=batcher),
             by_same_bytes=BySameBytes(originals=self.scans, evidence=evidence),
             by_pixels=ByPixels(
-                decoders=self.decoders, batcher=batcher, evidence=evidence, keep_features=self.keep_features
+                decoders=self.decoders,
+                batcher=batcher,
+                evidence=evidence,
+                thumbnails=thumbnails,
+                keep_features=self.keep_features,
             ),
+            thumbnails=thumbnails,
             end_of_scan=EndOfScan(
                 scans=self.scans,
                 retries=RetryPolicy(max_attempts=3, base_seconds=2, max_seconds=300),

@@ -6,12 +6,13 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.fakes import FakeClock, FakeObjects, FakeScans, FakeStop
 from tests.unit.worker.scan.scan_world import CLEAR, UPLOADS, World, grey
 from worker.database.scans import Lease
+from worker.database.session import DatabaseDownError
 from worker.database.tables import ScanState
 from worker.errors import LeaseLostError, TransientError
 from worker.scan.leases import Leases
-from worker.testing.fakes import FakeClock, FakeObjects, FakeScans, FakeStop
 
 
 class RenewedScans(FakeScans):
@@ -39,9 +40,23 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+class Shelf:
+    """A shelf that holds some versions and notes what it is asked to load."""
+
+    def __init__(self, *versions: str) -> None:
+        self.versions = versions
+        self.begun: list[str] = []
+
+    def ready(self) -> Sequence[str]:
+        return self.versions
+
+    def prepare(self, version: str) -> None:
+        self.begun.append(version)
+
+
 @pytest.fixture
 def leases(scans: RenewedScans, clock: FakeClock) -> Leases:
-    return Leases(scans, seconds=60, longest_stage=100, monotonic=clock)
+    return Leases(scans, seconds=60, longest_stage=100, monotonic=clock, bundles=Shelf("fake-1"))
 
 
 def test_a_lease_is_renewed_until_its_scan_ends(leases: Leases, scans: RenewedScans) -> None:
@@ -80,14 +95,34 @@ def test_nothing_is_leased_twice(leases: Leases) -> None:
         assert again is None
 
 
-def test_a_database_that_is_away_does_not_end_the_renewals(leases: Leases, scans: RenewedScans) -> None:
+def test_a_database_that_is_away_does_not_end_the_renewals(
+    leases: Leases, scans: RenewedScans, clock: FakeClock
+) -> None:
     def away() -> None:
+        clock.advance(30)
         scans.trouble = TransientError("away") if scans.trouble is None else None
 
     with leases.hold(1), capture_logs() as logs:
         leases._run(FakeStop(4, away))
     assert [line["event"] for line in logs] == ["leases_not_renewed", "leases_not_renewed"]
     assert scans.renewed == [1]
+
+
+def test_scans_that_are_left_while_the_database_is_away_are_queued_again(leases: Leases, scans: RenewedScans) -> None:
+    away = DatabaseDownError("PostgreSQL does not answer")
+    with pytest.raises(DatabaseDownError), leases.hold(1):
+        raise away
+    scans.trouble = away
+    with pytest.raises(DatabaseDownError), leases.hold(2):
+        pytest.fail("it was leased")
+    with pytest.raises(DatabaseDownError):
+        leases.queue_left()
+    scans.trouble = None
+    leases.queue_left()
+    assert [scan.state for scan in scans.scans.values()] == [ScanState.QUEUED, ScanState.QUEUED]
+    scans.dispatch(1)
+    leases.queue_left()
+    assert scans.scans[1].state is ScanState.DISPATCHED
 
 
 def test_the_story_gives_up_a_scan_that_another_worker_has(world: World) -> None:
@@ -100,3 +135,13 @@ def test_the_story_gives_up_a_scan_that_another_worker_has(world: World) -> None
     world.decoders._before = lose  # type: ignore[attr-defined]
     scan = world.scan(scan_id)
     assert (scan.state, world.bundles.bundle.batches) == (ScanState.DISPATCHED, [])
+
+
+def test_a_scan_whose_bundle_is_not_loaded_comes_again_and_no_thread_waits_for_it(
+    scans: RenewedScans, clock: FakeClock
+) -> None:
+    shelf = Shelf("other")
+    leases = Leases(scans, seconds=60, longest_stage=100, monotonic=clock, bundles=shelf)
+    with leases.hold(1) as held:
+        assert held is None
+    assert (scans.scans[1].state, scans.scans[1].attempts, shelf.begun) == (ScanState.QUEUED, 0, ["fake-1"])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.fakes import FakeClock
 from worker.errors import WedgedError
 from worker.scan.micro_batcher import BatcherStoppedError, MicroBatcher
-from worker.testing.fakes import FakeClock
 
 PATIENCE = 10.0
 
@@ -74,13 +74,13 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def submit(
-    pool: ThreadPoolExecutor, batcher: MicroBatcher, call: Any, *items: int, alone: bool = False
+    pool: ThreadPoolExecutor, batcher: MicroBatcher, call: Any, *items: int, alone: bool = False, bulk: bool = False
 ) -> list[Future[int]]:
     """Queue items in this order, each from a thread of its own, before the batcher starts."""
     waiting = len(batcher._waiting)
     futures = []
     for item in items:
-        futures.append(pool.submit(batcher, call, item, alone=alone))
+        futures.append(pool.submit(batcher, call, item, alone=alone, bulk=bulk))
         waiting += 1
         wait_until_queued(batcher, waiting)
     return futures

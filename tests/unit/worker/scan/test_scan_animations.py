@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from tests.files_as_sent import FILES, heic_sequence
+from tests.support.decoders import LocalDecoders
+from tests.support.fakes import FakeScan
 from tests.unit.worker.scan.scan_world import ARTIFACTS, BETWEEN, CLEAR, FLAGGED, World, grey
-from worker.database.features import Remembered, Seen
+from worker.database.features import Remembered, StoredFeatures
 from worker.database.tables import ScanState
 from worker.errors import PermanentError
 from worker.provenance.findings import Provenance
-from worker.testing.decoders import LocalDecoders
-from worker.testing.fakes import FakeScan
 
 
 def moving(*brightness: int) -> bytes:
@@ -105,8 +105,8 @@ def test_a_rescan_of_an_animation_looks_at_its_frames_again(world: World) -> Non
     again = world.upload(moving(CLEAR, FLAGGED, CLEAR), "b.webp", rescan=True)
     image = world.scans.scans[again].image
     image.sha256, image.size_bytes, image.width, image.height = "0" * 64, 1, 32, 16
-    seen = Seen(b"", {"clip": -5.0}, (0.0, 0.0))
-    world.scans.memory[again] = [Remembered("fake-1", seen, Provenance().as_json(), frames)]
+    memory = StoredFeatures(b"", {"clip": -5.0}, (0.0, 0.0))
+    world.scans.memory[again] = [Remembered("fake-1", memory, Provenance().as_json(), frames)]
     assert verdict_of(world.scan(again))["frames"]["count"] == 3
 
 

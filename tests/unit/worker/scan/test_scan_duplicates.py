@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.decoders import LocalDecoders
+from tests.support.fakes import FakeBundle
+from tests.support.provenance import make_authority
 from tests.unit.worker.scan.scan_world import (
     ARTIFACTS,
     BETWEEN,
@@ -20,9 +23,6 @@ from tests.unit.worker.scan.scan_world import (
 from worker.database.tables import ScanState
 from worker.decoders.look import Look
 from worker.errors import TransientError
-from worker.testing.decoders import LocalDecoders
-from worker.testing.fakes import FakeBundle
-from worker.testing.provenance import make_authority
 
 
 class LookCounter(LocalDecoders):
@@ -30,9 +30,9 @@ class LookCounter(LocalDecoders):
 
     looks = 0
 
-    def look(self, *about: Any) -> Look:
+    def look(self, *about: Any, **options: Any) -> Look:
         self.looks += 1
-        return super().look(*about)
+        return super().look(*about, **options)
 
 
 def looked_at(world: World) -> int:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.support.decoders import LocalDecoders
+from tests.support.fakes import FakeBundle
+from tests.support.provenance import make_authority
 from worker.decisions.policy import Rules
 from worker.provenance.findings import Provenance
 from worker.scan.scan_files import scan_files
-from worker.testing.decoders import LocalDecoders
-from worker.testing.fakes import FakeBundle
-from worker.testing.provenance import make_authority
 
 RULES = Rules(0.01, 0.05, 0.0)
 
@@ -50,8 +50,8 @@ def test_each_file_has_its_line_in_the_order_given(folder: Path) -> None:
     paths = [*sorted(folder.iterdir(), reverse=True), folder / "missing.png"]
     found = lines(paths)
     assert [line["path"] for line in found] == [str(path) for path in paths]
-    told = {Path(line["path"]).name: (line["state"], line["reason"], line["verdict"]) for line in found}
-    assert told == {
+    by_name = {Path(line["path"]).name: (line["state"], line["reason"], line["verdict"]) for line in found}
+    assert by_name == {
         "250.png": ("completed", None, "ai_generated"),
         "134.png": ("completed", None, "uncertain"),
         "020.png": ("completed", None, "not_ai_generated"),

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.fakes import FakeBundle, FakeScan
 from tests.unit.worker.scan.scan_world import BETWEEN, CLEAR, FLAGGED, World, grey
-from worker.database.features import Remembered, Seen
+from worker.database.features import Remembered, StoredFeatures
 from worker.decisions.calibration import logit_of
 from worker.errors import TransientError
 from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, SignatureState
-from worker.testing.fakes import FakeBundle, FakeScan
 
 SILENT = Provenance().as_json()
 
@@ -26,8 +26,8 @@ def rescan(world: World, remembered: Remembered | None, pixels: int = BETWEEN) -
 
 def memory_of(brightness: int, provenance: dict[str, Any] | None = None, version: str = "fake-0") -> Remembered:
     logit = logit_of(brightness / 255)
-    seen = Seen(b"\x00\x3c", {"clip": logit, "convnext": logit}, (0.1, 0.2))
-    return Remembered(version, seen, SILENT if provenance is None else provenance)
+    memory = StoredFeatures(b"\x00\x3c", {"clip": logit, "convnext": logit}, (0.1, 0.2))
+    return Remembered(version, memory, SILENT if provenance is None else provenance)
 
 
 def test_a_rescan_needs_no_pixels_where_an_earlier_scan_saw_the_same(world: World) -> None:
@@ -36,7 +36,7 @@ def test_a_rescan_needs_no_pixels_where_an_earlier_scan_saw_the_same(world: Worl
     assert scan.verdict["verdict"] == "not_ai_generated"
     assert scan.verdict["probability"] == pytest.approx(CLEAR / 255)
     assert scan.facts is not None
-    assert (scan.facts.sha256, scan.seen, world.bundles.bundle.batches) == ("00ff", memory_of(CLEAR).seen, [])
+    assert (scan.facts.sha256, scan.memory, world.bundles.bundle.batches) == ("00ff", memory_of(CLEAR).memory, [])
     assert "fetch" not in scan.timings
 
 

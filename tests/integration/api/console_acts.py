@@ -1,0 +1,38 @@
+"""What the console lets people do: every form's address, and the scope that it needs."""
+
+from worker.database.api_keys import Scope
+
+ACTS = {
+    "/console/image/label?id=x": Scope.REVIEW,
+    "/console/image/heatmaps?id=x": Scope.REVIEW,
+    "/console/image/erase?id=x": Scope.OPERATE,
+    "/console/scans/replay": Scope.OPERATE,
+    "/console/bundles/rollback": Scope.OPERATE,
+    "/console/bundles/promote?version=x": Scope.OPERATE,
+    "/console/bundles/challenge?version=x": Scope.OPERATE,
+    "/console/bundles/withdraw?version=x": Scope.OPERATE,
+    "/console/drift/rescan": Scope.OPERATE,
+    "/console/drift/rescans/1/cancel": Scope.OPERATE,
+    "/console/training": Scope.OPERATE,
+    "/console/training/1/cancel": Scope.OPERATE,
+    "/console/policies": Scope.OPERATE,
+    "/console/views": Scope.READ,
+    "/console/views/1/remove": Scope.READ,
+    "/console/policies/preview": Scope.READ,
+    "/console/webhooks/1/switch": Scope.OPERATE,
+    "/console/webhooks/1/redeliver": Scope.OPERATE,
+    "/console/webhooks": Scope.OPERATE,
+    "/console/webhooks/1/rotate": Scope.OPERATE,
+    "/console/webhooks/1/remove": Scope.OPERATE,
+    "/console/keys": Scope.OPERATE,
+    "/console/keys/1/rotate": Scope.OPERATE,
+    "/console/keys/1/revoke": Scope.OPERATE,
+    "/console/people/1/let-in": Scope.OPERATE,
+    "/console/upload": Scope.INGEST,
+    "/console/appeals/1/decide": Scope.REVIEW,
+    "/console/review/next": Scope.REVIEW,
+    "/console/review/decide": Scope.REVIEW,
+    "/console/review/preview": Scope.REVIEW,
+    "/console/review/bulk": Scope.REVIEW,
+    "/console/review/terms": Scope.LEAD,
+}

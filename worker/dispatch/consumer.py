@@ -1,0 +1,43 @@
+"""Celery's consumer, such that a lost broker ends no worker: a new process would take half a minute to be warm."""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker.consumer import Consumer
+
+from worker.log import get_logger
+
+log = get_logger()
+
+
+class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typed
+    """Reconnects where Celery's own would end the process.
+
+    kombu 5.7 closes a Redis channel twice after a lost connection. By the second time the connection has forgotten its
+    address, and an AttributeError ends the worker. So does a message that is acknowledged while there is no connection.
+    """
+
+    def call_soon_ack(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> object:
+        """Acknowledge or reject a message from the event loop, where its channel is still open.
+
+        A closed channel has given its messages back to the broker: they come again, and leases tell that they are done.
+        """
+        message: Any = getattr(p, "__self__", None)
+
+        def acknowledge(*late: object) -> None:
+            if message is None or not getattr(message.channel, "closed", False):
+                p(*late)
+            else:
+                log.info("acknowledgement_given_up", message_id=message.properties.get("correlation_id"))
+
+        return super().call_soon_ack(acknowledge, *args, **kwargs)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Clean up after a lost connection; what cannot be closed is given up."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except AttributeError as error:
+            # Celery has let go of the connection before it closes it; any other AttributeError is a fault of its own.
+            if self.connection is not None:
+                raise
+            log.warning("broker_connection_given_up", error=str(error))

@@ -1,0 +1,1 @@
+"""Files of what happened within a period, made by workers, piece by piece."""

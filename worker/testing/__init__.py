@@ -1,1 +1,0 @@
-"""Fakes for tests of every package: they keep what they are given and fail when told to."""
