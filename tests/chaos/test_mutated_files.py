@@ -1,5 +1,7 @@
 """Mutated files of every format: none crashes a decoder process, none hangs it, each ends with a reason."""
 
+import time
+
 import pytest
 
 from infra.chaos.fuzz import files, fuzz, seeds
@@ -32,6 +34,8 @@ def test_four_thousand_mutated_files_decode_or_are_rejected_with_a_reason() -> N
 
 
 def test_a_seed_gives_the_same_files_and_every_format() -> None:
-    assert list(files(60, 3)) == list(files(60, 3))
+    first = list(files(60, 3))
+    time.sleep(1.1)  # Some encoders write the time, in whole seconds.
+    assert list(files(60, 3)) == first
     assert {name for name, _ in files(60, 3)} == seeds().keys()
     assert list(files(60, 3)) != list(files(60, 4))
