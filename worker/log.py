@@ -43,9 +43,9 @@ def configure_logging(level: str, log_format: str) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # What these chat about is of use only when someone asks for it, and httpx would tell whole addresses of webhooks,
-    # which hold secrets with many platforms.
-    chatterers = ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "alembic", "PIL", "httpx")
-    for chatty in chatterers:
+    # which hold secrets with many platforms. Celery has two lines for each scan, and Assay one that says more.
+    libraries = ("botocore", "boto3", "urllib3", "s3transfer", "sqlalchemy.engine", "alembic", "PIL", "httpx")
+    for chatty in (*libraries, "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 

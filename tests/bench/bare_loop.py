@@ -11,6 +11,7 @@ from worker.bundles.opening import opening
 from worker.decisions.policy import Rules
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import share_freed_memory
+from worker.log import configure_logging
 from worker.processes.decoders import decoder_pool
 from worker.scan.scan_files import scan_files
 from worker.settings import Settings
@@ -19,6 +20,7 @@ from worker.settings import Settings
 def main() -> None:
     """Scan a folder once warm, and print a JSON line: images, seconds, and the most memory resident, in MB."""
     settings = Settings()
+    configure_logging(settings.log_level, settings.log_format)  # to stderr: stdout has the one line
     share_freed_memory()
     set_threads(settings.torch_threads)
     bundle = opening(settings, pick_device(settings.device)).open(shipped_bundle(settings.bundle))

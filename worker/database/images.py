@@ -1,16 +1,32 @@
 """Images as they arrive: an upsert that makes the live scan with them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Text, cast, column, exists, false, func, select, tuple_, update, values
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Text,
+    bindparam,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
+from worker.database.session import compiled
 from worker.database.tables import Image, Scan, ScanKind, ScanState
 from worker.errors import AssayError, Reason
 
@@ -18,6 +34,8 @@ LIVE_QUEUE = "scan.live"
 BULK_QUEUE = "scan.bulk"
 # What an erased image has for a version.
 ERASED = "erased"
+
+_State: TypeAlias = tuple[str, str, str]  # bucket, key, version
 
 
 class ErasedImageError(AssayError):
@@ -41,6 +59,31 @@ class NewImage:
     size_bytes: int | None
     stored_at: datetime | None = None
     confirmed: bool = True
+
+
+_IMAGES: Any = Image.__table__
+_SCANS: Any = Scan.__table__
+_NAMES = tuple(field.name for field in fields(NewImage))
+_STATE = tuple_(_IMAGES.c.bucket, _IMAGES.c.key, _IMAGES.c.version)
+_STATE_AND_ID = (_IMAGES.c.bucket, _IMAGES.c.key, _IMAGES.c.version, _IMAGES.c.id)
+_IDS = select(*_STATE_AND_ID)
+_OF_IMAGES: Any = bindparam("images", type_=ARRAY(BigInteger))
+_LIVE = (_SCANS.c.image_pk == func.any(_OF_IMAGES)) & (_SCANS.c.kind == ScanKind.LIVE)
+_LIVE_SCANS = compiled(select(_SCANS.c.image_pk, _SCANS.c.id).where(_LIVE))
+_QUEUE_WHAT_WAS_GONE = compiled(
+    update(_SCANS)
+    .where(_LIVE, _SCANS.c.reason == Reason.GONE)
+    .values(state=ScanState.QUEUED, due_at=func.now(), reason=None, detail=None, finished_at=None)
+)
+_INSERT_SCANS = compiled(
+    upsert(_SCANS)
+    .from_select(
+        ["image_pk", "kind", "queue"],
+        select(func.unnest(_OF_IMAGES), literal(ScanKind.LIVE, Text()), bindparam("into_queue", type_=Text())),
+    )
+    .on_conflict_do_nothing()
+    .returning(_SCANS.c.image_pk, _SCANS.c.id)
+)
 
 
 def insert_image_and_scan(session: Session, image: NewImage, queue: str = LIVE_QUEUE) -> tuple[int, int, bool]:
@@ -72,17 +115,17 @@ def insert_images_and_scans(
     """
     # In one order everywhere, so that two that insert the same wait for each other and do not block each other.
     rows = {_state(image): image for image in sorted(images, key=_state)}
-    touched: list[int] = []
+    ids: dict[_State, int] = {}
     for dated in (True, False):
         group = [image for image in rows.values() if (image.stored_at is not None) is dated]
         if group:
-            touched += session.scalars(_upsert(group, dated=dated))
-    _queue_what_was_gone(session, touched)
-    states = tuple_(Image.bucket, Image.key, Image.version)
-    columns = (Image.bucket, Image.key, Image.version, Image.id)
-    stored = session.execute(select(*columns).where(states.in_(list(rows))))
-    ids = {(bucket, key, version): image_pk for bucket, key, version, image_pk in stored}
+            ids.update(_pairs(session.execute(_upsert(dated=dated), _columns(group))))
+    touched = set(ids.values())
+    if rest := [state for state in rows if state not in ids]:
+        ids.update(_pairs(session.execute(_IDS.where(_STATE.in_(rest)))))
     new, old = _insert_scans(session, sorted(ids.values()), queue)
+    if again := sorted(touched.intersection(old)):
+        session.execute(_QUEUE_WHAT_WAS_GONE, {"images": again})
     return [_inserted(ids.get(_state(image)), new, old) for image in images]
 
 
@@ -92,55 +135,56 @@ def _inserted(image_pk: int | None, new: Mapping[int, int], old: Mapping[int, in
     return (image_pk, new[image_pk], True) if image_pk in new else (image_pk, old[image_pk], False)
 
 
-def _state(image: NewImage) -> tuple[str, str, str]:
+def _state(image: NewImage) -> _State:
     return image.bucket, image.key, image.version
 
 
-def _upsert(images: Sequence[NewImage], *, dated: bool) -> ReturningInsert[int]:
-    """Return the statement that makes rows, or changes those that came again; it returns the ids of both.
+def _pairs(rows: Iterable[Any]) -> dict[_State, int]:
+    return {(bucket, key, version): image_pk for bucket, key, version, image_pk in rows}
+
+
+def _columns(images: Sequence[NewImage]) -> dict[str, list[Any]]:
+    """Return the parameters of :func:`_upsert`: a list of values for each name."""
+    lists: dict[str, list[Any]] = {name: [getattr(image, name) for image in images] for name in _NAMES}
+    return lists | {"tomb": [tombstone_key(*_state(image)) for image in images]}
+
+
+@cache
+def _upsert(*, dated: bool) -> ReturningInsert[Any]:
+    """Return the statement that makes rows, or changes those that came again; it returns state and id of both.
+
+    It takes a list for each column: one text for any number of rows, so that it is put together once.
 
     Args:
-        images: of different states.
-        dated: whether it is known when they were stored.
+        dated: whether it is known when the images were stored.
     """
-    names = list(vars(images[0]))
-    typed = [column(name, Image.__table__.c[name].type) for name in names]
-    lines = [(*vars(image).values(), _tomb(image)) for image in images]
-    new = values(*typed, column("tomb", Text), name="new").data(lines)
-    # Where every row lacks a value, nothing else would tell its type.
-    columns: dict[str, ColumnElement[Any]] = {name: cast(new.c[name], new.c[name].type) for name in names}
+    types = {name: _IMAGES.c[name].type for name in _NAMES} | {"tomb": Text()}
+    lists = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
+    rows = func.unnest(*lists).table_valued(*(column(name, kind) for name, kind in types.items()), name="new")
+    new = rows.render_derived()
+    columns: dict[str, ColumnElement[Any]] = {name: new.c[name] for name in _NAMES}
     # What lies in the future counts as now.
-    columns["stored_at"] = func.least(func.coalesce(columns["stored_at"], func.now()), func.now())
-    erased = exists().where(Image.bucket == new.c.bucket, Image.key == new.c.tomb, Image.version == ERASED)
-    insert = upsert(Image).from_select(
-        names, select(*columns.values()).where(~erased).order_by(new.c.key, new.c.version)
+    columns["stored_at"] = func.least(func.coalesce(new.c.stored_at, func.now()), func.now())
+    erased = exists().where(_IMAGES.c.bucket == new.c.bucket, _IMAGES.c.key == new.c.tomb, _IMAGES.c.version == ERASED)
+    insert = upsert(_IMAGES).from_select(
+        list(_NAMES), select(*columns.values()).where(~erased).order_by(new.c.key, new.c.version)
     )
-    later = Image.stored_at < insert.excluded.stored_at if dated else false()
-    return insert.on_conflict_do_update(
+    later = _IMAGES.c.stored_at < insert.excluded.stored_at if dated else false()
+    made = insert.on_conflict_do_update(
         constraint="uq_image_bucket_key_version",
         set_={"stored_at": insert.excluded.stored_at, "confirmed": True},
-        where=Image.erased_at.is_(None) & insert.excluded.confirmed & (later | ~Image.confirmed),
-    ).returning(Image.id)
-
-
-def _queue_what_was_gone(session: Session, image_pks: Sequence[int]) -> None:
-    if not image_pks:
-        return
-    gone = update(Scan).where(Scan.image_pk.in_(image_pks), Scan.kind == ScanKind.LIVE, Scan.reason == Reason.GONE)
-    again = {"state": ScanState.QUEUED, "due_at": func.now(), "reason": None, "detail": None, "finished_at": None}
-    session.execute(gone.values(**again))
+        where=_IMAGES.c.erased_at.is_(None) & insert.excluded.confirmed & (later | ~_IMAGES.c.confirmed),
+    )
+    return compiled(made.returning(*_STATE_AND_ID))
 
 
 def _insert_scans(session: Session, image_pks: Sequence[int], queue: str) -> tuple[dict[int, int], dict[int, int]]:
     """Make the live scans that are lacking; return those, and those that were there, by the image's key."""
     if not image_pks:
         return {}, {}
-    lines = [{"image_pk": image_pk, "kind": ScanKind.LIVE, "queue": queue} for image_pk in image_pks]
-    made = upsert(Scan).values(lines).on_conflict_do_nothing().returning(Scan.image_pk, Scan.id)
-    new = dict(session.execute(made).all())
+    new: dict[int, int] = dict(session.execute(_INSERT_SCANS, {"images": list(image_pks), "into_queue": queue}).all())
     rest = [image_pk for image_pk in image_pks if image_pk not in new]
-    there = select(Scan.image_pk, Scan.id).where(Scan.image_pk.in_(rest), Scan.kind == ScanKind.LIVE)
-    return new, dict(session.execute(there).all()) if rest else {}
+    return new, dict(session.execute(_LIVE_SCANS, {"images": rest}).all()) if rest else {}
 
 
 def news(session: Session, bucket: str, listed: Mapping[tuple[str, str], datetime]) -> set[tuple[str, str]]:
@@ -163,7 +207,3 @@ def tombstone_key(bucket: str, key: str, version: str) -> str:
     """Return what an erased image's row has for a key."""
     named = f"{bucket}\x00{key}\x00{version}"
     return f"{ERASED}:{sha256(named.encode('utf-8', 'surrogateescape')).hexdigest()}"
-
-
-def _tomb(image: NewImage) -> str:
-    return tombstone_key(image.bucket, image.key, image.version)

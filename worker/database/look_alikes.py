@@ -8,26 +8,67 @@ knows them well.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, exists, func, literal_column, select, text, update
+from sqlalchemy import BigInteger, Integer, bindparam, delete, exists, func, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, BIT
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.database.duplicates import near_statement
-from worker.database.session import Database
+from worker.database.session import Database, compiled
 from worker.database.tables import Image, ReviewCluster, ReviewItem
-from worker.decisions.near_hashes import MOST_DISTANCE
+from worker.decisions.near_hashes import HASH_BITS, MOST_DISTANCE, probes_of
 
 _MOST_NEAR = 200
-# Of the newest machine verdict of each image, the widest difference between its detectors' probabilities.
-_DISAGREEMENT = text("""
-SELECT coalesce(avg(spread.width), 0) FROM review_item
-JOIN LATERAL (SELECT detectors FROM verdict WHERE image_pk = review_item.image_pk AND NOT shadow AND detectors <> '{}'
-              ORDER BY id DESC LIMIT 1) AS newest ON true
-JOIN LATERAL (SELECT max(p) - min(p) AS width FROM (
+# Images leave as people decide them; how large a cluster has been is what tells. Disagreement is the mean, over images,
+# of the widest difference between the probabilities of detectors, in the newest machine verdict.
+_MEASURE = text("""
+INSERT INTO review_cluster (id, images, disagreement)
+SELECT item.cluster, count(*), coalesce(avg(spread.width), 0) FROM review_item AS item
+LEFT JOIN LATERAL (SELECT detectors FROM verdict
+                   WHERE image_pk = item.image_pk AND NOT shadow AND detectors <> '{}'
+                   ORDER BY id DESC LIMIT 1) AS newest ON true
+LEFT JOIN LATERAL (SELECT max(p) - min(p) AS width FROM (
   SELECT (one.value ->> 'probability')::float8 AS p FROM jsonb_each(newest.detectors::jsonb) AS one) AS each) AS spread
   ON true
-WHERE review_item.cluster = :cluster
+WHERE item.cluster = ANY(:clusters) GROUP BY item.cluster ORDER BY item.cluster
+ON CONFLICT (id) DO UPDATE SET images = greatest(review_cluster.images, excluded.images),
+                               disagreement = excluded.disagreement
 """)
+_AT_ONCE = 25  # images looked for in one transaction
+_IMAGES: Any = Image.__table__
+_ITEMS: Any = ReviewItem.__table__
+_IS_NEW = _ITEMS.c.uncertain & _ITEMS.c.compared_at.is_(None)
+# Statements for every image of the queue are made once, of the tables: to put one together costs more than to send it.
+_NEW = compiled(
+    select(_ITEMS.c.image_pk, _IMAGES.c.pdq)
+    .join(_IMAGES, _IMAGES.c.id == _ITEMS.c.image_pk)
+    .where(_IS_NEW)
+    .order_by(_ITEMS.c.image_pk)
+    .limit(bindparam("most", type_=Integer()))
+)
+# Postgres takes a search for any of 272 bands for one that finds nearly all images, and would read all of them.
+_BY_INDEX = text("SET LOCAL enable_seqscan = off")
+_DISTANCE = func.bit_count(_IMAGES.c.pdq.op("#")(bindparam("bits", type_=BIT(HASH_BITS))), type_=Integer)
+_NEAR_IN_QUEUE = compiled(
+    select(_ITEMS.c.image_pk)
+    .join(_IMAGES, _IMAGES.c.id == _ITEMS.c.image_pk)
+    .where(_IMAGES.c.pdq_bands.overlap(bindparam("probes", type_=ARRAY(Integer))))
+    .where(_IMAGES.c.id != bindparam("image", type_=BigInteger()), _DISTANCE <= MOST_DISTANCE, _ITEMS.c.uncertain)
+    .order_by(_DISTANCE, _IMAGES.c.id.desc())
+    .limit(_MOST_NEAR)
+)
+_OF_IMAGES = _ITEMS.c.image_pk == func.any(bindparam("images", type_=ARRAY(BigInteger)))
+_HERE = compiled(select(_ITEMS.c.image_pk, _ITEMS.c.cluster).where(_OF_IMAGES, _ITEMS.c.uncertain))
+_JOIN = compiled(
+    update(_ITEMS)
+    .where(_OF_IMAGES | (_ITEMS.c.cluster == func.any(bindparam("merged", type_=ARRAY(BigInteger)))))
+    .values(cluster=bindparam("into", type_=BigInteger()))
+)
+_FREE = (
+    select(_ITEMS.c.image_pk).where(_IS_NEW, _OF_IMAGES).order_by(_ITEMS.c.image_pk).with_for_update(skip_locked=True)
+)
+_MARK = compiled(
+    update(_ITEMS).where(_ITEMS.c.image_pk.in_(_FREE)).values(compared_at=func.now()).returning(_ITEMS.c.image_pk)
+)
 
 
 class LookAlikes:
@@ -46,8 +87,8 @@ class LookAlikes:
             How many were compared.
         """
         compared = 0
-        while compared < most and self._compare_one():
-            compared += 1
+        while compared < most and (done := self._compare_some(min(_AT_ONCE, most - compared))):
+            compared += done
         return compared
 
     def tidy(self) -> None:
@@ -58,47 +99,55 @@ class LookAlikes:
             nobody = (~ReviewItem.uncertain, ReviewItem.disputed_at.is_(None), ReviewItem.claimed_until < func.now())
             session.execute(delete(ReviewItem).where(*nobody))
 
-    def _compare_one(self) -> bool:
-        """Compare one image; its lock and its neighbours' are held for no other."""
-        new = select(ReviewItem.image_pk).where(ReviewItem.uncertain, ReviewItem.compared_at.is_(None))
+    def _compare_some(self, most: int) -> int:
+        """Compare some images: those without a like, which are nearly all, are marked together, others one by one.
+
+        A like that joins the queue meanwhile is compared later, and finds the image then.
+        """
         with self._database.transaction() as session:
-            pk = session.scalar(new.order_by(ReviewItem.image_pk).limit(1).with_for_update(skip_locked=True))
-            if pk is None:
-                return False
-            session.execute(update(ReviewItem).where(ReviewItem.image_pk == pk).values(compared_at=func.now()))
-            near = _near_in_queue(session, pk)
-            if near:
-                _put_together(session, pk, near)
-        return True
+            new = session.execute(_NEW, {"most": most}).all()
+            session.execute(_BY_INDEX)
+            near = {image_pk: _near_in_queue(session, image_pk, bits) for image_pk, bits in new}
+        alone = [image_pk for image_pk, likes in near.items() if not likes]
+        with self._database.transaction() as session:
+            compared = len(session.scalars(_MARK, {"images": alone}).all()) if alone else 0
+        clusters = [self._group(image_pk, likes) for image_pk, likes in near.items() if likes]
+        if grown := {cluster for cluster in clusters if cluster}:
+            with self._database.transaction() as session:
+                session.execute(_MEASURE, {"clusters": list(grown)})
+        return compared + sum(cluster is not None for cluster in clusters)
+
+    def _group(self, image_pk: int, likes: Sequence[int]) -> int | None:
+        """Put an image and its likes together; its lock and theirs are held for no other.
+
+        Returns:
+            Their cluster, 0 where no like is left in the queue; None where the image itself could not be had.
+        """
+        with self._database.transaction() as session:
+            if not session.scalars(_MARK, {"images": [image_pk]}).all():
+                return None  # somebody decides it just now; it comes again, or leaves the queue
+            here = session.execute(_HERE, {"images": likes}).all()
+            return _put_together(session, image_pk, here) if here else 0
 
 
 def _week_ago() -> Any:
     return func.now() - literal_column("interval '7 days'")
 
 
-def _near_in_queue(session: Session, image_pk: int) -> Sequence[Any]:
-    bits = session.scalar(select(Image.pdq).where(Image.id == image_pk))
+def _near_in_queue(session: Session, image_pk: int, bits: Any) -> Sequence[int]:
     if bits is None:
         return []
-    session.execute(text("SET LOCAL enable_seqscan = off"))
-    near = [image.id for image, _ in session.execute(near_statement(image_pk, str(bits), MOST_DISTANCE, _MOST_NEAR))]
-    items = select(ReviewItem.image_pk, ReviewItem.cluster).where(ReviewItem.image_pk.in_(near), ReviewItem.uncertain)
-    return session.execute(items).all()
+    values = {"image": image_pk, "bits": str(bits), "probes": probes_of(str(bits))}
+    return session.scalars(_NEAR_IN_QUEUE, values).all()
 
 
-def _put_together(session: Session, image_pk: int, near: Sequence[Any]) -> None:
+def _put_together(session: Session, image_pk: int, near: Sequence[Any]) -> int:
     clusters = sorted({one.cluster for one in near if one.cluster is not None})
-    cluster = clusters[0] if clusters else min(image_pk, *(one.image_pk for one in near))
-    members = [image_pk, *(one.image_pk for one in near)]
-    mine = ReviewItem.image_pk.in_(members) | ReviewItem.cluster.in_(clusters)
-    session.execute(update(ReviewItem).where(mine).values(cluster=cluster))
-    session.execute(delete(ReviewCluster).where(ReviewCluster.id.in_(clusters[1:])))
-    images = session.scalar(select(func.count()).where(ReviewItem.cluster == cluster)) or 0
-    disagreement = float(session.scalar(_DISAGREEMENT, {"cluster": cluster}) or 0)
-    new = upsert(ReviewCluster).values(id=cluster, images=images, disagreement=disagreement)
-    # Images leave as people decide them; how large it has been is what tells.
-    grown = {
-        "images": func.greatest(ReviewCluster.images, new.excluded.images),
-        "disagreement": new.excluded.disagreement,
-    }
-    session.execute(new.on_conflict_do_update(index_elements=[ReviewCluster.id], set_=grown))
+    cluster: int = clusters[0] if clusters else min(image_pk, *(one.image_pk for one in near))
+    joining = [image_pk, *(one.image_pk for one in near if one.cluster is None)]
+    session.execute(_JOIN, {"images": joining, "merged": clusters[1:], "into": cluster})
+    if len(clusters) > 1:
+        session.execute(delete(ReviewCluster).where(ReviewCluster.id.in_(clusters[1:])))
+    new = upsert(ReviewCluster).values(id=cluster, images=len(near) + 1, disagreement=0.0)
+    session.execute(new.on_conflict_do_nothing())
+    return cluster

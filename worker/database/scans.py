@@ -87,7 +87,7 @@ class Scans:
         """
         token = uuid4()
         with self._database.transaction() as session:
-            row = session.execute(take(scan_id, token, seconds, worker_id=worker_id, ready=ready)).one_or_none()
+            row = session.execute(*take(scan_id, token, seconds, worker_id=worker_id, ready=ready)).one_or_none()
             if row is None:
                 return None
             if row.bundle_version is None:

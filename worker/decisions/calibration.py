@@ -151,6 +151,10 @@ class CalibrationFigures:
     scope: str
     by_source: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     bound: str = EACH_SOURCE
+    # Thresholds worked out before, by budgets and shift: they take milliseconds, and every verdict needs them.
+    _derived: dict[tuple[float, float, float], Thresholds] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(
@@ -242,6 +246,15 @@ def derive_thresholds(
         miss_budget: tolerated share of positives called not AI-generated, in [0, 1].
         prior_shift: logit offset that verdicts will be shifted by.
     """
+    terms = (false_positive_budget, miss_budget, prior_shift)
+    if (derived := figures._derived.get(terms)) is None:  # noqa: SLF001 - the two are one module's
+        derived = figures._derived[terms] = _derive(figures, *terms)  # noqa: SLF001
+    return derived
+
+
+def _derive(
+    figures: CalibrationFigures, false_positive_budget: float, miss_budget: float, prior_shift: float
+) -> Thresholds:
     allowed = certified_errors(len(figures.negatives), false_positive_budget)
     upper = 1.0
     if allowed is not None and allowed >= len(figures.negatives):

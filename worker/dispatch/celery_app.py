@@ -11,6 +11,7 @@ from worker.settings import Settings
 
 SCAN_TASK = "assay.scan_image"
 TRAIN_TASK = "assay.train"
+_TRANSPORT = "worker.dispatch.redis_transport:Transport"
 
 # As in worker.database.session: a broker whose machine is lost is noticed within half a minute.
 # RabbitMQ's transport does so by itself.
@@ -37,6 +38,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_consumer="worker.dispatch.consumer:ReconnectingConsumer",
+        broker_transport=_TRANSPORT if broker.startswith("redis") else None,
         broker_use_ssl=tls_options(broker),
         broker_transport_options=transport_options(broker, settings.broker_sentinel_master),
         task_default_queue="scan.live",

@@ -1,5 +1,6 @@
 """Celery's consumer, such that a lost broker ends no worker: a new process would take half a minute to be warm."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from worker.log import get_logger
 
 log = get_logger()
 
+# Flower may hear of a task so much later; to send each event by itself costs as much as to take a message.
+_EVENTS_SECONDS = 0.25
+
 
 class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typed
     """Reconnects where Celery's own would end the process.
@@ -16,6 +20,15 @@ class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typ
     kombu 5.7 closes a Redis channel twice after a lost connection. By the second time the connection has forgotten its
     address, and an AttributeError ends the worker. So does a message that is acknowledged while there is no connection.
     """
+
+    _events_due = 0.0
+
+    def on_send_event_buffered(self) -> None:
+        """Send what has gathered for Flower in a while; any thread may call this, and timers are the event loop's."""
+        now = time.monotonic()
+        if self.hub and now >= self._events_due:
+            self._events_due = now + _EVENTS_SECONDS
+            self.hub.call_soon(self.hub.call_later, _EVENTS_SECONDS, self._flush_events)
 
     def call_soon_ack(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> object:
         """Acknowledge or reject a message from the event loop, where its channel is still open.

@@ -219,3 +219,10 @@ def test_figures_by_source_survive_being_written_and_older_ones_have_none() -> N
     assert figures.by_source == {"a": (0.1,), "b": (0.3,)}
     older = {"negatives": [0.1, 0.3], "positives": [0.9], "scope": "tests"}
     assert CalibrationFigures.from_json(older).by_source == {}
+
+
+def test_thresholds_of_the_same_terms_are_worked_out_once() -> None:
+    mine = CalibrationFigures.of([0.1] * 400, [0.9] * 60, "tests")
+    terms = {"false_positive_budget": 0.01, "miss_budget": 0.05}
+    assert derive_thresholds(mine, **terms) is derive_thresholds(mine, **terms, prior_shift=0.0)
+    assert derive_thresholds(mine, **terms, prior_shift=1.0) != derive_thresholds(mine, **terms)
