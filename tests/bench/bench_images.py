@@ -1,6 +1,7 @@
 """The images of the benchmark: a folder of the user's, or crops of photographs that installed packages carry."""
 
 import io
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,13 +33,15 @@ def gather(data: Path | None, count: int, sides: Sequence[int] = SIDES) -> dict[
 
 
 def _crops(count: int, sides: Sequence[int]) -> dict[str, bytes]:
-    """Cut distinct square JPEG crops."""
+    """Cut distinct square JPEG crops, turned and enlarged by chance so that they look different too."""
     choose = random.Random(0)  # noqa: S311 - the same images in every run
     opened = [Image.open(io.BytesIO(photograph.data)).convert("RGB") for photograph in photographs()]
-    images = {}
-    for number in range(count):
-        photograph, side = choose.choice(opened), choose.choice(sides)
-        whole = photograph.resize((max(side, photograph.width), max(side, photograph.height)))
+    images: dict[bytes, None] = {}  # a dict keeps their order
+    while len(images) < count:
+        photograph = choose.choice(opened).transpose(choose.choice(list(Image.Transpose)))
+        side = choose.choice(sides)
+        scale = choose.uniform(1.0, 1.6) * max(1.0, side / min(photograph.size))
+        whole = photograph.resize((math.ceil(photograph.width * scale), math.ceil(photograph.height * scale)))
         left, top = choose.randint(0, whole.width - side), choose.randint(0, whole.height - side)
-        images[f"{number:05d}.jpg"] = as_jpeg(whole.crop((left, top, left + side, top + side)), 90)
-    return images
+        images[as_jpeg(whole.crop((left, top, left + side, top + side)), 90)] = None
+    return {f"{number:05d}.jpg": data for number, data in enumerate(images)}

@@ -115,7 +115,8 @@ def measure_pipeline(assay: AssayUp, images: Mapping[str, bytes]) -> dict[str, A
 
 def measure_plain(assay: AssayUp, images: Mapping[str, bytes], bundle: str) -> float:
     """Send one task an image to forked workers, while Assay's own worker is idle, and wait for all rows."""
-    environment = child_environment(ASSAY_BUNDLE=bundle, **assay.addresses.environment())
+    # Eager torch, as people write it.
+    environment = child_environment(ASSAY_BUNDLE=bundle, ASSAY_ENGINE="torch", **assay.addresses.environment())
     with assay.database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE plain_result (key text, probability float)"))
     command = ["-m", "celery", "-A", "plain_celery", "worker", f"-c{_PLAIN_WORKERS}", "-Q", "plain", "--loglevel=ERROR"]
