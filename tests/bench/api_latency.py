@@ -69,14 +69,20 @@ def _bench(database_url: str, redis_url: str, arguments: argparse.Namespace) -> 
         "verdict": lambda: f"/v1/verdicts/{chance.randint(1, verdicts)}",
         "search": lambda: f"/v1/verdicts?{urlencode(_search(chance))}",
     }
-    figures: dict[str, Any] = {"images": images, "verdicts": verdicts, "asked_per_second": arguments.rate}
+    figures: dict[str, Any] = {
+        "images": images,
+        "verdicts": verdicts,
+        "asked_per_second": arguments.rate,
+        "searched_per_second": arguments.search_rate,
+    }
     with serve_api(database_url, redis_url) as port:
         for name, question in questions.items():
             asker = _Asker(port, key, question)
             for _ in range(_WARM_UP_REQUESTS):
                 asker.ask(time.perf_counter())
             asker.latencies.clear()
-            figures[name] = _measure(asker, arguments.rate, arguments.seconds)
+            rate = arguments.search_rate if name == "search" else arguments.rate
+            figures[name] = _measure(asker, rate, arguments.seconds)
     print(json.dumps(figures))
     database.engine.dispose()
 
@@ -192,6 +198,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--database-url", help="a scratch database, filled and kept; default: an embedded one")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
+    parser.add_argument("--search-rate", type=float, default=50.0, help="searches a second; people make them")
     parser.add_argument("--seconds", type=float, default=20.0)
     return parser.parse_args()
 

@@ -56,9 +56,11 @@ def throughput_rows(report: Report, command: str) -> list[Row]:
 def api_rows(report: Report, command: str) -> list[Row]:
     """Return the rows of the API's latencies."""
     aims = {"image": 10.0, "verdict": 10.0, "search": 50.0}
-    size = f"{report.get('verdicts', 0):,} verdicts, {report.get('asked_per_second', 0):g} requests a second"
+    rates = {name: f"{report.get('asked_per_second', 0):g} a second" for name in aims}
+    rates["search"] = f"{report.get('searched_per_second', 0):g} a second"
+    size = f"{report.get('verdicts', 0):,} verdicts"
     return [
-        Row(f"API: {name}, {part} at {size}", report.get(name, {}).get(f"{part}_ms"), "ms", aim, command)
+        Row(f"API: {name}, {part} at {size}, {rates[name]}", report.get(name, {}).get(f"{part}_ms"), "ms", aim, command)
         for name, limit in aims.items()
         for part, aim in (("p50", None), ("p99", limit))
     ]

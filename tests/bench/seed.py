@@ -77,13 +77,21 @@ def seed(database: Database, images: int) -> int:
         for statement in _ONCE:
             session.execute(text(statement))
     if not there:
+        analyzed = 0
         for first in range(1, images + 1, _CHUNK):
+            if first > 2 * analyzed:  # plans that were made for few rows, of triggers too, take minutes for many
+                _vacuum(database)
+                analyzed = first
             _chunk(database, first, min(first + _CHUNK - 1, images), images)
             print(f"\r{min(first + _CHUNK - 1, images)} of {images} images", end="", file=sys.stderr)
         print(file=sys.stderr)
+    _vacuum(database)
+    return int(there or images)
+
+
+def _vacuum(database: Database) -> None:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
-    return int(there or images)
 
 
 def _chunk(database: Database, first: int, last: int, images: int) -> None:
