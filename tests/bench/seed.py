@@ -74,19 +74,30 @@ def seed(database: Database, images: int) -> int:
     """Fill the database unless an earlier run did; return how many images it has for us."""
     with database.transaction() as session:
         there = session.scalar(text("SELECT count(*) FROM image WHERE bucket = 'bench'")) or 0
+    prepare(database)
+    if not there:
+        fill(database, 1, images, images)
+    return int(there or images)
+
+
+def prepare(database: Database) -> None:
+    """Add the bundle and the policies that verdicts are of, unless they are there."""
+    with database.transaction() as session:
         for statement in _ONCE:
             session.execute(text(statement))
-    if not there:
-        analyzed = 0
-        for first in range(1, images + 1, _CHUNK):
-            if first > 2 * analyzed:  # plans that were made for few rows, of triggers too, take minutes for many
-                _vacuum(database)
-                analyzed = first
-            _chunk(database, first, min(first + _CHUNK - 1, images), images)
-            print(f"\r{min(first + _CHUNK - 1, images)} of {images} images", end="", file=sys.stderr)
-        print(file=sys.stderr)
+
+
+def fill(database: Database, begin: int, end: int, images: int) -> None:
+    """Add images number `begin` to `end` of so many, with what belongs to them."""
+    analyzed = begin - 1
+    for first in range(begin, end + 1, _CHUNK):
+        if first > 2 * analyzed:  # plans that were made for few rows, of triggers too, take minutes for many
+            _vacuum(database)
+            analyzed = first
+        _chunk(database, first, min(first + _CHUNK - 1, end), images)
+        print(f"\r{min(first + _CHUNK - 1, end)} of {images} images", end="", file=sys.stderr)
+    print(file=sys.stderr)
     _vacuum(database)
-    return int(there or images)
 
 
 def _vacuum(database: Database) -> None:

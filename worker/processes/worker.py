@@ -206,9 +206,9 @@ def _load_warm(
     bundle = opening.load(folder)
     if opening.device == "cpu":
         # Exporting takes longer than a batch may, and scans of other bundles go on meanwhile; a CPU is nobody's, and
-        # no other thread has this bundle yet.
+        # no other thread has this bundle yet. It runs views one by one, so one image warms it up.
         opening.choose_engines(bundle)
-        _warm_up([(bundle, max_batch)])
+        _warm_up([(bundle, 1)])
     else:
         batcher(partial(_choose_engines, opening), bundle, alone=True)
         batcher(_warm_up, (bundle, max_batch), alone=True)
