@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from celery import Celery
@@ -208,7 +209,9 @@ def _load_warm(
         # Exporting takes longer than a batch may, and scans of other bundles go on meanwhile; a CPU is nobody's, and
         # no other thread has this bundle yet. It runs views one by one, so one image warms it up.
         opening.choose_engines(bundle)
-        _warm_up([(bundle, 1)])
+        bundle.warm_up(1)
+        # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that, nor a start.
+        threading.Thread(target=import_module, args=("pytorch_grad_cam",), daemon=True).start()
     else:
         batcher(partial(_choose_engines, opening), bundle, alone=True)
         batcher(_warm_up, (bundle, max_batch), alone=True)
@@ -238,7 +241,6 @@ def _choose_engines(opening: Opening, bundles: Sequence[Bundle]) -> Sequence[Non
 def _warm_up(batch: Sequence[tuple[Bundle, int]]) -> Sequence[None]:
     for bundle, max_batch in batch:
         bundle.warm_up(max_batch)
-        # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that.
         bundle.heatmaps([bundle.prepare(Image.new("RGB", (256, 256), "grey"))])
     return [None] * len(batch)
 
