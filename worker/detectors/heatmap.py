@@ -40,8 +40,9 @@ _OVERLAY_STRENGTH = 0.65
 _QUICK = 1  # PNG's level of compression: a tenth more bytes in a third of the time
 _NOTHING = 1e-12
 _SEVERAL = 2
-# On a CPU, images of one pass: more outgrow the caches, as they do when scores are made.
-_CPU_PASS_IMAGES = 4
+# On a CPU, pixels of one pass, two views of 224 by 224: more outgrow the caches, and what a pass keeps of so many
+# layers is some hundred megabytes a view.
+_CPU_PASS_PIXELS = 2 * 224 * 224
 
 
 class Method(StrEnum):
@@ -123,10 +124,9 @@ def grad_cam(
     batch, count = views.shape[:2]
     method, layers = explained_layers(detector, method)
     drawn = partial(_added, detector) if method is Method.ADDITIVE else partial(_raw_maps, detector, method, layers)
-    together = _CPU_PASS_IMAGES if views.device.type == "cpu" else batch
-    maps = np.concatenate(
-        [drawn(normalise(part.flatten(0, 1))) for part in torch.split(views, max(1, together))]
-    )  # (B·V, h, w)
+    flat = views.flatten(0, 1)
+    together = _CPU_PASS_PIXELS // views.shape[-1] ** 2 if views.device.type == "cpu" else len(flat)
+    maps = np.concatenate([drawn(normalise(part)) for part in torch.split(flat, max(1, together))])  # (B·V, h, w)
     maps = maps.reshape(batch, count, *maps.shape[1:])
     name = "+".join(_layer_name(detector, layer) for layer in layers)
     return [

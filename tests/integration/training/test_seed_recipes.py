@@ -17,7 +17,7 @@ SEEDS = sorted(file.stem for file in (RECIPES / "seeds").glob("*.toml"))
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SEEDS)
 def test_a_student_system_is_trained_and_measured(name: str, plant: Callable[..., Path], tmp_path: Path) -> None:
-    data, out = plant(120), tmp_path / "run"
+    data, out = plant(60), tmp_path / "run"
     changes = ["side=32", "validation_share=0.2", "test_share=0.2"]
     report = train(order_of(f"seeds/{name}", str(data), out, changes=changes, smoke_run=True, device="cpu"))
     assert report["recipe"] == f"seeds/{name}"

@@ -55,6 +55,25 @@ def test_a_map_does_not_depend_on_its_neighbours(detector: Detector) -> None:
         np.testing.assert_allclose(together.raw, maps_of(detector, [image])[0].raw, rtol=1e-3, atol=1e-5)
 
 
+def test_passes_on_a_cpu_are_small_however_many_images_there_are(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [noise(90, 60, seed) for seed in range(3)]
+    before = maps_of(detector, images)
+    passes: list[int] = []
+
+    def note(views: torch.Tensor) -> torch.Tensor:
+        passes.append(len(views))
+        return normalise(views)
+
+    monkeypatch.setattr(drawing, "_CPU_PASS_PIXELS", 2 * detector.plan.size**2)
+    monkeypatch.setattr(drawing, "normalise", note)
+    for large, small in zip(before, maps_of(detector, images), strict=True):
+        np.testing.assert_allclose(small.raw, large.raw, rtol=1e-3, atol=1e-5)
+    assert max(passes) <= 2
+    assert sum(passes) == 3 * detector.plan.count
+
+
 @pytest.mark.parametrize("size", [(1, 1), (30_000, 1), (1, 300), (20, 9)])
 def test_maps_of_odd_images_keep_their_shape(detector: Detector, size: tuple[int, int]) -> None:
     (heatmap,) = maps_of(detector, [Image.new("RGB", size, (120, 90, 60))])
