@@ -148,8 +148,8 @@ def test_heads_are_calibrated_anew_with_other_gains_and_judge_whole_images(
             file = tmp_path / "whole" / source / kind / "one.png"
             file.parent.mkdir(parents=True)
             Image.effect_noise((40 + 60 * place, 120), 60).convert("RGB").save(file)
-    told = judge_whole_images(gained, folder, open_pictures([tmp_path / "whole"]))
-    assert told.images == 2 * len(sources)
-    counts = told.by_change["as they are"].by_views
+    report = judge_whole_images(gained, folder, open_pictures([tmp_path / "whole"]))
+    assert report.images == 2 * len(sources)
+    counts = report.by_change["as they are"].by_views
     assert counts["all"].photographs == sum(one.photographs for name, one in counts.items() if name != "all")
-    assert set(told.by_change) == {"as they are", "JPEG 80"}
+    assert set(report.by_change) == {"as they are", "JPEG 80"}

@@ -59,8 +59,8 @@ def test_labels_of_a_new_generator_make_a_challenger_that_finds_it(world: World)
     assert [name for name in kept if name.startswith("tensorboard/clip/")]
     assert not [name for name, body in kept.items() if b"haze/" in body]
     assert json.loads(kept["run.json"])["parameters"]["labels_until"] == run.parameters["labels_until"]
-    told = TrainingRuns(world.database).events(run.id)
-    assert [event.data["stage"] for event in told if event.kind == "stage"] == ["data", "fit", "gate", "keep"]
+    events = TrainingRuns(world.database).events(run.id)
+    assert [event.data["stage"] for event in events if event.kind == "stage"] == ["data", "fit", "gate", "keep"]
     assert len(pks) == 200
 
 
@@ -149,12 +149,12 @@ def test_what_keeps_a_bundle_from_its_shadow_is_told_with_its_run(world: World, 
         register(world.database, lease, transfer(world.settings), base / "bundle", world.buckets.artifacts, gate, 0.1)
         return world.run(run_id).detail, world.bundle(world.champion).role
 
-    told, role = registered("other-1")
-    assert told == (
+    reason, role = registered("other-1")
+    assert reason == (
         "the gate passed it; it does not scan in shadow yet: bundle other-2 scans in shadow; withdraw it first"
     )
-    told, role = registered("other-2")
-    assert (told or "").startswith("the gate passed it; other-1 has become champion meanwhile")
+    reason, role = registered("other-2")
+    assert (reason or "").startswith("the gate passed it; other-1 has become champion meanwhile")
     assert role == BundleRole.REGISTERED
 
 

@@ -54,16 +54,16 @@ def assay_train(recipe: Path, data: Path, out: Path, *options: str) -> tuple[dic
 def test_a_folder_of_pictures_becomes_a_bundle_and_a_leak_is_told_before_training(
     plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path
 ) -> None:
-    result, said = assay_train(bundle_recipe, plant(leaky=True), tmp_path / "run")
+    result, output = assay_train(bundle_recipe, plant(leaky=True), tmp_path / "run")
     bundle = load_bundle(tmp_path / "run" / "bundle")
     assert result == {"bundle": bundle.version, "folder": str(tmp_path / "run" / "bundle")}
     assert {"clip", "convnext"} == set(bundle.detector_names)
-    assert said.index("WARNING: the data leaks its classes here") < said.index("clip:")
+    assert output.index("WARNING: the data leaks its classes here") < output.index("clip:")
     described = json.loads((tmp_path / "run" / "data.json").read_text())
     assert described["leaks"]["format"] > 0.99
     assert {"training", "held_out"} == set(described["by_split"])
-    assert "held out by content: sources are on both sides" in said
-    assert (described["held_out_sources"], described["held_out_is"] in said) == ([], True)
+    assert "held out by content: sources are on both sides" in output
+    assert (described["held_out_sources"], described["held_out_is"] in output) == ([], True)
 
 
 def test_whole_sources_are_held_out_where_the_recipe_says_so_and_there_are_enough(
@@ -75,10 +75,10 @@ def test_whole_sources_are_held_out_where_the_recipe_says_so_and_there_are_enoug
         place.mkdir(parents=True, exist_ok=True)
         file.rename(place / file.name)
     options = ["--set", "disjoint=source", "--set", "held_out_share=0.2", "--set", "fit.epochs=1"]
-    _, said = assay_train(bundle_recipe, root, tmp_path / "run", *options)
+    _, output = assay_train(bundle_recipe, root, tmp_path / "run", *options)
     described = json.loads((tmp_path / "run" / "data.json").read_text())
     (held_out,) = described["held_out_sources"]
-    assert f"held out as whole sources, which nothing is fitted on: {held_out}\n" in said
+    assert f"held out as whole sources, which nothing is fitted on: {held_out}\n" in output
     went = pq.read_table(tmp_path / "run" / "manifest.parquet", columns=["source", "split"]).to_pylist()
     assert {("held_out" if row["source"] == held_out else "training") == row["split"] for row in went} == {True}
     assert load_bundle(tmp_path / "run" / "bundle").card["calibration_data"]["images"] == 32
@@ -142,9 +142,9 @@ def test_detectors_that_a_run_has_not_fitted_come_from_a_bundle_as_they_are(
 
 
 def test_data_without_a_leak_is_not_warned_of(plant: Callable[..., Path], bundle_recipe: Path, tmp_path: Path) -> None:
-    _, said = assay_train(bundle_recipe, plant(), tmp_path / "run", "--detector", "clip", "--set", "fit.epochs=1")
-    assert "leak audit" in said
-    assert "WARNING" not in said
+    _, output = assay_train(bundle_recipe, plant(), tmp_path / "run", "--detector", "clip", "--set", "fit.epochs=1")
+    assert "leak audit" in output
+    assert "WARNING" not in output
 
 
 def test_the_leak_audit_of_pictures_of_several_sizes_is_told_before_they_are_refused(
@@ -162,7 +162,7 @@ def test_classifiers_are_measured_beside_each_other(
     plant: Callable[..., Path], classifier_recipe: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    report, said = assay_train(classifier_recipe, plant(240), out)
+    report, output = assay_train(classifier_recipe, plant(240), out)
     networks = report["networks"]
     assert isinstance(networks, dict)
     assert list(networks) == ["cnn", "resnet"]
@@ -182,8 +182,8 @@ def test_classifiers_are_measured_beside_each_other(
     assert tags["images"]
     assert len(events.Scalars("training/loss")) > 1
     assert "validation/precision_recall" in tags["tensors"]
-    assert "cnn: 100%" in said
-    assert "resnet: 100%" in said
+    assert "cnn: 100%" in output
+    assert "resnet: 100%" in output
 
 
 def test_a_smoke_run_of_a_named_recipe_ends_in_a_bundle_that_claims_nothing(

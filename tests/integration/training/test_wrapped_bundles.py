@@ -97,12 +97,12 @@ def test_two_published_networks_become_a_calibrated_bundle_with_a_card(
     assert card["code_version"]
     assert str(labelled) not in json.dumps(dict(card))
     assert card["fitted_in_folds"] == "by content"
-    for told in (card, {**card, "folds": "by content"}):  # as releases before told it
-        assert bundle.version in card_as_text(read_card(told))
+    for older in (card, {**card, "folds": "by content"}):  # as releases before told it
+        assert bundle.version in card_as_text(read_card(older))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--convnext", "a", "--head", "head.safetensors"), "--convnext-head"),
         (("--clip", "a", "--convnext-head", "head.safetensors"), "--head"),
@@ -110,11 +110,11 @@ def test_two_published_networks_become_a_calibrated_bundle_with_a_card(
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_read(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     result = build("--calibrate-on", "nowhere", "--name", "x", "--out", tmp_path / "b", *arguments)
     assert result.exit_code != 0
-    assert told in result.output + str(result.exception)
+    assert message in result.output + str(result.exception)
 
 
 def test_a_folder_with_pickles_alone_is_refused(timm_folder: Path, labelled: Path, tmp_path: Path) -> None:
@@ -183,18 +183,18 @@ def test_a_head_from_a_file_is_put_on_and_one_that_does_not_fit_is_refused(
     labelled: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    for width, told in ((16, None), (5, "does not fit 16 features")):
+    for width, message in ((16, None), (5, "does not fit 16 features")):
         file = tmp_path / f"head-{width}.safetensors"
         weight = torch.tensor(rng.normal(0, 1, (2, width)), dtype=torch.float32)
         save_file({"classifier.weight": weight, "classifier.bias": torch.zeros(2)}, file)
         out = tmp_path / f"out-{width}"
         network = ("--clip", clip_folder, "--head", file)
         result = build(*network, "--calibrate-on", labelled, "--name", "x", "--out", out, "--robustness", 0)
-        if told is None:
+        if message is None:
             assert result.exit_code == 0, repr(result.exception)
             assert load_bundle(out).card["heads_fitted_here"] == []
         else:
-            assert told in str(result.exception)
+            assert message in str(result.exception)
 
 
 def test_too_few_images_are_refused_with_how_many_are_wanted(timm_folder: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_changes_reach_the_recipe_one_detector_or_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("limit", "no key=value"),
         ("colour=red", "colour"),
@@ -60,13 +60,13 @@ def test_changes_reach_the_recipe_one_detector_or_all() -> None:
         ("detectors.other.fit.epochs=1", "there is no detector 'other'"),
     ],
 )
-def test_a_change_that_changes_nothing_is_an_error(change: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_change_that_changes_nothing_is_an_error(change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         load_recipe("cifake", [change])
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("augmentation=harsh", r"augmentation = 'harsh': .*'flips', 'light', 'mild', 'strong', 'worn'"),
         ("fit.precision=fp16", r"detectors\.convnext\.fit\.precision = 'fp16': .*'auto', 'bf16' or 'fp32'"),
@@ -90,20 +90,20 @@ def test_a_change_that_changes_nothing_is_an_error(change: str, said: str) -> No
         ("pretrained=3", "pretrained = 3: .*valid string"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_told_with_its_key_and_what_is(change: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_value_that_is_not_allowed_is_told_with_its_key_and_what_is(change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         load_recipe("cifake", [change])
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (["fit.cutout=32"], r"detectors\.convnext\.fit\.cutout = 32 hides all of a view of 32 pixels"),
         (["detectors.clip.fit.cutout=8", "detectors.clip.fit.head=logistic"], r"clip\.fit\.cutout is not for head"),
     ],
 )
-def test_a_cutout_that_leaves_nothing_or_does_nothing_is_refused(changes: list[str], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_cutout_that_leaves_nothing_or_does_nothing_is_refused(changes: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         load_recipe("cifake", changes)
     assert load_recipe("cifake", ["fit.cutout=31"]).detectors[0].fit.cutout == 31
 
@@ -114,7 +114,7 @@ def test_values_stay_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('name = "x"', r"at least one table \[detectors\.NAME\]"),
         (
@@ -124,9 +124,9 @@ def test_values_stay_as_they_are_written() -> None:
         ("detectors = 3", r"at least one table \[detectors\.NAME\]"),
     ],
 )
-def test_what_a_recipe_lacks_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_what_a_recipe_lacks_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "own.toml").write_text(text)
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         load_recipe(str(tmp_path / "own.toml"))
 
 

@@ -47,13 +47,13 @@ CARD = {
 }
 
 
-def told(document: dict[str, Any]) -> str:
+def printed(document: dict[str, Any]) -> str:
     """The card's text, its line ends taken out."""
     return " ".join(as_text(read_card(document)).split())
 
 
 def test_what_a_card_knows_is_told() -> None:
-    text = told(CARD)
+    text = printed(CARD)
     for words in (
         "measured on 80 images held out of training",
         "AUROC, all images 0.900",
@@ -73,18 +73,18 @@ def test_what_a_card_knows_is_told() -> None:
 
 
 def test_photographs_accused_do_not_count_drawings() -> None:
-    text = told(CARD)
+    text = printed(CARD)
     assert "Photographs accused 10.0 % 4 of 40, at most 7.2 %" in text
     assert "Drawings and renderings accused 0 % 0 of 40, at most 7.2 %" in text
 
 
 def test_the_largest_evaluation_comes_first_and_a_subset_is_called_one() -> None:
-    text = told(CARD)
+    text = printed(CARD)
     assert text.index("2,000 images, accuracy") < text.index("200 images (a subset, for its heatmaps)")
 
 
 def test_a_smoke_run_says_so() -> None:
-    assert "smoke a smoke run; its figures are worth nothing" in told({**CARD, "smoke": True})
+    assert "smoke a smoke run; its figures are worth nothing" in printed({**CARD, "smoke": True})
 
 
 @pytest.mark.parametrize("name", ["cifake", "wild", "earlier/wild-e910f7c726b5"])
@@ -96,7 +96,7 @@ def test_a_shipped_card_fits_on_two_screens_with_every_weakness(repository: Path
     weak = [words for found in card.get("evaluations", []) for words in found["weaknesses"]]
     weak += card["known_weaknesses"]
     assert weak
-    assert all(" ".join(words.split()) in told(card) for words in weak)
+    assert all(" ".join(words.split()) in printed(card) for words in weak)
 
 
 def test_the_default_bundle_s_figures_stand_first_and_are_the_folds(repository: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_default_bundle_s_figures_stand_first_and_are_the_folds(repository: 
 def test_a_card_tells_of_whole_images_for_each_change() -> None:
     counted = {"photographs": 20, "accused": 1, "accused_at_most": 0.2161, "ai_generated": 9, "found": 4, "cleared": 0}
     by_change = {name: {"auroc": 0.9, "by_views": {"all": counted}} for name in ("as they are", "JPEG 80")}
-    text = told({"whole_images": {"images": 29, "sources": ["a", "b"], "heads": "that fit", "by_change": by_change}})
+    text = printed({"whole_images": {"images": 29, "sources": ["a", "b"], "heads": "that fit", "by_change": by_change}})
     assert "29 of 2 sources, heads that fit" in text
     assert "JPEG 80: AUROC 0.900, 4 of 9 AI pictures found, 1 of 20 photographs accused (at most 0.2161)" in text
 
@@ -118,7 +118,7 @@ def test_a_card_tells_of_whole_images_for_each_change() -> None:
 def test_a_card_tells_whether_heatmaps_beat_random_maps() -> None:
     better, none = {"gain": 0.1, "interval_95": [0.05, 0.15]}, {"gain": 0.0, "interval_95": [-0.1, 0.1]}
     checks = {"lite2": {"grad-cam": {"deletion": better, "insertion": none, "shuffled": 0.1}}}
-    text = told({"heatmaps": {"images": 60, "detectors": checks}})
+    text = printed({"heatmaps": {"images": 60, "detectors": checks}})
     assert "lite2 grad-cam: deletion better than a random map (+0.100), insertion no better than a random map" in text
 
 

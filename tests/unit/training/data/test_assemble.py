@@ -31,9 +31,9 @@ def test_a_parquet_file_tells_what_it_knows_and_the_rest_is_filled_in(tmp_path: 
         Entry("cifake-test.parquet#0", 0, "cifake", "real", "test"),
         Entry("cifake-test.parquet#1", 1, "cifake", "unknown", "test"),
     )
-    told = open_parquet(parquet(tmp_path / "wild-0.parquet", images, source=["a", "b"], generator=["real", "sdxl"]))
-    assert tuple(vars(told.entries[1]).values()) == ("wild-0.parquet#1", 1, "b", "sdxl", "")
-    assert [images[1]] == list(told.read([1]))
+    opened = open_parquet(parquet(tmp_path / "wild-0.parquet", images, source=["a", "b"], generator=["real", "sdxl"]))
+    assert tuple(vars(opened.entries[1]).values()) == ("wild-0.parquet#1", 1, "b", "sdxl", "")
+    assert [images[1]] == list(opened.read([1]))
 
 
 def test_a_parquet_file_without_labels_is_an_error(tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def hugging_face(file: Path, images: Sequence[object], labels: Sequence[int], na
         pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
     )
     table = pa.table({"image": structs, "label": pa.array(labels, pa.int64())})
-    told = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(table.replace_schema_metadata(told), file)
+    opened = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(opened), file)
     return file
 
 
@@ -124,8 +124,8 @@ def test_a_label_that_is_no_class_is_told_and_never_taken_for_one(
 
 def test_numbers_are_names_too_and_parts_are_read_in_any_spelling(tmp_path: Path, picture: Picture) -> None:
     images = [picture(seed) for seed in range(6)]
-    said = ["Test", "val", "TRAIN", "held_out", None, "fold 3"]
-    file = parquet(tmp_path / "x-test.parquet", images, name=range(6), source=[0, 1] * 3, split=said)
+    splits = ["Test", "val", "TRAIN", "held_out", None, "fold 3"]
+    file = parquet(tmp_path / "x-test.parquet", images, name=range(6), source=[0, 1] * 3, split=splits)
     found = open_parquet(file).entries
     assert [entry.part for entry in found] == ["test", "validation", "training", "held_out", "test", ""]
     assert [(entry.name, entry.source) for entry in found[:2]] == [("0", "0"), ("1", "1")]

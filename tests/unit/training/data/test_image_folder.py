@@ -101,7 +101,7 @@ def test_a_table_is_read_as_spreadsheets_write_it(tree: Tree, encoding: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("path,label\nx/a.jpg\n", "line 2 has fewer columns"),
         ("path,label\n,1\n", "line 2 has fewer columns than the first, or names no file"),
@@ -109,10 +109,10 @@ def test_a_table_is_read_as_spreadsheets_write_it(tree: Tree, encoding: str) -> 
         (f"path,label,caption\nx/a.jpg,1,{'c' * 140_000}\n", "line 2 cannot be read.*field larger"),
     ],
 )
-def test_a_table_that_is_damaged_is_told_by_line(tree: Tree, text: str, told: str) -> None:
+def test_a_table_that_is_damaged_is_told_by_line(tree: Tree, text: str, message: str) -> None:
     root = tree("x/a.jpg")
     (root / "all.csv").write_text(text)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         open_collection(root)
 
 

@@ -5,14 +5,14 @@ from sklearn import metrics as sk
 from training.evaluation.curves import curves
 
 
-def said(count: int) -> tuple[np.ndarray, np.ndarray]:
+def predictions(count: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, count).astype(np.int8)
     return labels, 1 / (1 + np.exp(-(labels * 3.0 - 1.5 + rng.normal(0, 1.5, count))))
 
 
 def test_thinned_curves_enclose_the_same_area() -> None:
-    labels, probabilities = said(20_000)
+    labels, probabilities = predictions(20_000)
     found = curves(labels, probabilities)
     roc, both = found["roc"], found["precision_recall"]
     assert len(roc["false_positive_rate"]) < 1000
@@ -23,7 +23,7 @@ def test_thinned_curves_enclose_the_same_area() -> None:
 
 
 def test_bins_and_histogram_hold_every_image() -> None:
-    labels, probabilities = said(500)
+    labels, probabilities = predictions(500)
     found = curves(labels, probabilities)
     assert sum(part["images"] for part in found["reliability"]) == 500
     assert all(part["from"] <= part["mean_probability"] <= part["to"] for part in found["reliability"])
@@ -32,7 +32,7 @@ def test_bins_and_histogram_hold_every_image() -> None:
 
 
 def test_one_class_has_bins_but_no_ranking() -> None:
-    labels, probabilities = said(50)
+    labels, probabilities = predictions(50)
     found = curves(np.zeros_like(labels), probabilities)
     assert (found["roc"], found["precision_recall"]) == (None, None)
     assert found["reliability"]

@@ -55,9 +55,9 @@ def test_the_interval_of_a_small_calibration_error_holds_it(seed: int, alike: in
 
 def test_the_interval_of_a_large_calibration_error_stays_off_none() -> None:
     labels, even = even_odds(1500)
-    said = expit(logit(even) + 1.5)
-    low, high = intervals(labels, said, np.array([f"{index}" for index in range(1500)]))["ece_15"]
-    assert 0.1 < low < measure(labels, said)["ece_15"] < high
+    shifted = expit(logit(even) + 1.5)
+    low, high = intervals(labels, shifted, np.array([f"{index}" for index in range(1500)]))["ece_15"]
+    assert 0.1 < low < measure(labels, shifted)["ece_15"] < high
 
 
 def test_rows_of_a_cluster_are_drawn_together() -> None:

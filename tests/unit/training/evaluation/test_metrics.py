@@ -25,8 +25,8 @@ def test_counts_and_shares_are_those_counted_by_hand() -> None:
 def test_ranking_measures_are_the_library_s(count: int) -> None:
     rng = np.random.default_rng(count)
     labels = rng.integers(0, 2, count).astype(np.int8)
-    said = np.clip(labels * 0.3 + rng.uniform(0, 0.7, count), 0, 1)
-    probabilities = np.round(said, 2).astype(np.float64)  # with ties
+    shifted = np.clip(labels * 0.3 + rng.uniform(0, 0.7, count), 0, 1)
+    probabilities = np.round(shifted, 2).astype(np.float64)  # with ties
     figures = measure(labels, probabilities)
     assert figures["auroc"] == pytest.approx(sk.roc_auc_score(labels, probabilities))
     assert figures["pauc_fpr_1pct"] == pytest.approx(sk.roc_auc_score(labels, probabilities, max_fpr=0.01))
@@ -76,8 +76,8 @@ def even_odds(count: int, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
 def test_right_odds_for_another_share_of_ai_generated_images_err_by_the_prior_alone(in_them: float) -> None:
     labels, even = even_odds(200_000)
     kept = (labels == 0) | (np.random.default_rng(1).random(200_000) < 0.25)  # one in five is left
-    said = expit(logit(even[kept]) + in_them)
-    figures = measure(labels[kept], said, prior_shift=in_them)
+    shifted = expit(logit(even[kept]) + in_them)
+    figures = measure(labels[kept], shifted, prior_shift=in_them)
     assert figures["ece_15"] > 0.15
     assert figures["ece_15_at_own_prior"] < 0.01
 

@@ -45,19 +45,19 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any],
 
 
 def _wrong(pictures: Pictures, index: int) -> dict[str, Any]:
-    told = {"name": "one", "label": 1, "probability": 0.1, "source": "ai", "generator": "sd"}
-    return {**told, "sha256": str(pictures.hashes[index])}
+    pictured = {"name": "one", "label": 1, "probability": 0.1, "source": "ai", "generator": "sd"}
+    return {**pictured, "sha256": str(pictures.hashes[index])}
 
 
 def test_photographs_accused_are_told_without_drawings(evaluated: tuple[dict[str, Any], str]) -> None:
     report, page = evaluated
     assert {kind: found["images"] for kind, found in report["negatives"].items()} == {"photographs": 12, "drawings": 4}
-    said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for kind, found in report["negatives"].items():
-        assert f"{kind} accused" in said
-        assert f"{kind.capitalize()}: {found['accused']} of {found['images']} accused" in said
+        assert f"{kind} accused" in words
+        assert f"{kind.capitalize()}: {found['accused']} of {found['images']} accused" in words
         assert re.search(rf"^accused .* of {found['images']} {kind}; worst source", as_text(report), re.MULTILINE)
-    assert f"worst source {report['negatives']['photographs']['worst_source']['name']}" in said
+    assert f"worst source {report['negatives']['photographs']['worst_source']['name']}" in words
 
 
 def test_what_is_cut_at_one_half_is_not_called_as_verdicts_are(evaluated: tuple[dict[str, Any], str]) -> None:
@@ -76,10 +76,10 @@ def test_what_was_left_out_and_what_cannot_be_given_is_told_in_text(tmp_path: Pa
         evaluate(load_bundle(SHIPPED / "cifake"), open_pictures([folder.parent]), robustness_images=0)
     Image.new("RGB", (32, 32)).save(folder / "a.png")
     report = evaluate(load_bundle(SHIPPED / "cifake"), open_pictures([folder.parent]), robustness_images=0)
-    said = as_text(report)
-    assert "left out   1 that are no sound pictures, such as real/cut.png\n" in said
-    assert "left out   1 files (not named as a picture), such as real/odd.jp2\n" in said
-    assert "auroc      none: the images are all of one class" in said
+    words = as_text(report)
+    assert "left out   1 that are no sound pictures, such as real/cut.png\n" in words
+    assert "left out   1 files (not named as a picture), such as real/odd.jp2\n" in words
+    assert "auroc      none: the images are all of one class" in words
 
 
 def test_the_pixels_of_tiny_pictures_are_shown_as_they_are(evaluated: tuple[dict[str, Any], str]) -> None:

@@ -56,8 +56,8 @@ def test_an_accuracy_just_below_the_limit_does_not_read_as_at_it() -> None:
 
 def test_a_commit_that_is_not_all_of_the_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*order: str) -> None:
-        said = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *order]
-        subprocess.run(said, check=True, capture_output=True)
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *order]
+        subprocess.run(command, check=True, capture_output=True)
 
     code = tmp_path / "export_card.py"
     code.write_text("one")

@@ -38,9 +38,9 @@ def test_whitened_components_find_what_hides_below_what_differs_between_sources(
 def test_components_are_as_wide_as_each_other_and_about_nothing() -> None:
     features = np.random.default_rng(6).normal(3.0, [5.0, 1.0, 0.2], (500, 3))
     weight, bias = whitening_of(features, 2)
-    told = features @ weight.T + bias
-    np.testing.assert_allclose(np.cov(told.T), np.eye(2), atol=1e-6)
-    np.testing.assert_allclose(told.mean(axis=0), 0.0, atol=1e-9)
+    projected = features @ weight.T + bias
+    np.testing.assert_allclose(np.cov(projected.T), np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(projected.mean(axis=0), 0.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("kinds_of_negatives", [1, 2])

@@ -193,7 +193,8 @@ def test_a_few_misses_among_many_accusations_do_not_hide_these(case: Case) -> No
     freed[620:] = 0.01
     images = replace(case.images, labels=labels)
     champion, challenger = (
-        replace(opinion, probabilities=said) for opinion, said in ((case.champion, accused), (case.challenger, freed))
+        replace(opinion, probabilities=chances)
+        for opinion, chances in ((case.champion, accused), (case.challenger, freed))
     )
     passed, rules = Case(images, champion, challenger).rules()
     assert passed, [rule for rule in rules.values() if not rule["passed"]]
