@@ -115,11 +115,7 @@ def insert_images_and_scans(
     """
     # In one order everywhere, so that two that insert the same wait for each other and do not block each other.
     rows = {_state(image): image for image in sorted(images, key=_state)}
-    ids: dict[_State, int] = {}
-    for dated in (True, False):
-        group = [image for image in rows.values() if (image.stored_at is not None) is dated]
-        if group:
-            ids.update(_pairs(session.execute(_upsert(dated=dated), _columns(group))))
+    ids = _made_or_changed(session, list(rows.values()))
     touched = set(ids.values())
     if rest := [state for state in rows if state not in ids]:
         ids.update(_pairs(session.execute(_IDS.where(_STATE.in_(rest)))))
@@ -137,6 +133,15 @@ def _inserted(image_pk: int | None, new: Mapping[int, int], old: Mapping[int, in
 
 def _state(image: NewImage) -> _State:
     return image.bucket, image.key, image.version
+
+
+def _made_or_changed(session: Session, images: Sequence[NewImage]) -> dict[_State, int]:
+    ids: dict[_State, int] = {}
+    for dated in (True, False):
+        group = [image for image in images if (image.stored_at is not None) is dated]
+        if group:
+            ids.update(_pairs(session.execute(_upsert(dated=dated), _columns(group))))
+    return ids
 
 
 def _pairs(rows: Iterable[Any]) -> dict[_State, int]:

@@ -104,10 +104,7 @@ class LookAlikes:
 
         A like that joins the queue meanwhile is compared later, and finds the image then.
         """
-        with self._database.transaction() as session:
-            new = session.execute(_NEW, {"most": most}).all()
-            session.execute(_BY_INDEX)
-            near = {image_pk: _near_in_queue(session, image_pk, bits) for image_pk, bits in new}
+        near = self._near_of_new(most)
         alone = [image_pk for image_pk, likes in near.items() if not likes]
         with self._database.transaction() as session:
             compared = len(session.scalars(_MARK, {"images": alone}).all()) if alone else 0
@@ -116,6 +113,12 @@ class LookAlikes:
             with self._database.transaction() as session:
                 session.execute(_MEASURE, {"clusters": list(grown)})
         return compared + sum(cluster is not None for cluster in clusters)
+
+    def _near_of_new(self, most: int) -> dict[int, Sequence[int]]:
+        with self._database.transaction() as session:
+            new = session.execute(_NEW, {"most": most}).all()
+            session.execute(_BY_INDEX)
+            return {image_pk: _near_in_queue(session, image_pk, bits) for image_pk, bits in new}
 
     def _group(self, image_pk: int, likes: Sequence[int]) -> int | None:
         """Put an image and its likes together; its lock and theirs are held for no other.
