@@ -18,6 +18,7 @@ _FUNCTIONS = {
     "train": ("train", "train"),
     "doctor": ("doctor", "doctor"),
     "chaos": ("chaos", "chaos"),
+    "capacity": ("capacity", "capacity"),
     "init": ("init", "init"),
     "setup": ("setup", "setup"),
     "worker": ("processes", "worker"),
