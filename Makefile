@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 IMAGES_PYTHON = $(shell sed -n 's/^FROM python:\([0-9.]*\).*/\1/p' infra/docker/api.Dockerfile | head -1)
 
-.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench bench-check bench-growth lock setup format clean debian-packages audit chaos fuzz soak sbom secrets package package-test images images-offline compose-test upgrade-test
+.PHONY: help demo up test test-fast test-unit test-integration test-whole test-slow check docs bench bench-check bench-growth bench-peers lock setup format clean debian-packages audit chaos fuzz soak sbom secrets package package-test images images-offline compose-test upgrade-test
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ bench: $(READY) ## Throughput, cost and latency, measured here and now, into bui
 
 bench-growth: $(READY) ## What history costs an image and the API, at 1,000, 10,000 and 100,000 images (HISTORY=1000,10000)
 	@$(BIN)/python tests/bench/growth.py $(if $(HISTORY),--history "$(HISTORY)")
+
+bench-peers: $(READY) ## Other serving frameworks beside Assay, each installed into build/peers-venv (ONLY="mosec,ray", N=200)
+	@$(BIN)/python tests/bench/peers/run.py --images $(or $(N),200) $(if $(ONLY),--only "$(ONLY)")
 
 bench-check: $(READY) ## Compare the ratios of the last bench with the stored ones; 10 % worse fails
 	@$(BIN)/python tests/bench/check.py
