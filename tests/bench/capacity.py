@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60, help="a point")
     parser.add_argument("--workers", default="1,2,4", help="how many, a comma between; rising")
     parser.add_argument("--share", type=float, default=0.6, help="steady rate as a share of what one worker judges")
-    terms = parser.parse_args()
+    terms, load = parser.parse_args(), round(os.getloadavg()[0], 1)
     counts = [int(count) for count in terms.workers.split(",")]
     needed = _ALONE + terms.images + len(counts) * (_WARM + 2 * terms.images) + _WARM
     with tempfile.TemporaryDirectory(prefix="assay-bench-", dir="/var/tmp") as scratch, ExitStack() as running:
@@ -77,7 +77,7 @@ def main() -> None:
                 point(assay, replace(fleet, workers=count), "burst", some(images, terms.images), 0.0),
             ]
     one = {name: round(getattr(fleet, name), 3) for name in ("images_a_second", "fixed_seconds", "aside_seconds")}
-    report = {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[2], 1), "images": terms.images}
+    report = {"cores": os.cpu_count(), "load_before": load, "images": terms.images}
     print(json.dumps({**report, "one_worker": one, "points": points}))
 
 
@@ -135,11 +135,13 @@ def point(assay: AssayUp, fleet: Fleet, kind: str, images: Sequence[bytes], ever
 def put(assay: AssayUp, folder: str, images: Sequence[bytes], every: float = 0.0) -> list[Row]:
     """Put images, so many seconds apart or at once, and wait; return a row for each."""
     sent = {f"{folder}/{number:04d}.jpg": data for number, data in enumerate(images)}
-    begin = time.monotonic()
+    begin, puts = time.monotonic(), []
     with ThreadPoolExecutor(_PUTTING_THREADS) as pool:
         for number, (key, data) in enumerate(sent.items()):
             time.sleep(max(0.0, begin + number * every - time.monotonic()))
-            pool.submit(assay.put, key, data)
+            puts.append(pool.submit(assay.put, key, data))
+    for one in puts:
+        one.result()
     assay.wait_ended(sent.keys(), _LONGEST_SECONDS)
     with assay.database.transaction() as session:
         rows = session.execute(_ROWS, {"prefix": f"{folder}/%"}).all()

@@ -52,6 +52,13 @@ def read_rows(path: Path) -> list[dict[str, object]]:
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
 
 
+def keep_row(path: Path, row: Row) -> None:
+    """Put a row into a file of rows, in place of an earlier one of that name."""
+    others = [other for other in read_rows(path) if other["name"] != row.name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([*others, row.to_json()], indent=1) + "\n", encoding="utf-8")
+
+
 def table(rows: Iterable[dict[str, object]]) -> str:
     """Return rows for people."""
     return "\n".join(_line(row) for row in rows)

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, bindparam, delete, exists, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from worker.database.session import Database, compiled
@@ -29,7 +28,7 @@ LEFT JOIN LATERAL (SELECT detectors FROM verdict
 LEFT JOIN LATERAL (SELECT max(p) - min(p) AS width FROM (
   SELECT (one.value ->> 'probability')::float8 AS p FROM jsonb_each(newest.detectors::jsonb) AS one) AS each) AS spread
   ON true
-WHERE item.cluster = ANY(:clusters) GROUP BY item.cluster ORDER BY item.cluster
+WHERE item.cluster = :cluster GROUP BY item.cluster
 ON CONFLICT (id) DO UPDATE SET images = greatest(review_cluster.images, excluded.images),
                                disagreement = excluded.disagreement
 """)
@@ -48,12 +47,19 @@ _NEW = compiled(
 # Postgres takes a search for any of 272 bands for one that finds nearly all images, and would read all of them.
 _BY_INDEX = text("SET LOCAL enable_seqscan = off")
 _DISTANCE = func.bit_count(_IMAGES.c.pdq.op("#")(bindparam("bits", type_=BIT(HASH_BITS))), type_=Integer)
+# A step of its own, for beside the queue Postgres might walk through all images in the order of their ids.
+_NEAR = (
+    select(_IMAGES.c.id, _DISTANCE.label("distance"))
+    .where(_IMAGES.c.pdq_bands.overlap(bindparam("probes", type_=ARRAY(Integer))))
+    .where(_IMAGES.c.id != bindparam("image", type_=BigInteger()), _DISTANCE <= MOST_DISTANCE)
+    .cte("near")
+    .prefix_with("MATERIALIZED")
+)
 _NEAR_IN_QUEUE = compiled(
     select(_ITEMS.c.image_pk)
-    .join(_IMAGES, _IMAGES.c.id == _ITEMS.c.image_pk)
-    .where(_IMAGES.c.pdq_bands.overlap(bindparam("probes", type_=ARRAY(Integer))))
-    .where(_IMAGES.c.id != bindparam("image", type_=BigInteger()), _DISTANCE <= MOST_DISTANCE, _ITEMS.c.uncertain)
-    .order_by(_DISTANCE, _IMAGES.c.id.desc())
+    .join(_NEAR, _NEAR.c.id == _ITEMS.c.image_pk)
+    .where(_ITEMS.c.uncertain)
+    .order_by(_NEAR.c.distance, _NEAR.c.id.desc())
     .limit(_MOST_NEAR)
 )
 _OF_IMAGES = _ITEMS.c.image_pk == func.any(bindparam("images", type_=ARRAY(BigInteger)))
@@ -108,11 +114,7 @@ class LookAlikes:
         alone = [image_pk for image_pk, likes in near.items() if not likes]
         with self._database.transaction() as session:
             compared = len(session.scalars(_MARK, {"images": alone}).all()) if alone else 0
-        clusters = [self._group(image_pk, likes) for image_pk, likes in near.items() if likes]
-        if grown := {cluster for cluster in clusters if cluster}:
-            with self._database.transaction() as session:
-                session.execute(_MEASURE, {"clusters": list(grown)})
-        return compared + sum(cluster is not None for cluster in clusters)
+        return compared + sum(self._group(image_pk, likes) for image_pk, likes in near.items() if likes)
 
     def _near_of_new(self, most: int) -> dict[int, Sequence[int]]:
         with self._database.transaction() as session:
@@ -120,17 +122,18 @@ class LookAlikes:
             session.execute(_BY_INDEX)
             return {image_pk: _near_in_queue(session, image_pk, bits) for image_pk, bits in new}
 
-    def _group(self, image_pk: int, likes: Sequence[int]) -> int | None:
+    def _group(self, image_pk: int, likes: Sequence[int]) -> bool:
         """Put an image and its likes together; its lock and theirs are held for no other.
 
         Returns:
-            Their cluster, 0 where no like is left in the queue; None where the image itself could not be had.
+            Whether it could be had; else somebody decides it just now, and it comes again or leaves the queue.
         """
         with self._database.transaction() as session:
             if not session.scalars(_MARK, {"images": [image_pk]}).all():
-                return None  # somebody decides it just now; it comes again, or leaves the queue
-            here = session.execute(_HERE, {"images": likes}).all()
-            return _put_together(session, image_pk, here) if here else 0
+                return False
+            if here := session.execute(_HERE, {"images": likes}).all():
+                _put_together(session, image_pk, here)
+        return True
 
 
 def _week_ago() -> Any:
@@ -144,13 +147,11 @@ def _near_in_queue(session: Session, image_pk: int, bits: Any) -> Sequence[int]:
     return session.scalars(_NEAR_IN_QUEUE, values).all()
 
 
-def _put_together(session: Session, image_pk: int, near: Sequence[Any]) -> int:
+def _put_together(session: Session, image_pk: int, near: Sequence[Any]) -> None:
     clusters = sorted({one.cluster for one in near if one.cluster is not None})
-    cluster: int = clusters[0] if clusters else min(image_pk, *(one.image_pk for one in near))
+    cluster = clusters[0] if clusters else min(image_pk, *(one.image_pk for one in near))
     joining = [image_pk, *(one.image_pk for one in near if one.cluster is None)]
     session.execute(_JOIN, {"images": joining, "merged": clusters[1:], "into": cluster})
     if len(clusters) > 1:
         session.execute(delete(ReviewCluster).where(ReviewCluster.id.in_(clusters[1:])))
-    new = upsert(ReviewCluster).values(id=cluster, images=len(near) + 1, disagreement=0.0)
-    session.execute(new.on_conflict_do_nothing())
-    return cluster
+    session.execute(_MEASURE, {"cluster": cluster})

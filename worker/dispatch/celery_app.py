@@ -7,11 +7,11 @@ from celery import Celery
 from kombu import Queue
 
 from worker.dispatch.queues import TRAINING_QUEUE
+from worker.dispatch.redis_transport import register
 from worker.settings import Settings
 
 SCAN_TASK = "assay.scan_image"
 TRAIN_TASK = "assay.train"
-_TRANSPORT = "worker.dispatch.redis_transport:Transport"
 
 # As in worker.database.session: a broker whose machine is lost is noticed within half a minute.
 # RabbitMQ's transport does so by itself.
@@ -25,6 +25,7 @@ _NOTICES_A_LOSS = {
 
 def make_celery(settings: Settings) -> Celery:
     """Return the app for a broker URL; every setting here was tried under ``kill -9`` and a flushed broker."""
+    register()
     broker = broker_url(settings)
     app = Celery("assay", broker=broker)
     app.conf.update(
@@ -38,7 +39,6 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_consumer="worker.dispatch.consumer:ReconnectingConsumer",
-        broker_transport=_TRANSPORT if broker.startswith("redis") else None,
         broker_use_ssl=tls_options(broker),
         broker_transport_options=transport_options(broker, settings.broker_sentinel_master),
         task_default_queue="scan.live",

@@ -210,8 +210,7 @@ def _load_warm(
         # no other thread has this bundle yet. It runs views one by one, so one image warms it up.
         opening.choose_engines(bundle)
         bundle.warm_up(1)
-        # The first Grad-CAM imports half a dozen libraries; no flagged image should wait for that, nor a start.
-        threading.Thread(target=import_module, args=("pytorch_grad_cam",), daemon=True).start()
+        threading.Thread(target=_import_grad_cam, daemon=True).start()
     else:
         batcher(partial(_choose_engines, opening), bundle, alone=True)
         batcher(_warm_up, (bundle, max_batch), alone=True)
@@ -219,6 +218,14 @@ def _load_warm(
         keep_figures(session, bundle.version, bundle.figures)
     log.info("bundle_loaded", bundle=bundle.version, device=opening.device)
     return bundle
+
+
+def _import_grad_cam() -> None:
+    """Import half a dozen libraries beside the first scans, so that only a flagged image among these waits for them."""
+    try:
+        import_module("pytorch_grad_cam")
+    except Exception:  # the boundary of a thread; verdicts go on without heatmaps
+        log.exception("grad_cam_cannot_be_imported")
 
 
 def _bring_encoders(moves: Transfer, bucket: str, encoders: EncoderFolder, folder: Path) -> None:

@@ -45,3 +45,10 @@ def test_a_broker_with_tls_must_show_its_own_certificate(broker: str, checks: st
 @pytest.mark.parametrize("broker", ["redis://valkey/0", "amqp://rabbit//", "sentinel://a:26379"])
 def test_a_broker_without_tls_is_told_nothing_of_it(broker: str) -> None:
     assert tls_options(broker) is None
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "sentinel"])
+def test_channels_keep_their_client_and_the_address_its_scheme(scheme: str) -> None:
+    connection = make_celery(Settings.model_validate({"redis_url": f"{scheme}://valkey:6379/0"})).connection()
+    assert connection.as_uri().startswith(f"{scheme}://")  # Flower looks for the broker's kind there
+    assert connection.get_transport_cls().__module__ == "worker.dispatch.redis_transport"
