@@ -27,6 +27,9 @@ def test_flower_wants_its_password_and_then_shows_the_worker(assay: AssayUp) -> 
         return "celery@" in answer.text
 
     wait_until(shown, 60, "Flower to show the worker")
+    queues = httpx2.get(f"{assay.doors.flower_url}/api/queues/length", auth=(user, password), timeout=20)
+    assert queues.status_code == 200
+    assert {"scan.live", "scan.bulk"} <= {queue["name"] for queue in queues.json()["active_queues"]}
 
 
 def test_the_doctor_finds_a_running_stack_healthy(assay: AssayUp) -> None:
