@@ -82,12 +82,12 @@ def seeds() -> Mapping[str, bytes]:
         "tiff deflate": file_of(picture, "TIFF", compression="tiff_adobe_deflate"),
         "tiff jpeg": file_of(picture, "TIFF", compression="jpeg"),
         "avif": file_of(picture, "AVIF"),
-        "avif animation": without_times(file_of(picture, "AVIF", **animated)),
+        "avif animation": blank_times(file_of(picture, "AVIF", **animated)),
         "heic": heic.getvalue(),
     }
 
 
-def without_times(data: bytes) -> bytes:
+def blank_times(data: bytes) -> bytes:
     """Blank the times of making and changing that an ISO media file states: they would differ at each making.
 
     Source: ISO/IEC 14496-12, 8.2.2 (mvhd), 8.3.2 (tkhd) and 8.4.2 (mdhd).

@@ -115,7 +115,7 @@ def insert_images_and_scans(
     """
     # In one order everywhere, so that two that insert the same wait for each other and do not block each other.
     rows = {_state(image): image for image in sorted(images, key=_state)}
-    ids = _made_or_changed(session, list(rows.values()))
+    ids = _insert_or_update(session, list(rows.values()))
     touched = set(ids.values())
     if rest := [state for state in rows if state not in ids]:
         ids.update(_pairs(session.execute(_IDS.where(_STATE.in_(rest)))))
@@ -135,7 +135,7 @@ def _state(image: NewImage) -> _State:
     return image.bucket, image.key, image.version
 
 
-def _made_or_changed(session: Session, images: Sequence[NewImage]) -> dict[_State, int]:
+def _insert_or_update(session: Session, images: Sequence[NewImage]) -> dict[_State, int]:
     ids: dict[_State, int] = {}
     for dated in (True, False):
         group = [image for image in images if (image.stored_at is not None) is dated]
