@@ -69,7 +69,7 @@ class Authentication:
             ProblemError: 429, too many wrong keys came from there. A key that was good lately is looked up all the
                 same, so strangers behind the same proxy cannot shut out a platform.
         """
-        principal = self.keys.remembered(key)
+        principal = self.keys.recall(key)
         if principal is None:
             if not self.keys.was_good(key):
                 await refuse_guesser(request, self.guesses)

@@ -1,4 +1,4 @@
-"""Keys that were found good, remembered for a moment, so that most requests cost no query for theirs."""
+"""Keys that were found good, kept for a moment, so that most requests cost no query for theirs."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class KeyRing:
         self._remembered: dict[str, tuple[Principal, float]] = {}
         self._addresses: set[tuple[int, str]] = set()
 
-    def remembered(self, key: str) -> Principal | None:
+    def recall(self, key: str) -> Principal | None:
         """Return whose key this was found to be a moment ago, without asking Postgres."""
         principal, until = self._remembered.get(fingerprint(key), (None, 0.0))
         return principal if self._clock() < until else None

@@ -16,7 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import text
 from starlette.middleware.cors import CORSMiddleware
 
-from api.answers.remembered import Remembered
+from api.answers.answer_cache import AnswerCache
 from api.console import routes as console
 from api.errors.problems import install
 from api.identity import IdentityProvider, ProviderTerms
@@ -172,7 +172,7 @@ def services_from(settings: Settings) -> Services:
     return Services(
         queries=Queries(database),
         stores=stores,
-        figures=Remembered(stores.figures, seconds=FIGURES_SECONDS),
+        figures=AnswerCache(stores.figures, seconds=FIGURES_SECONDS),
         keys=KeyRing(ApiKeys(database)),
         pace=pace_of(settings, settings.rate_limit, "key"),
         guesses=pace_of(settings, settings.guess_rate_limit, "address"),

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from api import identity, key_ring, readiness, services
 from api.answers import waiting
-from api.answers.remembered import Remembered
+from api.answers.answer_cache import AnswerCache
 from api.requests import pace
 from api.requests.bodies import MemoryBudget
 from worker.database import (
@@ -118,7 +118,7 @@ Readiness = Annotated[readiness.Readiness, Depends(Part("readiness"))]
 Registry = Annotated[CollectorRegistry, Depends(Part("registry"))]
 Budget = Annotated[MemoryBudget, Depends(Part("budget"))]
 # Some seconds old, so that dashboards may ask as often as they like.
-Stats = Annotated[Remembered[timedelta, stats.Stats], Depends(Part("figures"))]
+Stats = Annotated[AnswerCache[timedelta, stats.Stats], Depends(Part("figures"))]
 
 Now = Annotated[Callable[[], datetime], Depends(Part("now"))]
 UploadBucket = Annotated[str, Depends(Part("upload_bucket"))]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
 
-from api.answers.remembered import Remembered
+from api.answers.answer_cache import AnswerCache
 from api.answers.waiting import Waiting
 from api.identity import IdentityProvider
 from api.key_ring import KeyRing
@@ -252,7 +252,7 @@ class Services:
 
     queries: Reads
     stores: Stores
-    figures: Remembered[timedelta, Stats]
+    figures: AnswerCache[timedelta, Stats]
     keys: KeyRing
     pace: Pace
     guesses: Pace

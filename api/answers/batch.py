@@ -12,7 +12,7 @@ from fastapi import Depends
 from api import parts
 from api.errors.problems import InvalidError, ProblemError
 from api.requests.image_ids import checked_image_id, checked_source
-from api.schemas.batches import BatchedItem, BatchItem, InvalidReason, ItemState
+from api.schemas.batches import BatchItemResult, BatchItem, InvalidReason, ItemState
 from worker.database.audit import Actor
 from worker.database.callbacks import CallbackTarget
 from worker.database.fetches import NewFetch
@@ -45,15 +45,15 @@ class BatchIntake:
     bucket: parts.UploadBucket
     private: parts.FetchPrivateAddresses
 
-    def take(self, items: Sequence[BatchItem], terms: BatchTerms) -> list[BatchedItem]:
+    def take(self, items: Sequence[BatchItem], terms: BatchTerms) -> list[BatchItemResult]:
         """Take the items; return what becomes of each, in their order.
 
         Raises:
             TransientError: a part is out of reach. Doing it again changes nothing that was done.
         """
         ways = [_way_of(item) for item in items]
-        done: dict[int, BatchedItem] = {at: way for at, way in enumerate(ways) if isinstance(way, BatchedItem)}
-        takers: dict[object, Callable[[dict[int, BatchItem], BatchTerms], dict[int, BatchedItem]]] = {
+        done: dict[int, BatchItemResult] = {at: way for at, way in enumerate(ways) if isinstance(way, BatchItemResult)}
+        takers: dict[object, Callable[[dict[int, BatchItem], BatchTerms], dict[int, BatchItemResult]]] = {
             "url": self._take_urls,
             "key": self._take_keys,
             "image_id": self._take_known,
@@ -64,18 +64,18 @@ class BatchIntake:
                 done |= take(of_this_way, terms)
         return [done[at] for at in range(len(items))]
 
-    def _take_known(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchedItem]:
+    def _take_known(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchItemResult]:
         image_pks = self.standing.find({item.image_id or "" for item in items.values()})
         self.standing.follow(set(image_pks.values()), terms.priority, terms.callback)
         unknown = "no image of this id is known; name it by `key` or `url`"
         return {
-            at: BatchedItem(state=ItemState.EXISTS, image_id=item.image_id)
+            at: BatchItemResult(state=ItemState.EXISTS, image_id=item.image_id)
             if item.image_id in image_pks
             else _invalid(InvalidReason.UNKNOWN_IMAGE, unknown, item.image_id)
             for at, item in items.items()
         }
 
-    def _take_keys(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchedItem]:
+    def _take_keys(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchItemResult]:
         events = [ObjectCreated(item.bucket or self.bucket, (item.key or "",)) for item in items.values()]
         with ThreadPoolExecutor(_BESIDE) as threads:
             intakes = list(threads.map(lambda event: self.register.take_many([event]), events))
@@ -83,19 +83,19 @@ class BatchIntake:
         self.standing.follow(image_pks, terms.priority, terms.callback)
         return dict(zip(items, map(_of_intake, intakes), strict=True))
 
-    def _take_urls(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchedItem]:
+    def _take_urls(self, items: dict[int, BatchItem], terms: BatchTerms) -> dict[int, BatchItemResult]:
         checked = {at: self._check(item) for at, item in items.items()}
         sound = {at: one for at, one in checked.items() if isinstance(one, NewFetch)}
         rows = self.fetches.add(terms.actor, list(sound.values()), terms.priority, terms.callback)
         taken = {
-            at: BatchedItem(
+            at: BatchItemResult(
                 state=ItemState.ACCEPTED if is_new else ItemState.EXISTS, image_id=one.image_id, fetch_id=fetch_id
             )
             for (at, one), (fetch_id, is_new) in zip(sound.items(), rows, strict=True)
         }
-        return taken | {at: one for at, one in checked.items() if isinstance(one, BatchedItem)}
+        return taken | {at: one for at, one in checked.items() if isinstance(one, BatchItemResult)}
 
-    def _check(self, item: BatchItem) -> NewFetch | BatchedItem:
+    def _check(self, item: BatchItem) -> NewFetch | BatchItemResult:
         image_id = item.image_id or uuid4().hex
         try:
             url = checked_url(item.url or "", private=self.private)
@@ -121,7 +121,7 @@ def check_priority(actor: Actor, priority: Priority) -> None:
         raise ProblemError(HTTPStatus.FORBIDDEN, detail, missing_scope="ingest:priority")
 
 
-def _way_of(item: BatchItem) -> str | BatchedItem:
+def _way_of(item: BatchItem) -> str | BatchItemResult:
     """Return the field that names an image, or why there is none."""
     fields = {name: value for name, value in item.model_dump().items() if value is not None}
     way = next((name for name in ("url", "key") if name in fields), "image_id")
@@ -140,14 +140,14 @@ def _way_of(item: BatchItem) -> str | BatchedItem:
 _BESIDE_IT: dict[str, set[str]] = {"url": {"image_id", "source"}, "key": {"bucket"}, "image_id": set()}
 
 
-def _of_intake(intake: Intake) -> BatchedItem:
+def _of_intake(intake: Intake) -> BatchItemResult:
     for registered in intake.registered:
         state = ItemState.ACCEPTED if registered.created else ItemState.EXISTS
-        return BatchedItem(state=state, image_id=registered.image_id)
+        return BatchItemResult(state=state, image_id=registered.image_id)
     if intake.missing:
         return _invalid(InvalidReason.NO_SUCH_OBJECT, "the bucket has no object of this key", None)
     return _invalid(InvalidReason.NOT_TAKEN, "no upload bucket, a folder, or an image that was erased", None)
 
 
-def _invalid(reason: InvalidReason, detail: str, image_id: str | None) -> BatchedItem:
-    return BatchedItem(state=ItemState.INVALID, image_id=image_id, reason=reason, detail=detail)
+def _invalid(reason: InvalidReason, detail: str, image_id: str | None) -> BatchItemResult:
+    return BatchItemResult(state=ItemState.INVALID, image_id=image_id, reason=reason, detail=detail)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from api import parts
-from api.console.card import shown_card
+from api.console.card import summarise_card
 from api.console.evidence import compared_in
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import HOME, Form, FromVisitor, Sends
@@ -41,7 +41,7 @@ _REFUSED = (
 @router.get("")
 def show_bundles(bundles: parts.Bundles, who: FromVisitor, notice: str | None = None) -> Response:
     """List bundles, and how the champion changed."""
-    rows = [(bundle, shown_card(bundle.card).rows) for bundle in sorted(bundles.all(), key=_rank)]
+    rows = [(bundle, summarise_card(bundle.card).rows) for bundle in sorted(bundles.all(), key=_rank)]
     return page("bundles", who, rows=rows, promotions=bundles.promotions(limit=_PROMOTIONS), notice=notice)
 
 
@@ -74,7 +74,7 @@ def show_bundle(
         "bundle",
         who,
         bundle=bundle,
-        card=shown_card(bundle.card),
+        card=summarise_card(bundle.card),
         compared=compared_in((bundle.gate or {}).get("measures", {}).get("all")),
         gate=bundle.gate,
         shadow=challengers.report(version) if is_challenger else None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.bundles.card_measures import Evaluation
 
 
-class ShownCard(NamedTuple):
+class CardSummary(NamedTuple):
     """What a page shows of a card.
 
     Attributes:
@@ -44,13 +44,13 @@ class ShownCard(NamedTuple):
         return [(one, accusations(one.negatives)) for one in self.card.largest_evaluations() if one.overall]
 
 
-def shown_card(document: Mapping[str, Any]) -> ShownCard:
+def summarise_card(document: Mapping[str, Any]) -> CardSummary:
     """Read a card for a page; one that is damaged shows why, and hides nothing else of the bundle."""
     try:
         card = read_card(document)
     except CardError as error:
-        return ShownCard(Card(), error.detail, None, [], [])
+        return CardSummary(Card(), error.detail, None, [], [])
     summary = headline(card)
     drawn = [one._replace(svg=Markup(one.svg)) for one in charts(summary)] if summary else []  # noqa: S704 (ours)  # nosec B704
     of_evaluations = [f"{one.data}: {words}" for one in card.largest_evaluations() for words in one.weaknesses]
-    return ShownCard(card, None, summary, drawn, [*card.known_weaknesses, *of_evaluations])
+    return CardSummary(card, None, summary, drawn, [*card.known_weaknesses, *of_evaluations])

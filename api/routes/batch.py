@@ -11,7 +11,7 @@ from api import parts
 from api.answers.batch import BatchTerms, TakesBatches, check_priority
 from api.errors.problems import WITH_BODY, InvalidError, problems
 from api.requests.idempotency import Once, OnceRoute
-from api.schemas.batches import Batched, ItemState, NewBatch
+from api.schemas.batches import BatchResult, ItemState, NewBatch
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.callbacks import CallbackTarget
@@ -50,13 +50,13 @@ def take_batch(
     intake: TakesBatches,
     callbacks: Annotated[CallbackTerms, Depends()],
     actor: Annotated[Actor, Depends(Once(Scope.INGEST))],
-) -> Batched:
+) -> BatchResult:
     """Bring up to 500 images by one request, each answered by itself; files named by `url` are fetched by workers."""
     check_priority(actor, batch.priority)
     terms = BatchTerms(actor, batch.priority, callbacks.find(batch.callback_url))
     items = intake.take(batch.items, terms)
     counts = Counter(item.state for item in items)
-    return Batched(
+    return BatchResult(
         items=items,
         accepted=counts[ItemState.ACCEPTED],
         existing=counts[ItemState.EXISTS],

@@ -69,7 +69,7 @@ class ExportList(BaseModel):
     next_cursor: str | None
 
 
-class Shown:
+class ExportAnswers:
     """Lays exports out for answers."""
 
     def __init__(self, objects: parts.Objects, bucket: parts.ArtifactBucket, seconds: parts.PresignSeconds) -> None:
@@ -90,14 +90,14 @@ class Shown:
         return self._objects.presigned_url(self._bucket, prefix_of(export_id) + name, self._seconds)
 
 
-Shows = Annotated[Shown, Depends()]
+Answers = Annotated[ExportAnswers, Depends()]
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(409, *WITH_BODY))
 def add_export(  # noqa: PLR0917 - parts of the app
     new: NewExport,
     exports: parts.Exports,
-    shown: Shows,
+    shown: Answers,
     now: parts.Now,
     response: Response,
     actor: Annotated[Actor, Depends(Once(Scope.OPERATE))],
@@ -113,7 +113,7 @@ def add_export(  # noqa: PLR0917 - parts of the app
 
 
 @router.get("", dependencies=[_may_read])
-def list_exports(exports: parts.Exports, shown: Shows, limit: Limit = 50, cursor: Cursor = None) -> ExportList:
+def list_exports(exports: parts.Exports, shown: Answers, limit: Limit = 50, cursor: Cursor = None) -> ExportList:
     """List exports, newest first."""
     rows = exports.page(limit=limit + 1, before=decode_cursor(cursor))
     return ExportList(
@@ -122,7 +122,7 @@ def list_exports(exports: parts.Exports, shown: Shows, limit: Limit = 50, cursor
 
 
 @router.get("/{export_id}", responses=problems(404), dependencies=[_may_read])
-def get_export(export_id: ExportId, exports: parts.Exports, shown: Shows) -> ExportOut:
+def get_export(export_id: ExportId, exports: parts.Exports, shown: Answers) -> ExportOut:
     """Return an export: its state, its rows, and of each file SHA-256 and address."""
     export = exports.get(export_id)
     if export is None:

@@ -59,7 +59,7 @@ class ForgetActor(StrictBody):
     actor_id: Line
 
 
-class Forgotten(BaseModel):
+class ActorErasure(BaseModel):
     """How many images are nobody's now."""
 
     images: int
@@ -95,9 +95,9 @@ def get_context(image_id: ImageId, contexts: parts.ImageContexts, queries: parts
 
 
 @router.post("/v1/actors/forget", responses=problems(*WITH_BODY))
-def forget_actor(request: ForgetActor, contexts: parts.ImageContexts, actor: Operator) -> Forgotten:
+def forget_actor(request: ForgetActor, contexts: parts.ImageContexts, actor: Operator) -> ActorErasure:
     """Forget who uploaded what: a person's images stay, and nothing joins them any more."""
     try:
-        return Forgotten(images=contexts.forget_actor(actor, request.actor_id))
+        return ActorErasure(images=contexts.forget_actor(actor, request.actor_id))
     except NoActorKeyError as error:
         raise InvalidError("body", "actor_id", error.detail) from error

@@ -58,7 +58,7 @@ class InvalidReason(StrEnum):
     NOT_TAKEN = "not_taken"  # another bucket, a folder, an erased image
 
 
-class BatchedItem(BaseModel):
+class BatchItemResult(BaseModel):
     """What becomes of one item; the items stand in the order of the request."""
 
     state: ItemState = Field(
@@ -71,10 +71,10 @@ class BatchedItem(BaseModel):
     detail: str | None = Field(default=None, description="A sentence for people.")
 
 
-class Batched(BaseModel):
+class BatchResult(BaseModel):
     """What becomes of each item, and how many there are of each kind."""
 
-    items: list[BatchedItem]
+    items: list[BatchItemResult]
     accepted: int
     existing: int
     invalid: int

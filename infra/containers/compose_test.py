@@ -21,7 +21,7 @@ from random import Random
 from infra.chaos.faults import Fault
 from infra.chaos.run import describe, summary
 from infra.chaos.scene import Report, Scene, strike
-from infra.containers.composed import LASTING, Composed, wait_until
+from infra.containers.compose_project import LASTING, ComposeProject, wait_until
 from infra.containers.doors import alerts_delivered, check_doors, wait_panels, wait_targets
 from infra.containers.engine import find_engine
 from infra.containers.images import API, WORKER
@@ -47,8 +47,8 @@ Line = Callable[[str], None]
 class ComposeRun:
     """One run: what was found on the way, and the reports of its scenes."""
 
-    def __init__(self, composed: Composed, random: Random, say: Line) -> None:
-        self._composed = composed
+    def __init__(self, project: ComposeProject, random: Random, say: Line) -> None:
+        self._project = project
         self._random = random
         self._say = say
         self.reports: list[Report] = []
@@ -60,7 +60,7 @@ class ComposeRun:
         began = time.monotonic()
         scene.put(images)
         put = time.monotonic()
-        scene.wait(scene.has_ended, _VERDICT_SECONDS * self._composed.patience)
+        scene.wait(scene.has_ended, _VERDICT_SECONDS * self._project.patience)
         self._add(scene.count(round(time.monotonic() - put, 1)))
         self._say(f"{images} images put in {put - began:.0f} s, all ended after {time.monotonic() - began:.0f} s")
 
@@ -68,34 +68,34 @@ class ComposeRun:
         """Kill every container at once while images come; nothing may be lost."""
 
         def act(_scene: Scene) -> None:
-            self._say(f"killed {self._composed.kill_all()} containers at once")
+            self._say(f"killed {self._project.kill_all()} containers at once")
 
         self.strike("kill every container", act)
 
     def strike(self, name: str, act: Callable[[Scene], None]) -> None:
         """Strike a fault while images come, count, and wait until all is well again."""
-        self._add(strike(self._scene(name), act, 16, _PATIENCE_SECONDS * self._composed.patience))
-        self._composed.wait_healthy(self._composed.lasting, _BACK_SECONDS)
+        self._add(strike(self._scene(name), act, 16, _PATIENCE_SECONDS * self._project.patience))
+        self._project.wait_healthy(self._project.lasting, _BACK_SECONDS)
 
     def freeze(self) -> None:
         """Freeze every part: each health check goes red, and the alert is delivered."""
         # A start and a kill may have raised it before.
-        before = len(alerts_delivered(self._composed))
-        with self._composed.freeze(*_FROZEN):
+        before = len(alerts_delivered(self._project))
+        with self._project.freeze(*_FROZEN):
             seconds = wait_until(
-                lambda: len(self._composed.unhealthy(_FROZEN)) == len(_FROZEN),
-                _RED_SECONDS * self._composed.patience,
-                lambda: f"frozen and still green: {set(_FROZEN) - set(self._composed.unhealthy(_FROZEN))}",
+                lambda: len(self._project.unhealthy(_FROZEN)) == len(_FROZEN),
+                _RED_SECONDS * self._project.patience,
+                lambda: f"frozen and still green: {set(_FROZEN) - set(self._project.unhealthy(_FROZEN))}",
             )
             self._say(f"all {len(_FROZEN)} health checks are red {seconds:.0f} s after their parts froze")
             line = f"firing {_ALERT}"
             seconds += wait_until(
-                lambda: line in alerts_delivered(self._composed)[before:],
-                _ALERT_SECONDS * self._composed.patience,
+                lambda: line in alerts_delivered(self._project)[before:],
+                _ALERT_SECONDS * self._project.patience,
                 lambda: f"no {_ALERT} was delivered",
             )
             self._say(f"{_ALERT} was delivered {seconds:.0f} s after the freeze")
-        self._composed.wait_healthy(self._composed.lasting, _BACK_SECONDS)
+        self._project.wait_healthy(self._project.lasting, _BACK_SECONDS)
 
     def check(self, what: str, complaints: Sequence[str]) -> None:
         """Keep what was found wrong."""
@@ -104,13 +104,13 @@ class ComposeRun:
 
     def audit(self) -> int:
         """Return how many invariants of the database are violated."""
-        checked = [result for result in check_invariants(self._composed.deployment().database) if result.violations]
+        checked = [result for result in check_invariants(self._project.deployment().database) if result.violations]
         for violation in checked:
             self._say(f"violated: {violation.invariant.says}: {'; '.join(violation.listed[:3])}")
         return len(checked)
 
     def _scene(self, name: str) -> Scene:
-        return Scene(name, self._composed.deployment(), None, self._random)
+        return Scene(name, self._project.deployment(), None, self._random)
 
     def _add(self, report: Report) -> None:
         self.reports.append(report)
@@ -127,32 +127,32 @@ def run(options: argparse.Namespace, say: Line) -> dict[str, object]:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="assay-compose-")))
         if by_rabbitmq:
             write_broker(folder)
-        composed = running.enter_context(Composed(engine, folder, overrides, more=more, patience=options.patience))
-        say(f"{len(composed.lasting)} services are healthy")
-        going = ComposeRun(composed, random, say)
+        project = running.enter_context(ComposeProject(engine, folder, overrides, more=more, patience=options.patience))
+        say(f"{len(project.lasting)} services are healthy")
+        going = ComposeRun(project, random, say)
         going.pour(options.images)
-        going.check("console and Flower", check_doors(composed))
+        going.check("console and Flower", check_doors(project))
         jobs = wait_targets(90 * options.patience)
-        going.check("insides", check_insides(composed))
-        secrets = secret_values(composed.secrets)
+        going.check("insides", check_insides(project))
+        secrets = secret_values(project.secrets)
         for image in (API, WORKER):
-            going.check("layers", check_layers(engine, f"{image.name}:{composed.release}", secrets))
+            going.check("layers", check_layers(engine, f"{image.name}:{project.release}", secrets))
         if not options.short:
             going.check("panels without data", wait_panels(90 * options.patience))
             going.kill_everything()
             going.freeze()
-        for fault in _chosen_faults(composed, options):
+        for fault in _chosen_faults(project, options):
             going.strike(fault.name, fault.strike)
         violations = going.audit()
     totals = summary(going.reports)
     verdicts = sum(report.verdicts for report in going.reports)
-    parts = {"verdicts": verdicts, "parts_up": len(composed.lasting), "targets_up": jobs, "violations": violations}
+    parts = {"verdicts": verdicts, "parts_up": len(project.lasting), "targets_up": jobs, "violations": violations}
     return {**totals, **parts, "complaints": going.complaints, "reports": [*map(asdict, going.reports)]}
 
 
-def _chosen_faults(composed: Composed, options: argparse.Namespace) -> list[Fault]:
-    cuts = [one for one in network_faults(composed) if any(fnmatch(one.name, name) for name in options.network)]
-    return [*cuts, *(broker_faults(composed) if options.broker == PART else ())]
+def _chosen_faults(project: ComposeProject, options: argparse.Namespace) -> list[Fault]:
+    cuts = [one for one in network_faults(project) if any(fnmatch(one.name, name) for name in options.network)]
+    return [*cuts, *(broker_faults(project) if options.broker == PART else ())]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from infra.containers.composed import API, REPOSITORY, Composed, wait_until
+from infra.containers.compose_project import API, REPOSITORY, ComposeProject, wait_until
 
 _PROMETHEUS = "http://127.0.0.1:9090"
 _FLOWER = "http://127.0.0.1:5555"
@@ -23,9 +23,9 @@ _NEED_MORE = frozenset({"Device memory", "Rejected by reason", "Dead by reason",
 _DASHBOARD = REPOSITORY / "infra" / "monitoring" / "grafana" / "dashboards" / "assay.json"
 
 
-def check_doors(composed: Composed) -> list[str]:
+def check_doors(project: ComposeProject) -> list[str]:
     """Return what is wrong with console and Flower."""
-    login = base64.b64encode(composed.secret("assay_flower_basic_auth").encode()).decode()
+    login = base64.b64encode(project.secret("assay_flower_basic_auth").encode()).decode()
     expected: tuple[tuple[str, dict[str, str], int], ...] = (
         (f"{API}/console", {}, 200),
         (f"{API}/health/ready", {}, 200),
@@ -76,9 +76,9 @@ def panels(dashboard: Path) -> dict[str, list[str]]:
     }
 
 
-def alerts_delivered(composed: Composed) -> list[str]:
+def alerts_delivered(project: ComposeProject) -> list[str]:
     """Return what Alertmanager has delivered, a line for each alert."""
-    return composed.engine.run("logs", composed.containers("alert-sink")[0]["Id"]).splitlines()
+    return project.engine.run("logs", project.containers("alert-sink")[0]["Id"]).splitlines()
 
 
 def _empty(filled: Mapping[str, list[str]]) -> list[str]:

@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.containers.composed import Composed
+from infra.containers.compose_project import ComposeProject
 from infra.containers.engine import Engine, EngineError
 
 OURS = ("api", "dispatcher", "worker", "flower")
 _USER = "10001"
 
 
-def check_insides(composed: Composed) -> list[str]:
+def check_insides(project: ComposeProject) -> list[str]:
     """Return every way in which a container of Assay is not as it should be."""
-    secrets = secret_values(composed.secrets)
+    secrets = secret_values(project.secrets)
     return [
         f"{service}: {complaint}"
         for service in OURS
-        for complaint in (*_from_inside(composed, service), *_from_outside(composed.containers(service), secrets))
+        for complaint in (*_from_inside(project, service), *_from_outside(project.containers(service), secrets))
     ]
 
 
@@ -36,21 +36,21 @@ def secret_values(folder: Path) -> dict[str, str]:
     return {name: value for name, value in values.items() if len(value) >= 12}  # noqa: PLR2004
 
 
-def _from_inside(composed: Composed, service: str) -> Iterator[str]:
-    if composed.execute(service, "id", "-u") != _USER:
-        yield f"runs as {composed.execute(service, 'id', '-u')}"
+def _from_inside(project: ComposeProject, service: str) -> Iterator[str]:
+    if project.execute(service, "id", "-u") != _USER:
+        yield f"runs as {project.execute(service, 'id', '-u')}"
     try:
-        composed.execute(service, "touch", "/app/written")
+        project.execute(service, "touch", "/app/written")
         yield "can write its own code"
     except EngineError:
         pass
-    status = status_of(composed.execute(service, "cat", "/proc/1/status"))
+    status = status_of(project.execute(service, "cat", "/proc/1/status"))
     if int(status["CapEff"], 16) or int(status["CapPrm"], 16) or int(status["CapBnd"], 16):
         yield f"has capabilities {status['CapBnd']}"
     if status["NoNewPrivs"] != "1":
         yield "may gain privileges"
-    environment = composed.execute(service, "cat", "/proc/1/environ")
-    for name, value in secret_values(composed.secrets).items():
+    environment = project.execute(service, "cat", "/proc/1/environ")
+    for name, value in secret_values(project.secrets).items():
         if value in environment:
             yield f"has {name} in its environment"
 

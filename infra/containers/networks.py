@@ -12,7 +12,7 @@ from functools import partial
 
 from infra.chaos.faults import Fault
 from infra.chaos.scene import Scene
-from infra.containers.composed import Composed
+from infra.containers.compose_project import ComposeProject
 from infra.containers.engine import EngineError
 
 # Who is cut from whom, and for how many seconds.
@@ -33,60 +33,58 @@ _LOST_SHARE = "0.3"
 _NETWORK = "assay-test_assay"
 
 
-def network_faults(composed: Composed) -> list[Fault]:
+def network_faults(project: ComposeProject) -> list[Fault]:
     """Return a fault for every pair that can be cut, every part that can be cut off, and lossy networks."""
     return [
-        *pair_faults(composed, PAIRS),
+        *pair_faults(project, PAIRS),
         *(
-            Fault(f"disconnect {part} {seconds:.0f} s", partial(_cut_off, composed, part, seconds))
+            Fault(f"disconnect {part} {seconds:.0f} s", partial(_cut_off, project, part, seconds))
             for part, seconds in ALONE
         ),
         *(
-            Fault(f"lose 30 % {a} - {b} {seconds:.0f} s", partial(_lose, composed, a, b, seconds))
+            Fault(f"lose 30 % {a} - {b} {seconds:.0f} s", partial(_lose, project, a, b, seconds))
             for a, b, seconds in LOSSY
         ),
     ]
 
 
-def pair_faults(composed: Composed, pairs: Iterable[tuple[str, str, float]]) -> list[Fault]:
+def pair_faults(project: ComposeProject, pairs: Iterable[tuple[str, str, float]]) -> list[Fault]:
     """Return a fault for every pair: all packets between the two are dropped for so many seconds."""
-    return [
-        Fault(f"drop {a} - {b} {seconds:.0f} s", partial(_drop, composed, a, b, seconds)) for a, b, seconds in pairs
-    ]
+    return [Fault(f"drop {a} - {b} {seconds:.0f} s", partial(_drop, project, a, b, seconds)) for a, b, seconds in pairs]
 
 
-def _drop(composed: Composed, one: str, other: str, seconds: float, _scene: Scene) -> None:
-    with cut(composed, one, other):
+def _drop(project: ComposeProject, one: str, other: str, seconds: float, _scene: Scene) -> None:
+    with cut(project, one, other):
         time.sleep(seconds)
 
 
-def _lose(composed: Composed, one: str, other: str, seconds: float, _scene: Scene) -> None:
-    with cut(composed, one, other, "-m", "statistic", "--mode", "random", "--probability", _LOST_SHARE):
+def _lose(project: ComposeProject, one: str, other: str, seconds: float, _scene: Scene) -> None:
+    with cut(project, one, other, "-m", "statistic", "--mode", "random", "--probability", _LOST_SHARE):
         time.sleep(seconds)
 
 
-def _cut_off(composed: Composed, part: str, seconds: float, _scene: Scene) -> None:
-    names = [container["Id"] for container in composed.containers(part)]
+def _cut_off(project: ComposeProject, part: str, seconds: float, _scene: Scene) -> None:
+    names = [container["Id"] for container in project.containers(part)]
     for name in names:
-        composed.engine.run("network", "disconnect", _NETWORK, name)
+        project.engine.run("network", "disconnect", _NETWORK, name)
     try:
         time.sleep(seconds)
     finally:
         for name in names:
-            composed.engine.run("network", "connect", "--alias", part, _NETWORK, name)
+            project.engine.run("network", "connect", "--alias", part, _NETWORK, name)
 
 
 @contextmanager
-def cut(composed: Composed, one: str, other: str, *share: str) -> Iterator[None]:
+def cut(project: ComposeProject, one: str, other: str, *share: str) -> Iterator[None]:
     """Drop every packet between two services, both ways, for as long as the block lasts; `share` drops some only."""
     addresses = [
         network["IPAddress"]
-        for container in composed.containers(other)
+        for container in project.containers(other)
         for network in container["NetworkSettings"]["Networks"].values()
     ]
     rules = [
         (container["State"]["Pid"], (chain, way, address, *share, "-j", "DROP"))
-        for container in composed.containers(one)
+        for container in project.containers(one)
         for address in addresses
         for chain, way in (("OUTPUT", "-d"), ("INPUT", "-s"))
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.chaos.faults import Fault
 from infra.chaos.scene import Scene
-from infra.containers.composed import Composed
+from infra.containers.compose_project import ComposeProject
 from infra.containers.networks import pair_faults
 from infra.embedded.private_files import write_private
 
@@ -35,34 +35,34 @@ def write_broker(folder: Path) -> None:
         path.chmod(0o444)
 
 
-def broker_faults(composed: Composed) -> list[Fault]:
+def broker_faults(project: ComposeProject) -> list[Fault]:
     """Return what RabbitMQ is struck with: killed, frozen, out of disk, and cut off from those who use it."""
     return [
-        Fault(f"kill {PART}", partial(_kill, composed)),
-        Fault(f"freeze {PART} {_FREEZE_SECONDS:.0f} s", partial(_freeze, composed)),
-        Fault(f"disk alarm of {PART} {_ALARM_SECONDS:.0f} s", partial(_raise_alarm, composed)),
-        *pair_faults(composed, _PAIRS),
+        Fault(f"kill {PART}", partial(_kill, project)),
+        Fault(f"freeze {PART} {_FREEZE_SECONDS:.0f} s", partial(_freeze, project)),
+        Fault(f"disk alarm of {PART} {_ALARM_SECONDS:.0f} s", partial(_raise_alarm, project)),
+        *pair_faults(project, _PAIRS),
     ]
 
 
-def _kill(composed: Composed, _scene: Scene) -> None:
-    composed.kill(PART)
+def _kill(project: ComposeProject, _scene: Scene) -> None:
+    project.kill(PART)
 
 
-def _freeze(composed: Composed, _scene: Scene) -> None:
+def _freeze(project: ComposeProject, _scene: Scene) -> None:
     # The whole container: its first process is a shell that waits for the server.
-    [container] = composed.containers(PART)
-    composed.engine.run("pause", container["Id"])
+    [container] = project.containers(PART)
+    project.engine.run("pause", container["Id"])
     try:
         time.sleep(_FREEZE_SECONDS)
     finally:
-        composed.engine.run("unpause", container["Id"])
+        project.engine.run("unpause", container["Id"])
 
 
-def _raise_alarm(composed: Composed, _scene: Scene) -> None:
+def _raise_alarm(project: ComposeProject, _scene: Scene) -> None:
     """Let RabbitMQ find less room on its disk than it wants: it takes no message until there is more."""
-    composed.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", "1000TB")
+    project.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", "1000TB")
     try:
         time.sleep(_ALARM_SECONDS)
     finally:
-        composed.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", _USUAL_LIMIT)
+        project.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", _USUAL_LIMIT)

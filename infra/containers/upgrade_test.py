@@ -20,7 +20,7 @@ from random import Random
 from infra.chaos.run import summary
 from infra.chaos.scene import Scene
 from infra.cli.init import write_secrets
-from infra.containers.composed import LASTING, REPOSITORY, Composed
+from infra.containers.compose_project import LASTING, REPOSITORY, ComposeProject
 from infra.containers.engine import Engine, EngineError, find_engine
 from infra.containers.images import API, WORKER
 from infra.embedded.private_files import write_private
@@ -60,14 +60,14 @@ def build_last(engine: Engine, commit: str) -> None:
             engine.build(dockerfile, Path(folder), f"{image.name}:{_OLD}")
 
 
-def refuses_old_database(composed: Composed) -> str:
+def refuses_old_database(project: ComposeProject) -> str:
     """Return what a process of the new release says of a database without its migrations.
 
     Raises:
         EngineError: it starts all the same.
     """
     try:
-        composed.compose(
+        project.compose(
             "run", "-T", "--rm", "--no-deps", "dispatcher", "python", "-m", "infra.cli", "sweep", seconds=120
         )
     except EngineError as error:
@@ -108,12 +108,12 @@ def pouring(scene: Scene) -> Iterator[None]:
         thread.join()
 
 
-def roll(composed: Composed, release: str) -> None:
+def roll(project: ComposeProject, release: str) -> None:
     """Replace one kind of process after the other, and wait for each."""
-    composed.release = release
+    project.release = release
     for service in _STEPS:
-        composed.up("--no-deps", *_SCALES, service)
-        composed.wait_healthy([service], _LASTS_SECONDS)
+        project.up("--no-deps", *_SCALES, service)
+        project.wait_healthy([service], _LASTS_SECONDS)
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
@@ -124,26 +124,26 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="assay-upgrade-")))
         roles = lend_owner(folder / "secrets")
-        composed = running.enter_context(
-            Composed(engine, folder, release=_OLD, options=_SCALES, patience=options.patience)
+        project = running.enter_context(
+            ComposeProject(engine, folder, release=_OLD, options=_SCALES, patience=options.patience)
         )
         say(f"{options.commit} runs: {', '.join(LASTING)}")
-        scene = Scene("upgrade and rollback", composed.deployment(), None, Random(options.seed))  # noqa: S311
+        scene = Scene("upgrade and rollback", project.deployment(), None, Random(options.seed))  # noqa: S311
         with pouring(scene):
-            composed.release = _NEW
-            say(f"before its migrations the new release says: {refuses_old_database(composed)}")
-            composed.compose("run", "-T", "--rm", "--no-deps", "setup")
+            project.release = _NEW
+            say(f"before its migrations the new release says: {refuses_old_database(project)}")
+            project.compose("run", "-T", "--rm", "--no-deps", "setup")
             say("migrated; the old release goes on")
             scene.wait(scene.some_ended, _LASTS_SECONDS * options.patience)
             _write_all(roles)
-            roll(composed, _NEW)
+            roll(project, _NEW)
             say(f"rolled to this release after {len(scene.expected)} images")
-            roll(composed, _OLD)
+            roll(project, _OLD)
             say(f"rolled back after {len(scene.expected)} images")
         # The new release's bundle is not in the last one: its scans in shadow wait until it comes back.
         scene.wait(scene.live_scans_have_ended, _LASTS_SECONDS * options.patience)
         report = scene.count(0.0)
-        violated = [result for result in check_invariants(composed.deployment().database) if result.violations]
+        violated = [result for result in check_invariants(project.deployment().database) if result.violations]
     for violation in violated:
         say(f"violated: {violation.invariant.says}: {'; '.join(violation.listed[:3])}")
     return {**summary([report]), "violations": len(violated), "report": asdict(report)}

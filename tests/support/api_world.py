@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from api.answers.remembered import Remembered
+from api.answers.answer_cache import AnswerCache
 from api.key_ring import KeyRing
 from api.metrics import failed_authentications
 from api.readiness import Readiness
@@ -237,7 +237,7 @@ def fake_world() -> World:
     services = Services(
         queries=queries,
         stores=stores,
-        figures=Remembered(stores.figures, seconds=0, clock=clock),
+        figures=AnswerCache(stores.figures, seconds=0, clock=clock),
         keys=KeyRing(keys, clock=clock),
         pace=Unlimited(),
         guesses=Unlimited(),

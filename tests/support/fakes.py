@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from tests.support.clocks import FakeClock, FakeStop
 from tests.support.objects import FakeObjects
 from worker.database.duplicates import Original
-from worker.database.features import Remembered, StoredFeatures
+from worker.database.features import EarlierScan, StoredFeatures
 from worker.database.scans import ImageFacts, Lease
 from worker.database.tables import Image, Policy, ScanState
 from worker.decisions.calibration import CalibrationFigures, logit_of, sigmoid
@@ -122,7 +122,7 @@ class FakeScans:
     def __init__(self, *, bundle_version: str = "fake-1", suspect_after: int = 2) -> None:
         self.scans: dict[int, FakeScan] = {}
         self.trouble: Exception | None = None
-        self.memory: dict[int, list[Remembered]] = {}
+        self.memory: dict[int, list[EarlierScan]] = {}
         self._bundle_version = bundle_version
         self._suspect_after = suspect_after
         self._policy = Policy(version=1, **FIRST_POLICY.columns(), created_by="test")
@@ -235,7 +235,7 @@ class FakeScans:
         scan = self._held(lease)
         scan.state, scan.thumbnail_key, scan.timings = ScanState.COMPLETED, key, timings
 
-    def recall(self, image_pk: int) -> list[Remembered]:
+    def recall(self, image_pk: int) -> list[EarlierScan]:
         """Return what bundles saw in an image."""
         return self.memory.get(image_pk, [])
 

@@ -25,18 +25,10 @@ def test_no_module_is_longer_than_three_hundred_lines(repository: Path, modules:
     assert {path: count for path, count in lines.items() if count > MOST_LINES and path not in COPIED} == {}
 
 
-# Longer ones are still to be split; none of them may grow.
-LONG_TESTS = {
-    "tests/files_as_sent.py": 332,
-    "tests/integration/training/test_training_worker.py": 314,
-    "tests/unit/worker/provenance/test_declared.py": 339,
-}
-
-
 def test_no_test_file_is_longer_than_three_hundred_lines(repository: Path) -> None:
     files = {str(path.relative_to(repository)): path for path in (repository / "tests").rglob("*.py")}
     lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in files.items()}
-    assert {name: count for name, count in lines.items() if count > LONG_TESTS.get(name, MOST_LINES)} == {}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types() -> None:

@@ -54,14 +54,14 @@ MEASURES: dict[str, str] = {
 }
 
 
-class Shown(NamedTuple):
+class PageImage(NamedTuple):
     """A picture in a page: its data address, and whether it was so small that its pixels are shown as they are."""
 
     address: str
     tiny: bool
 
 
-def render(report: Mapping[str, Any], images: Mapping[str, Shown]) -> str:
+def render(report: Mapping[str, Any], images: Mapping[str, PageImage]) -> str:
     """Lay an evaluation out as HTML.
 
     Args:
@@ -111,17 +111,17 @@ def _drawings(report: Mapping[str, Any]) -> dict[str, str]:
     return drawings
 
 
-def wrong_images(report: Mapping[str, Any], pictures: Pictures) -> dict[str, Shown]:
+def wrong_images(report: Mapping[str, Any], pictures: Pictures) -> dict[str, PageImage]:
     """Read the pictures most wrongly judged and make them small, by sha256."""
     places = np.flatnonzero(np.isin(pictures.hashes, [one["sha256"] for one in report["most_wrong"]]))
     chosen = pictures.take(places)
     return {str(digest): _small(data) for digest, data in zip(chosen.hashes, chosen.read(), strict=True)}
 
 
-def _small(data: bytes) -> Shown:
+def _small(data: bytes) -> PageImage:
     image = decode(data, max_pixels=_MAX_PIXELS).image
     tiny = max(image.size) <= _TINY
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, format="WEBP", quality=85, lossless=tiny)
-    return Shown("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), tiny)
+    return PageImage("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), tiny)

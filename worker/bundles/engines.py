@@ -81,11 +81,11 @@ class Choice:
 def choose_engines(bundle: Bundle, plan: EnginePlan) -> dict[str, Kind]:
     """Set each detector's engine and return what was chosen, by detector. Device thread only."""
     plan = _with_usable_cache(plan)
-    remembered = _remembered(bundle, plan)
-    choice = None if remembered is None else _taken_over(bundle, plan, remembered)
+    earlier = _recall(bundle, plan)
+    choice = None if earlier is None else _taken_over(bundle, plan, earlier)
     if choice is None:
         choice = _choose(bundle, plan)
-    if choice != remembered:
+    if choice != earlier:
         _remember(bundle, plan, choice)
     for name, (engine, precision) in choice.engines.items():
         ENGINE.labels(bundle.version, name, engine, precision).set(1)
@@ -147,18 +147,18 @@ def _choose(bundle: Bundle, plan: EnginePlan) -> Choice:
     return Choice(chosen, few)
 
 
-def _taken_over(bundle: Bundle, plan: EnginePlan, remembered: Choice) -> Choice | None:
+def _taken_over(bundle: Bundle, plan: EnginePlan, earlier: Choice) -> Choice | None:
     """Set the engines that were chosen before; None where they do not agree with eager torch any more."""
     pictures = [bundle.prepare(picture) for picture in check_pictures(_FEW)]
-    reference = remembered.reference
+    reference = earlier.reference
     if not reference:
         bundle.run_eagerly()
         reference = _logits(bundle, pictures)
-    if not all(_set(bundle, name, kind, plan) for name, kind in remembered.engines.items()):
+    if not all(_set(bundle, name, kind, plan) for name, kind in earlier.engines.items()):
         return None
     before = _probabilities(bundle, reference, pictures)
     after = _probabilities(bundle, _logits(bundle, pictures), pictures)
-    return Choice(remembered.engines, reference) if agree(before, after, bundle.figures) else None
+    return Choice(earlier.engines, reference) if agree(before, after, bundle.figures) else None
 
 
 def _logits(bundle: Bundle, pictures: Sequence[Prepared]) -> dict[str, list[float]]:
@@ -202,7 +202,7 @@ def _made(bundle: Bundle, detector: OneNetwork, kind: Kind, plan: EnginePlan) ->
     return OpenVinoEngine(model, precision, plan.threads)
 
 
-def _remembered(bundle: Bundle, plan: EnginePlan) -> Choice | None:
+def _recall(bundle: Bundle, plan: EnginePlan) -> Choice | None:
     if plan.cache is None:
         return None
     try:

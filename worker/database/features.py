@@ -59,7 +59,7 @@ def forget(session: Session, image_pks: Sequence[int]) -> None:
 
 
 @dataclass(frozen=True)
-class Remembered:
+class EarlierScan:
     """What a bundle saw in an image, and what the file said of its origin then.
 
     Attributes:
@@ -81,7 +81,7 @@ class Memory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recall(self, image_pk: int) -> Sequence[Remembered]:
+    def recall(self, image_pk: int) -> Sequence[EarlierScan]:
         """Return what bundles saw in an image, the newest first; at most a few."""
         query = (
             select(Verdict.provenance, Verdict.frames)
@@ -94,7 +94,7 @@ class Memory:
             evidence = session.execute(query).one_or_none()
             rows = session.scalars(newest).all() if evidence is not None else ()
         return [
-            Remembered(row.bundle_version, StoredFeatures(row.features, row.logits, tuple(row.covariates)), *evidence)
+            EarlierScan(row.bundle_version, StoredFeatures(row.features, row.logits, tuple(row.covariates)), *evidence)
             for row in rows
             if evidence is not None
         ]

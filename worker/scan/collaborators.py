@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from worker.database.duplicates import Original
-from worker.database.features import Remembered, StoredFeatures
+from worker.database.features import EarlierScan, StoredFeatures
 from worker.database.scans import ImageFacts, Lease
 from worker.decoders.look import FileFacts, Look
 from worker.errors import Reason
@@ -60,7 +60,7 @@ class Originals(Protocol):
 class Recall(Protocol):
     """What the story needs of :class:`~worker.database.features.Memory`."""
 
-    def __call__(self, image_pk: int) -> Sequence[Remembered]:
+    def __call__(self, image_pk: int) -> Sequence[EarlierScan]:
         """Return what bundles saw in an image, the newest first."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from api.answers.remembered import Remembered
+from api.answers.answer_cache import AnswerCache
 from api.key_ring import KeyRing
 from api.main import create_app, readiness_of
 from api.services import Services, stores_over
@@ -120,7 +120,7 @@ def services(database: Database, object_store: Any, stack_settings: Settings) ->
         fake_world().services,
         queries=Queries(database),
         stores=stores,
-        figures=Remembered(stores.figures, seconds=0),
+        figures=AnswerCache(stores.figures, seconds=0),
         keys=KeyRing(ApiKeys(database)),
         objects=objects,
         register=Register(database, objects, upload_buckets=[uploads, plain], artifact_bucket=artifacts),

@@ -6,7 +6,7 @@ from tests.conftest import Scanned
 from tests.integration.database.ledger import FACTS, lease_of, verdict_of
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
-from worker.database.features import Memory, Remembered, StoredFeatures
+from worker.database.features import EarlierScan, Memory, StoredFeatures
 from worker.database.scans import Scans
 from worker.database.tables import Scan, ScanKind
 
@@ -24,8 +24,8 @@ def scans(scanned: Scanned) -> Scans:
 def test_what_a_scan_saw_is_recalled_with_what_the_file_said(scanned: Scanned, scans: Scans) -> None:
     lease = lease_of(scanned, scans, scanned.arrive())
     scans.complete(lease, verdict_of(lease), [], FACTS, {}, memory=SEEN)
-    (remembered,) = Memory(scanned.database).recall(lease.image.id)
-    assert remembered == Remembered("b1", SEEN, {}, None)
+    (earlier,) = Memory(scanned.database).recall(lease.image.id)
+    assert earlier == EarlierScan("b1", SEEN, {}, None)
     Erasure(scanned.database, "artifacts").erase(Actor("me"), lease.image.image_id)
     assert Memory(scanned.database).recall(lease.image.id) == []
 
@@ -33,8 +33,8 @@ def test_what_a_scan_saw_is_recalled_with_what_the_file_said(scanned: Scanned, s
 def test_what_was_judged_of_an_animation_is_recalled_too(scanned: Scanned, scans: Scans) -> None:
     lease = lease_of(scanned, scans, scanned.arrive())
     scans.complete(lease, {**verdict_of(lease), "frames": {"count": 2}}, [], FACTS, {}, memory=SEEN)
-    (remembered,) = Memory(scanned.database).recall(lease.image.id)
-    assert remembered.frames == {"count": 2}
+    (earlier,) = Memory(scanned.database).recall(lease.image.id)
+    assert earlier.frames == {"count": 2}
 
 
 def test_nothing_is_recalled_of_an_image_that_no_scan_has_seen(scanned: Scanned, scans: Scans) -> None:

@@ -1,17 +1,22 @@
 """A tiny data set, noise against stripes, and tiny recipes for it."""
 
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
-from tests.conftest import Buckets
+from tests.conftest import Buckets, Databases
 from tests.integration.training.retraining_world import World, make_base, make_world
+from tests.integration.training.worker_bench import Bench
+from tests.support.outages import DatabaseOutage, StoreOutage
 from worker.database.session import Database
+from worker.objects.transfer import transfer
 from worker.settings import Settings
 
 _BUNDLE = """
@@ -137,3 +142,40 @@ def world(  # noqa: PLR0917 (fixtures)
     """A champion that serves, and what training runs need."""
     own = {"database_url": SecretStr(database_url), "data_dir": tmp_path / "data"}
     return make_world(base, database, object_store, stack_settings.model_copy(update=own))
+
+
+@pytest.fixture
+def store_outage() -> Iterator[StoreOutage]:
+    with StoreOutage().installed() as outage:
+        yield outage
+
+
+@pytest.fixture
+def bench(
+    database: Database, object_store: Buckets, stack_settings: Settings, store_outage: StoreOutage, tmp_path: Path
+) -> Bench:
+    assert store_outage.of is None
+    return Bench(database, object_store, transfer(stack_settings), tmp_path)
+
+
+@pytest.fixture
+def database_outage(databases: Databases, database_url: str) -> Iterator[DatabaseOutage]:
+    outage = DatabaseOutage(databases.admin, str(make_url(database_url).database))
+    yield outage
+    outage.end()
+
+
+@pytest.fixture
+def at_work(bench: Bench) -> Iterator[Callable[[], threading.Thread]]:
+    """Let the worker hear the bell in a thread; it is stopped at the end."""
+    threads: list[threading.Thread] = []
+
+    def start() -> threading.Thread:
+        threads.append(threading.Thread(target=bench.worker))
+        threads[-1].start()
+        return threads[-1]
+
+    yield start
+    bench.worker.stop()
+    for thread in threads:
+        thread.join()

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
 
-from tests.conftest import Databases
 from tests.integration.training.retraining_world import World
 from tests.support.outages import DatabaseOutage, StoreOutage
 from training.retraining.progress import STAGES, Progress
@@ -27,13 +25,6 @@ SHORT = ["detectors.clip.fit.epochs=1", "detectors.convnext.fit.epochs=1"]
 def outage() -> Iterator[StoreOutage]:
     with StoreOutage().installed() as outage:
         yield outage
-
-
-@pytest.fixture
-def database_outage(databases: Databases, database_url: str) -> Iterator[DatabaseOutage]:
-    outage = DatabaseOutage(databases.admin, str(make_url(database_url).database))
-    yield outage
-    outage.end()
 
 
 def execute_once(world: World, before_back: Callable[[], None] = lambda: None) -> int:

@@ -63,11 +63,11 @@ def test_each_route_asks_for_its_own_scope(client: TestClient, method: str, url:
 def test_a_good_key_is_remembered_for_a_moment_and_a_revoked_one_forgotten_within_5_seconds() -> None:
     keys, clock = FakeKeys(), FakeClock()
     ring = KeyRing(keys, clock=clock)
-    assert ring.remembered("assay_read") is None
-    assert ring.look_up("assay_read") == ring.remembered("assay_read") is not None
+    assert ring.recall("assay_read") is None
+    assert ring.look_up("assay_read") == ring.recall("assay_read") is not None
     del keys.known["assay_read"]
     clock.seconds += REMEMBER_SECONDS
-    assert ring.remembered("assay_read") is None
+    assert ring.recall("assay_read") is None
     assert ring.look_up("assay_read") is None
     assert REMEMBER_SECONDS < 5
 

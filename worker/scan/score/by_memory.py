@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.database.features import Remembered
+from worker.database.features import EarlierScan
 from worker.database.scans import ImageFacts, Lease
 from worker.database.tables import Image
 from worker.decisions.calibration import shift
@@ -26,29 +26,29 @@ class ByMemory:
         """Return the score; None where the pixels are needed.
 
         They are for a first scan, where a detector's body differs, where the file has a C2PA manifest, and for
-        animations, of which one frame alone is remembered.
+        animations, of which one frame alone is earlier.
         """
         facts = known_facts(lease.image)
         if not lease.rescan or facts is None:
             return None
-        for remembered in self._recall(lease.image.id):
-            if must_read_again(remembered.provenance) or remembered.frames is not None:
+        for earlier in self._recall(lease.image.id):
+            if must_read_again(earlier.provenance) or earlier.frames is not None:
                 return None
-            scores = self._rescore(lease, bundle, remembered, watch)
+            scores = self._rescore(lease, bundle, earlier, watch)
             if scores is not None:
                 probability = shift(scores.probability, lease.policy.prior_shift)
                 columns = detector_columns(scores)
-                provenance = provenance_of(remembered.provenance)
-                return Score(probability, columns, facts, provenance, features=remembered.memory)
+                provenance = provenance_of(earlier.provenance)
+                return Score(probability, columns, facts, provenance, features=earlier.memory)
         return None
 
-    def _rescore(self, lease: Lease, bundle: Any, remembered: Remembered, watch: Stopwatch) -> Any:
+    def _rescore(self, lease: Lease, bundle: Any, earlier: EarlierScan, watch: Stopwatch) -> Any:
         try:
-            other = self._bundles.get(remembered.bundle_version)
+            other = self._bundles.get(earlier.bundle_version)
         except TransientError:
             return None  # that bundle is not to be had any more
         with watch.stage("detect"):
-            return self._batcher(bundle.rescored, (other, remembered.memory), alone=lease.suspect, bulk=lease.bulk)
+            return self._batcher(bundle.rescored, (other, earlier.memory), alone=lease.suspect, bulk=lease.bulk)
 
 
 def known_facts(image: Image) -> ImageFacts | None:

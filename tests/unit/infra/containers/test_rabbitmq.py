@@ -8,7 +8,7 @@ from stat import S_IMODE
 import yaml
 from sqlalchemy import make_url
 
-from infra.containers.composed import Composed
+from infra.containers.compose_project import ComposeProject
 from infra.containers.engine import Engine
 from infra.containers.rabbitmq import OVERRIDES, PART, broker_faults, write_broker
 
@@ -23,7 +23,7 @@ def test_server_and_address_share_a_password_that_containers_may_read(tmp_path: 
 
 
 def test_every_fault_of_the_broker_has_a_name_of_its_own(tmp_path: Path) -> None:
-    names = [fault.name for fault in broker_faults(Composed(Engine("docker"), tmp_path))]
+    names = [fault.name for fault in broker_faults(ComposeProject(Engine("docker"), tmp_path))]
     assert len(set(names)) == len(names) == 5
     assert all(PART in name for name in names)
 

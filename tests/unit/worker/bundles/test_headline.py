@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.console.card import shown_card
+from api.console.card import summarise_card
 from infra.cli.bundles_card import as_text
 from infra.cli.bundles_page import as_page
 from worker.bundles.card import Card, read_card
@@ -74,7 +74,7 @@ def test_the_same_figures_stand_on_card_page_console_command_line_and_in_the_doc
     card = read_card(document)
     rows = found(document).rows()
     assert len(rows) >= 5
-    assert rows == shown_card(document).rows
+    assert rows == summarise_card(document).rows
     text, page = " ".join(as_text(card).split()), unescape(as_page(card))
     readme, docs = (
         (repository / "README.md").read_text("utf-8"),

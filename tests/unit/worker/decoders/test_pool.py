@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from tests.files_as_sent import animation, grey, photo
 from tests.support.decoders import LocalDecoders
 from tests.support.provenance import make_authority
+from tests.unusual_files import animation, grey, photo
 from worker.decoders.child import UNREAD
 from worker.decoders.pool import DecoderPool
 from worker.decoders.process import DecoderDefectError, DecoderProcess, DecoderStartError, Limits

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.files_as_sent import FILES, SIDE, photo
+from tests.files_as_sent import FILES
+from tests.unusual_files import SIDE, photo
 from worker.errors import PermanentError
 from worker.images.decode import decode
 from worker.provenance.c2pa_manifest import read_manifest

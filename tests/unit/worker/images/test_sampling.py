@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from tests.files_as_sent import animation, grey, heic_sequence, photo
 from tests.made_files import file_of
+from tests.unusual_files import animation, grey, heic_sequence, photo
 from worker.images.decode import decode
 from worker.images.sampling import (
     MOST_COMPOSED_PIXELS,

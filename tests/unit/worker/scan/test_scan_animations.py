@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.files_as_sent import FILES, heic_sequence
+from tests.files_as_sent import FILES
 from tests.support.decoders import LocalDecoders
 from tests.support.fakes import FakeScan
 from tests.unit.worker.scan.scan_world import ARTIFACTS, BETWEEN, CLEAR, FLAGGED, World, grey
-from worker.database.features import Remembered, StoredFeatures
+from tests.unusual_files import heic_sequence
+from worker.database.features import EarlierScan, StoredFeatures
 from worker.database.tables import ScanState
 from worker.errors import PermanentError
 from worker.provenance.findings import Provenance
@@ -106,7 +107,7 @@ def test_a_rescan_of_an_animation_looks_at_its_frames_again(world: World) -> Non
     image = world.scans.scans[again].image
     image.sha256, image.size_bytes, image.width, image.height = "0" * 64, 1, 32, 16
     memory = StoredFeatures(b"", {"clip": -5.0}, (0.0, 0.0))
-    world.scans.memory[again] = [Remembered("fake-1", memory, Provenance().as_json(), frames)]
+    world.scans.memory[again] = [EarlierScan("fake-1", memory, Provenance().as_json(), frames)]
     assert verdict_of(world.scan(again))["frames"]["count"] == 3
 
 

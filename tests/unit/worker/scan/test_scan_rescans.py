@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fakes import FakeBundle, FakeScan
 from tests.unit.worker.scan.scan_world import BETWEEN, CLEAR, FLAGGED, World, grey
-from worker.database.features import Remembered, StoredFeatures
+from worker.database.features import EarlierScan, StoredFeatures
 from worker.decisions.calibration import logit_of
 from worker.errors import TransientError
 from worker.provenance.findings import Declaration, DeclarationKind, Manifest, Provenance, SignatureState
@@ -14,20 +14,20 @@ from worker.provenance.findings import Declaration, DeclarationKind, Manifest, P
 SILENT = Provenance().as_json()
 
 
-def rescan(world: World, remembered: Remembered | None, pixels: int = BETWEEN) -> FakeScan:
-    """Scan an image of known facts again; what is remembered may differ from the pixels, so that one sees which won."""
+def rescan(world: World, earlier: EarlierScan | None, pixels: int = BETWEEN) -> FakeScan:
+    """Scan an image of known facts again; what is earlier may differ from the pixels, so that one sees which won."""
     scan_id = world.upload(grey(pixels), rescan=True)
     image = world.scans.scans[scan_id].image
     image.sha256, image.size_bytes, image.width, image.height = "00ff", 7, 32, 16
-    if remembered is not None:
-        world.scans.memory[image.id] = [remembered]
+    if earlier is not None:
+        world.scans.memory[image.id] = [earlier]
     return world.scan(scan_id)
 
 
-def memory_of(brightness: int, provenance: dict[str, Any] | None = None, version: str = "fake-0") -> Remembered:
+def memory_of(brightness: int, provenance: dict[str, Any] | None = None, version: str = "fake-0") -> EarlierScan:
     logit = logit_of(brightness / 255)
     memory = StoredFeatures(b"\x00\x3c", {"clip": logit, "convnext": logit}, (0.1, 0.2))
-    return Remembered(version, memory, SILENT if provenance is None else provenance)
+    return EarlierScan(version, memory, SILENT if provenance is None else provenance)
 
 
 def test_a_rescan_needs_no_pixels_where_an_earlier_scan_saw_the_same(world: World) -> None:
@@ -57,17 +57,15 @@ def test_a_rescan_reads_a_file_with_a_manifest_again_since_whom_we_trust_may_hav
 
 
 @pytest.mark.parametrize(
-    "remembered",
+    "earlier",
     [
-        pytest.param(None, id="nothing is remembered"),
+        pytest.param(None, id="nothing is earlier"),
         pytest.param(memory_of(CLEAR, {"tags": ["Stable Diffusion"]}), id="an older release recorded tags alone"),
         pytest.param(memory_of(FLAGGED), id="it would be flagged, which needs heatmaps"),
     ],
 )
-def test_a_rescan_looks_at_the_pixels_where_memory_does_not_suffice(
-    world: World, remembered: Remembered | None
-) -> None:
-    scan = rescan(world, remembered)
+def test_a_rescan_looks_at_the_pixels_where_memory_does_not_suffice(world: World, earlier: EarlierScan | None) -> None:
+    scan = rescan(world, earlier)
     assert scan.verdict is not None
     assert scan.verdict["probability"] == pytest.approx(BETWEEN / 255)
     assert world.bundles.bundle.batches == [[BETWEEN]]

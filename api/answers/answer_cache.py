@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 _MOST = 64
 
 
-class Remembered(Generic[Question, Answer]):
+class AnswerCache(Generic[Question, Answer]):
     """Calls a function at most once in so many seconds for each argument; others wait for the one that asks."""
 
     def __init__(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.containers import networks
-from infra.containers.composed import LASTING, Composed, wait_until, write_configurations
+from infra.containers.compose_project import LASTING, ComposeProject, wait_until, write_configurations
 from infra.containers.doors import panels
 from infra.containers.engine import Engine, EngineError
 from infra.containers.inside import secret_values, status_of
@@ -16,10 +16,10 @@ from infra.containers.upgrade_test import lend_owner
 
 
 def test_a_broker_of_another_kind_joins_what_stays_up(tmp_path: Path) -> None:
-    assert Composed(Engine("docker"), tmp_path, more=["rabbitmq"]).lasting == (*LASTING, "rabbitmq")
+    assert ComposeProject(Engine("docker"), tmp_path, more=["rabbitmq"]).lasting == (*LASTING, "rabbitmq")
 
 
-class Pods(Composed):
+class Pods(ComposeProject):
     """Two containers with addresses, and no engine."""
 
     def containers(self, *services: str) -> list[dict[str, Any]]:

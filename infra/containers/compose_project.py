@@ -29,7 +29,7 @@ _POLL_SECONDS = 1.0
 _LABELS = ("project=assay-test", "oneoff=False")
 
 
-class Composed(AbstractContextManager["Composed"]):
+class ComposeProject(AbstractContextManager["ComposeProject"]):
     """docker-compose.yml with its stand-ins, in a project of its own."""
 
     def __init__(
