@@ -15,8 +15,15 @@ _PHOTOGRAPHS = (
     ("sklearn.datasets.images", ("china.jpg", "flower.jpg")),
     ("skimage.data", ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "camera.png")),
 )
-_AI_PICTURES = 8
+_AI_PICTURES, _DECLARED = 8, 2
 _AI_SIZE = 256
+# What generators write, and what the EU's AI Act asks of them: IPTC's source type, as XMP.
+_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+DECLARATION = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    f'Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+).encode()
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ def own_images(folder: Path) -> Iterator[DemoImage]:
 
 
 def sample_images() -> Iterator[DemoImage]:
-    """Yield the demo's own files: 8 photographs, 8 AI pictures, a truncated one and one that is no image."""
+    """Yield the demo's own files: 8 photographs, 8 AI pictures (2 say so), a broken one, and one that is none."""
     real = photographs()
     yield from real
     yield from ai_pictures()
@@ -59,15 +66,17 @@ def photographs() -> list[DemoImage]:
 
 
 def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:
-    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files."""
+    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files; the last of eight declare it."""
     from training.generator.draw import generate  # torch takes seconds to import
 
     for seed in range(count):
-        yield DemoImage(f"generated/dream-{seed}.jpg", as_jpeg(generate(seed, _AI_SIZE)), "AI-generated")
+        says_so = seed >= _AI_PICTURES - _DECLARED
+        data = as_jpeg(generate(seed, _AI_SIZE), xmp=DECLARATION if says_so else b"")
+        yield DemoImage(f"generated/{'declared' if says_so else 'dream'}-{seed}.jpg", data, "AI-generated")
 
 
-def as_jpeg(image: "Image.Image", quality: int = 92) -> bytes:
-    """Return an image as the bytes of a JPEG file."""
+def as_jpeg(image: "Image.Image", quality: int = 92, xmp: bytes = b"") -> bytes:
+    """Return an image as the bytes of a JPEG file, with an XMP packet if there is one."""
     encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=quality)
+    image.save(encoded, "JPEG", quality=quality, xmp=xmp)
     return encoded.getvalue()

@@ -12,10 +12,12 @@ from rich.table import Table
 from infra.demo_images import DemoImage
 from infra.stack import Doors
 from worker.database.outcomes import Outcome
+from worker.decisions.vocabulary import DecidedBy
 from worker.detectors.names import DetectorName
 
 _COLOURS = {"ai_generated": "red", "uncertain": "yellow", "not_ai_generated": "green"}
 _LONGEST_NAME = 34
+_BY_THE_FILE = (DecidedBy.DECLARED, DecidedBy.PROVENANCE)
 
 
 class Sent(Protocol):
@@ -50,7 +52,8 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _cells(row: Mapping[str, Any], detectors: Sequence[str]) -> list[str]:
     verdict = row["verdict"] or row["state"]
     colour = _COLOURS.get(verdict, "magenta")
-    outcome = f"[{colour}]{verdict}[/]" + (f" ({row['reason']})" if row["reason"] else "")
+    remark = row["reason"] or (row["decided_by"] if row["decided_by"] in _BY_THE_FILE else "")
+    outcome = f"[{colour}]{verdict}[/]" + (f" ({remark})" if remark else "")
     figures = [_figure(row["detectors"].get(name, {}).get("probability")) for name in detectors]
     heatmap = next(iter(row["heatmaps"].values()), "")
     name, milliseconds = escape(row["image"][-_LONGEST_NAME:]), "" if row["ms"] is None else str(row["ms"])
@@ -72,7 +75,11 @@ def totals(ended: Sequence[tuple[Sent, Outcome | None]], doors: Doors, *, stays_
 def _row(sent: Sent, outcome: Outcome | None) -> dict[str, Any]:
     row: dict[str, Any] = {"image": sent.image.name, "truth": sent.image.truth}
     if outcome is None:
-        return {**row, **dict.fromkeys(("verdict", "probability", "reason", "ms")), "state": "pending"} | {
+        return {
+            **row,
+            **dict.fromkeys(("verdict", "decided_by", "probability", "reason", "ms")),
+            "state": "pending",
+        } | {
             "detectors": {},
             "heatmaps": {},
         }
@@ -83,6 +90,7 @@ def _row(sent: Sent, outcome: Outcome | None) -> dict[str, Any]:
         "state": outcome.state,
         "reason": outcome.reason,
         "verdict": outcome.verdict,
+        "decided_by": outcome.decided_by,
         "probability": outcome.probability,
         "detectors": outcome.detectors,
         "heatmaps": outcome.heatmaps,

@@ -35,12 +35,14 @@ def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> N
     good = [outcome for key, outcome in ended.items() if "/bad/" not in key]
     assert bad == {"samples/bad/truncated.jpg": "undecodable", "samples/bad/not an image+.jpg": "unsupported_type"}
     assert len(good) == 16
+    declared = {key: outcome.verdict for key, outcome in ended.items() if outcome.decided_by == "declared"}
+    assert declared == {f"samples/generated/declared-{seed}.jpg": "ai_generated" for seed in (6, 7)}
     for outcome in good:
         assert outcome.state == "completed"
         assert outcome.verdict in {"ai_generated", "uncertain", "not_ai_generated"}
         assert outcome.probability is not None
         assert set(outcome.detectors) == set(DetectorName)
-        flagged_by_pixels = outcome.verdict == "ai_generated"
+        flagged_by_pixels = outcome.decided_by == "machine" and outcome.verdict == "ai_generated"
         assert set(outcome.heatmaps) == (set(DetectorName) if flagged_by_pixels else set())
 
 

@@ -26,6 +26,7 @@ class Outcome:
     created_at: datetime
     ended_at: datetime | None
     verdict: str | None = None
+    decided_by: str | None = None
     probability: float | None = None
     detectors: dict[str, Any] = field(default_factory=dict)
     heatmaps: dict[str, str] = field(default_factory=dict)
@@ -51,6 +52,7 @@ def _outcome(image: Image, scan: Scan, verdict: Verdict | None, maps: dict[int, 
     if verdict is not None:
         decided = {
             "verdict": verdict.verdict,
+            "decided_by": verdict.decided_by,
             "probability": verdict.probability,
             "detectors": verdict.detectors,
             "heatmaps": maps.get(verdict.id, {}),

@@ -1,6 +1,20 @@
 from pathlib import Path
 
-from infra.demo_images import own_images, photographs
+from PIL import Image
+
+from infra.demo_images import DECLARATION, as_jpeg, own_images, photographs
+from worker.provenance.findings import Manifest
+from worker.provenance.reading import read_provenance
+
+
+def no_manifest(_data: bytes) -> Manifest:
+    raise AssertionError("this file has no trace of a manifest")
+
+
+def test_a_declared_picture_says_strongly_that_a_model_made_it() -> None:
+    declaration = read_provenance(as_jpeg(Image.new("RGB", (64, 64)), xmp=DECLARATION), no_manifest).declaration
+    assert declaration is not None
+    assert declaration.strong
 
 
 def test_installed_packages_carry_eight_photographs() -> None:

@@ -1,3 +1,4 @@
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -44,6 +45,13 @@ REJECTED = (
     outcome(state="rejected", reason="unsupported_type", verdict=None, probability=None, detectors={}, heatmaps={}),
 )
 PENDING = (Sent(DemoImage("c [old].jpg", b"", "")), None)
+
+
+def test_the_table_says_what_the_file_itself_decided() -> None:
+    rows = outcome_rows([(Sent(DemoImage("d.jpg", b"", "AI-generated")), outcome(decided_by="declared"))])
+    console = Console(width=200, record=True, quiet=False, file=io.StringIO())
+    console.print(outcome_table(rows))
+    assert "ai_generated (declared)" in console.export_text()
 
 
 def test_a_row_counts_milliseconds_from_the_put_to_the_end() -> None:
