@@ -110,8 +110,23 @@ def robustness_table() -> str:
     return _table(("images", "AUROC", "AI pictures found", "photographs accused"), rows)
 
 
+def whole_images_line() -> str:
+    """Say how `wild` does on whole images, which have several views, in heads that never saw their sources."""
+    whole = read_card(read_json(shipped_bundle("wild") / "card.json")).whole_images
+    if whole is None:
+        raise ValueError("the card of `wild` has no whole images")
+    counts = whole.by_change["as they are"].by_views["all"]
+    share = 100 * counts.found / counts.ai_generated
+    accused = f"{counts.accused} of {counts.photographs:,} photographs are accused"
+    return (
+        "These are single crops. Whole pictures have several views. By heads that never saw their sources,\n"
+        f"{share:.0f} % of {counts.ai_generated:,} such AI pictures are found, and {accused}."
+    )
+
+
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "wild-figures": ("../README.md", partial(headline_table, "wild")),
+    "wild-whole-images": ("../README.md", whole_images_line),
     "bundle-figures": ("bundles.md", partial(headline_table, "wild", "cifake")),
     "robustness": ("bundles.md", robustness_table),
     "settings": ("settings.md", settings_table),
