@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from kombu import pools
+from PIL import Image
 from redis import Redis
 from sqlalchemy import make_url
 
 from infra.cli import doctor
 from infra.cli.doctor import Finding
-from infra.demo_images import photographs
+from infra.demo_images import as_jpeg, photographs
 from infra.embedded.ports import choose
 from infra.embedded.supervisor import Supervisor
 from tests.support.compose_processes import ComposeProcesses
@@ -21,6 +22,8 @@ from tests.support.tls_front import Authority, tls_front
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.publish import Publisher
 from worker.settings import Settings
+
+_BURST = 100
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
@@ -66,6 +69,14 @@ def test_an_image_gets_its_verdict_through_rabbitmq(
     assert Redis.from_url(compose.addresses.redis_url).keys("_kombu*") == []
     settings = Settings.model_validate({"broker_url": broker[0].url})
     assert Publisher(make_celery(settings)).waiting("scan.live") == 0
+
+
+def test_a_burst_of_images_through_rabbitmq_leaves_no_worker_waiting(compose: ComposeProcesses) -> None:
+    """Threads that told Flower of their tasks waited for confirmations that another one had read; nothing moved on."""
+    keys = [f"burst-{number}.jpg" for number in range(_BURST)]
+    for number, key in enumerate(keys):
+        compose.s3.put_object(Bucket="uploads", Key=key, Body=as_jpeg(Image.effect_noise((64, 64), 20 + number)))
+    assert {compose.wait_ended(key, 100).state for key in keys} == {"completed"}
 
 
 @pytest.fixture

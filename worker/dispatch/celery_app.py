@@ -23,8 +23,14 @@ _NOTICES_A_LOSS = {
 }
 
 
-def make_celery(settings: Settings) -> Celery:
-    """Return the app for a broker URL; every setting here was tried under ``kill -9`` and a flushed broker."""
+def make_celery(settings: Settings, *, confirms: bool = False) -> Celery:
+    """Return the app for a broker URL; every setting here was tried under ``kill -9`` and a flushed broker.
+
+    Args:
+        settings: name the broker.
+        confirms: publishing waits until RabbitMQ has the message; of no meaning to other brokers. A worker must not
+            wait so: what it publishes are events for Flower, and its event loop stands still meanwhile.
+    """
     register()
     broker = broker_url(settings)
     app = Celery("assay", broker=broker)
@@ -40,7 +46,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         worker_consumer="worker.dispatch.consumer:ReconnectingConsumer",
         broker_use_ssl=tls_options(broker),
-        broker_transport_options=transport_options(broker, settings.broker_sentinel_master),
+        broker_transport_options=transport_options(broker, settings.broker_sentinel_master, confirms=confirms),
         task_default_queue="scan.live",
         task_queues=[Queue(name, routing_key=name) for name in ("scan.live", "scan.bulk", TRAINING_QUEUE)],
         worker_send_task_events=True,
@@ -68,11 +74,10 @@ def tls_options(broker: str) -> dict[str, object] | None:
     return None
 
 
-def transport_options(broker: str, sentinel_master: str | None) -> dict[str, object]:
+def transport_options(broker: str, sentinel_master: str | None, *, confirms: bool) -> dict[str, object]:
     """Return what kombu's transport for this broker understands; RabbitMQ's would refuse what Redis' needs."""
     if broker.startswith(("amqp", "pyamqp")):
-        # Publishing waits until RabbitMQ has the message.
-        return {"confirm_publish": True}
+        return {"confirm_publish": confirms}
     redis: dict[str, object] = {
         "visibility_timeout": 300,
         "unacked_restore_interval": 5,

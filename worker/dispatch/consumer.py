@@ -12,6 +12,9 @@ log = get_logger()
 
 # Flower may hear of a task so much later; to send each event by itself costs as much as to take a message.
 _EVENTS_SECONDS = 0.25
+# Celery's threads send what has gathered once it is so much. An AMQP connection bears one thread: of two, one reads the
+# answer that the other waits for, for good. So the event loop alone sends.
+_EVENTS_GATHERED = 1_000_000
 
 
 class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typed
@@ -22,6 +25,13 @@ class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typ
     """
 
     _events_due = 0.0
+
+    def loop_args(self) -> tuple[Any, ...]:
+        """Let no thread but the event loop's send events, from its start on."""
+        if self.event_dispatcher:
+            self.event_dispatcher.buffer_limit = _EVENTS_GATHERED
+        arguments: tuple[Any, ...] = super().loop_args()
+        return arguments
 
     def on_send_event_buffered(self) -> None:
         """Send what has gathered for Flower in a while; any thread may call this, and timers are the event loop's."""

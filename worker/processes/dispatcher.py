@@ -22,7 +22,7 @@ from worker.settings import Settings
 def run_dispatcher(settings: Settings) -> None:
     """Dispatch scans and run the scheduled duties until SIGTERM or SIGINT."""
     database = build_database(settings)
-    publisher = Publisher(make_celery(settings))
+    publisher = Publisher(make_celery(settings, confirms=True))
     rounds = Rounds("dispatcher", LONGEST_ROUND_SECONDS, time.monotonic)
     wake_up = WakeUp(partial(open_listening, settings.database_url.get_secret_value()))
     dispatcher = Dispatcher(

@@ -15,13 +15,20 @@ def test_the_broker_is_valkey_unless_another_is_named() -> None:
 
 
 @pytest.mark.parametrize("broker", ["amqp://rabbit//", "amqps://rabbit//", "pyamqp://rabbit//"])
-def test_rabbitmq_is_told_nothing_that_it_would_refuse(broker: str) -> None:
-    assert transport_options(broker, None) == {"confirm_publish": True}
+@pytest.mark.parametrize("confirms", [True, False])
+def test_rabbitmq_is_told_nothing_that_it_would_refuse(broker: str, *, confirms: bool) -> None:
+    assert transport_options(broker, None, confirms=confirms) == {"confirm_publish": confirms}
+
+
+def test_only_who_publishes_scans_waits_until_rabbitmq_has_them() -> None:
+    settings = Settings.model_validate({"broker_url": "amqp://rabbit//"})
+    assert not make_celery(settings).conf.broker_transport_options["confirm_publish"]
+    assert make_celery(settings, confirms=True).conf.broker_transport_options["confirm_publish"]
 
 
 def test_sentinels_are_told_whose_master_they_watch() -> None:
-    assert transport_options("sentinel://a:26379;sentinel://b:26379", "assay")["master_name"] == "assay"
-    assert "master_name" not in transport_options("redis://valkey/0", None)
+    assert transport_options("sentinel://a:26379;sentinel://b:26379", "assay", confirms=True)["master_name"] == "assay"
+    assert "master_name" not in transport_options("redis://valkey/0", None, confirms=True)
 
 
 def test_each_queue_is_bound_to_its_own_messages() -> None:
