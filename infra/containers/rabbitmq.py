@@ -19,7 +19,8 @@ OVERRIDES = (
 _FREEZE_SECONDS = 45.0
 _ALARM_SECONDS = 30.0
 _PAIRS = (("worker", PART, 60.0), ("dispatcher", PART, 45.0))
-_USUAL_LIMIT = "50MB"
+# In bytes: which units it takes depends on its release.
+_USUAL_LIMIT, _NEVER_FREE = "50000000", "1000000000000000"
 
 
 def write_broker(folder: Path) -> None:
@@ -61,7 +62,7 @@ def _freeze(project: ComposeProject, _scene: Scene) -> None:
 
 def _raise_alarm(project: ComposeProject, _scene: Scene) -> None:
     """Let RabbitMQ find less room on its disk than it wants: it takes no message until there is more."""
-    project.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", "1000TB")
+    project.execute(PART, "rabbitmqctl", "-q", "set_disk_free_limit", _NEVER_FREE)
     try:
         time.sleep(_ALARM_SECONDS)
     finally:
