@@ -28,7 +28,7 @@ _NOTICES = {
     "promoted": "This bundle serves from now on. Workers swap between two batches.",
     "rolled_back": "The bundle before serves again, and so do the verdicts before.",
     "challenged": "The bundle scans in shadow from now on.",
-    "withdrawn": "The bundle rests; what it has judged is kept.",
+    "withdrawn": "The bundle rests and its open scans ended; what it has judged is kept.",
     "policy_made": "The new policy counts for every scan that is taken from now on.",
     "rescan_queued": "History is scanned again, behind all live images.",
     "rescan_cancelled": "No more scans are made; those that are queued are still done.",

@@ -92,7 +92,7 @@ def challenge(version: Version, terms: Challenge, challengers: parts.Challengers
 
 @router.post("/withdraw", responses=problems(409, *WITH_BODY))
 def withdraw(version: Version, why: Why, challengers: parts.Challengers, actor: _ByOperator) -> BundleOut:
-    """End a challenger's shadow; what it has judged is kept."""
+    """End a challenger's shadow and its open scans; what it has judged is kept."""
     try:
         return BundleOut.model_validate(challengers.withdraw(actor, version, why.reason))
     except UnknownBundleError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, true
+from sqlalchemy import Select, func, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.database.audit import Actor, record
@@ -17,7 +17,7 @@ from worker.database.session import Database
 from worker.database.tables import OPEN_STATES, Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.shadow import Pair, flip_report
 from worker.decisions.vocabulary import BY_PIXELS
-from worker.errors import AssayError
+from worker.errors import AssayError, Reason
 
 
 class OtherChallengerError(AssayError):
@@ -53,7 +53,7 @@ class Challengers:
             return challenge(session, actor, version, share, reason)
 
     def withdraw(self, actor: Actor, version: str, reason: str) -> Bundle:
-        """Let a challenger rest; its open scans are still done.
+        """Let a challenger rest; its open scans end, for a machine that lacks its weights would try them for ever.
 
         Raises:
             UnknownBundleError, NotChallengerError: there is nothing to withdraw.
@@ -66,6 +66,8 @@ class Challengers:
             if bundle.role != BundleRole.CHALLENGER:
                 raise NotChallengerError
             bundle.role, bundle.shadow_share = BundleRole.REGISTERED, None
+            session.flush()  # from here on no worker queues another one
+            _end_shadow(session, version)
             record(session, actor, "bundle.withdraw", f"bundle:{version}", reason=reason)
         return bundle
 
@@ -86,6 +88,7 @@ class Challengers:
         counts = (
             select(Scan.state, func.count())
             .where(Scan.kind == ScanKind.SHADOW, Scan.bundle_version == version)
+            .where(Scan.reason.is_distinct_from(Reason.WITHDRAWN))
             .group_by(Scan.state)
         )
         with self._database.transaction() as session:
@@ -114,6 +117,13 @@ def challenge(session: Session, actor: Actor, version: str, share: float, reason
     bundle.role, bundle.shadow_share = BundleRole.CHALLENGER, share
     record(session, actor, "bundle.challenge", f"bundle:{version}", share=share, reason=reason)
     return bundle
+
+
+def _end_shadow(session: Session, version: str) -> None:
+    """End the open scans of a challenger as if their images were gone for it: no verdict, and nothing is erased."""
+    ended = {"state": ScanState.REJECTED, "reason": Reason.WITHDRAWN, "due_at": None, "lease_token": None}
+    open_ones = (Scan.kind == ScanKind.SHADOW, Scan.bundle_version == version, Scan.state.in_(OPEN_STATES))
+    session.execute(update(Scan).where(*open_ones).values(**ended, detail=None, finished_at=func.now()))
 
 
 _new, _old = aliased(Verdict, name="challenger"), aliased(Verdict, name="champion")

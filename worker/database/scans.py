@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,7 @@ from worker.database.features import StoredFeatures
 from worker.database.images import BULK_QUEUE
 from worker.database.scan_statements import ADD_VERDICT, end_of_scan, learn, new
 from worker.database.session import Database
-from worker.database.tables import Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
+from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
 from worker.database.take_scan import put_back, take
 from worker.database.withdrawal import queue_if_withdrawn
 from worker.decisions.near_hashes import bands_of
@@ -262,5 +262,10 @@ def _short(detail: str) -> str:
 def _queue_shadow(session: Session, lease: Lease) -> None:
     """Queue the challenger's scan of the same image, where it takes this one."""
     if lease.challenger is not None and lease.challenger.takes(lease.image.id):
-        named = {"kind": ScanKind.SHADOW, "queue": BULK_QUEUE, "bundle_version": lease.challenger.version}
-        session.execute(upsert(Scan).values(image_pk=lease.image.id, **named))
+        of_image = (literal(lease.image.id), literal(ScanKind.SHADOW.value), literal(BULK_QUEUE))
+        # Whoever withdraws it meanwhile waits for us, or we for them and queue nothing.
+        still = select(*of_image, Bundle.version).where(
+            Bundle.version == lease.challenger.version, Bundle.role == BundleRole.CHALLENGER
+        )
+        columns = ["image_pk", "kind", "queue", "bundle_version"]
+        session.execute(upsert(Scan).from_select(columns, still.with_for_update(read=True)))

@@ -18,6 +18,7 @@ from worker.database.session import Database, compiled
 from worker.database.tables import EVIDENCE_KINDS, Fetch, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.action import Action, recommend
 from worker.decisions.policy import actions_for
+from worker.errors import Reason
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,12 @@ def history_statement(
 
 
 def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Select[Scan, Image]:
-    """Return the statement behind a page of scans; files of which no thumbnail can be made are nobody's concern."""
-    concerns = true() if state != ScanState.REJECTED else Scan.kind != ScanKind.THUMBNAIL
+    """Return the statement behind a page of scans.
+
+    Files of which no thumbnail can be made are nobody's concern, nor is what a withdrawn challenger has not judged.
+    """
+    withdrawn = Scan.reason.is_not_distinct_from(Reason.WITHDRAWN)
+    concerns = true() if state != ScanState.REJECTED else and_(Scan.kind != ScanKind.THUMBNAIL, ~withdrawn)
     return (
         select(Scan, Image)
         .join(Image, and_(Scan.image_pk == Image.id, _not_erased))

@@ -14,6 +14,7 @@ from worker.database.scans import ImageFacts, Lease, Scans
 from worker.database.served import Queries
 from worker.database.tables import Bundle, BundleRole, ScanKind, ScanState
 from worker.decisions.vocabulary import DecidedBy
+from worker.errors import LeaseLostError
 
 pytestmark = pytest.mark.integration
 
@@ -39,13 +40,17 @@ def judge(
     for scan_id in scanned.dispatch(queue):
         lease = scans.lease(scan_id, 60)
         assert lease is not None
-        verdict = verdicts[lease.bundle_version]
-        row: dict[str, Any] = {"verdict": verdict, "decided_by": decided_by, "detectors": {}, "provenance": {}}
-        row |= {"probability": {"ai_generated": 0.9, "uncertain": 0.5, "not_ai_generated": 0.1}[verdict]}
-        row |= {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
-        scans.complete(lease, row, [], FACTS, {})
+        complete(scanned, lease, verdicts[lease.bundle_version], decided_by)
         leases.append(lease)
     return leases
+
+
+def complete(scanned: Scanned, lease: Lease, verdict: str, decided_by: DecidedBy = DecidedBy.MACHINE) -> None:
+    """End a scan with a verdict."""
+    row: dict[str, Any] = {"verdict": verdict, "decided_by": decided_by, "detectors": {}, "provenance": {}}
+    row |= {"probability": {"ai_generated": 0.9, "uncertain": 0.5, "not_ai_generated": 0.1}[verdict]}
+    row |= {"bundle_version": lease.bundle_version, "policy_version": lease.policy.version}
+    Scans(scanned.database).complete(lease, row, [], FACTS, {})
 
 
 def gate(scanned: Scanned, version: str, report: dict[str, Any]) -> None:
@@ -132,6 +137,39 @@ def test_one_bundle_challenges_at_a_time_and_the_champion_never(scanned: Scanned
     scanned.arrive("a.png")
     judge(scanned, LIVE_QUEUE, {"b1": "uncertain"})
     assert scanned.dispatch(BULK_QUEUE) == []
+
+
+def test_a_challenger_that_is_withdrawn_leaves_no_scan_open(scanned: Scanned, challengers: Challengers) -> None:
+    challengers.challenge(ME, "b2", 1.0, "from run 1")
+    for number in range(3):
+        scanned.arrive(f"{number}.png")
+    judge(scanned, LIVE_QUEUE, {"b1": "uncertain"})
+    waiting, leased = scanned.dispatch(BULK_QUEUE)[:2]
+    scans = Scans(scanned.database)
+    lease = scans.lease(leased, 60)
+    assert lease is not None
+    challengers.withdraw(ME, "b2", "its weights are lost")
+    assert (challengers.report("b2")["open"], challengers.report("b2")["rejected"]) == (0, 0)
+    ended = scanned.scan(waiting)
+    assert (ended.state, ended.reason, ended.due_at) == (ScanState.REJECTED, "withdrawn", None)
+    assert (scans.lease(waiting, 60), scanned.dispatch(BULK_QUEUE)) == (None, [])
+    with pytest.raises(LeaseLostError):
+        scans.fail(lease, "no weights", retry_in=1)
+    assert len(scanned.verdicts()) == 3
+
+
+def test_a_live_scan_under_way_brings_no_scan_of_a_challenger_that_is_withdrawn_meanwhile(
+    scanned: Scanned, challengers: Challengers
+) -> None:
+    challengers.challenge(ME, "b2", 1.0, "from run 1")
+    scanned.arrive("a.png")
+    (scan_id,) = scanned.dispatch(LIVE_QUEUE)
+    lease = Scans(scanned.database).lease(scan_id, 60)
+    assert lease is not None
+    assert lease.challenger is not None
+    challengers.withdraw(ME, "b2", "seen enough")
+    complete(scanned, lease, "uncertain")
+    assert challengers.report("b2")["open"] == 0
 
 
 def test_promotion_waits_for_gate_and_shadow(scanned: Scanned, challengers: Challengers) -> None:
