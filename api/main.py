@@ -192,6 +192,7 @@ def services_from(settings: Settings) -> Services:
         upload_bucket=settings.upload_buckets[0],
         artifact_bucket=settings.artifact_bucket,
         max_image_bytes=settings.max_image_bytes,
+        most_views=settings.most_views,
         presign_seconds=settings.presign_seconds,
         shadow_min_images=settings.shadow_min_images,
         webhook_private_addresses=settings.webhook_private_addresses,

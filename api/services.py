@@ -239,6 +239,7 @@ class Services:
         upload_bucket: where uploads through the API go.
         artifact_bucket: where heatmaps are.
         max_image_bytes: largest upload.
+        most_views: of an image that an encoder detector looks at, 0 for as many as it was made for.
         presign_seconds: life of a presigned address.
         shadow_min_images: that a bundle must have judged in shadow before it is promoted.
         webhook_ports: that webhooks may be sent to; any where there are none.
@@ -272,6 +273,7 @@ class Services:
     webhook_ports: Collection[int]
     serves_metrics: bool
     cors_origins: Sequence[str]
+    most_views: int = 0
     fetch_private_addresses: bool = False
     provider: IdentityProvider | None = None
     waiting: Waiting = field(default_factory=Waiting)

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from api import parts
+from api.console.crops import CropPlans
 from api.console.pages import HEADERS, ConsoleRoute, go, link, page
 from api.console.provenance_words import Step, steps_of
 from api.console.standing import stands
@@ -52,6 +53,7 @@ def show_image(
     policies: parts.Policies,
     appeals: parts.Appeals,
     contexts: parts.ImageContexts,
+    plans: Annotated[CropPlans, Depends()],
     notice: str | None = None,
     requested: bool = False,
 ) -> Response:
@@ -69,6 +71,7 @@ def show_image(
         near=near,
         appeals=appeals.of(image_id, limit=_LABELS) or (),
         place=contexts.of(served.image.id, limit=_NEAR),
+        crops=plans.of(served.image, about["machine"]),
         requested=requested,
         **about,
     )
@@ -82,6 +85,7 @@ def show_state(
     policies: parts.Policies,
     who: FromVisitor,
     *,
+    plans: Annotated[CropPlans, Depends()],
     requested: bool = False,
 ) -> Response:
     """Return the verdict's part of the page alone, for a page that waits for it."""
@@ -89,7 +93,7 @@ def show_state(
     if served is None:
         raise unknown_image()
     about = _about(queries, labels, policies, image_id, served, requested=requested)
-    return page("image_verdict", who, image_id=image_id, **about)
+    return page("image_verdict", who, image_id=image_id, crops=plans.of(served.image, about["machine"]), **about)
 
 
 def _about(

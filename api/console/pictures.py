@@ -1,11 +1,13 @@
 """Pictures that pages show: the upload itself, its thumbnail, heatmaps and frames, all read by us."""
 
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from api import parts
 from api.answers.artifacts import Artifacts
+from api.console.crops import CropPlans, draw
 from api.console.image import ImageId
 from api.console.pages import HEADERS, ConsoleRoute
 from api.console.visitor import HOME, FromVisitor
@@ -67,6 +69,28 @@ def get_heatmap(
     if heatmap is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no heatmap of this detector for this image.")
     return Response(artifacts.read(heatmap.key), headers=_PICTURE_HEADERS, media_type="image/png")
+
+
+@router.get("/crops")
+def get_crops(
+    image_id: ImageId,
+    bundle: Annotated[str, Query(max_length=200)],
+    detector: DetectorName,
+    *,
+    queries: parts.Queries,
+    plans: Annotated[CropPlans, Depends()],
+    who: FromVisitor,
+) -> Response:
+    """Return frames around the crops that a bundle's detector looks at, to be laid over the picture."""
+    assert who  # noqa: S101 - named to be signed in
+    served = queries.served(image_id)
+    if served is None:
+        raise unknown_image()
+    crops = plans.planned(served.image, bundle, [detector])
+    if not crops:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "It is not known which crops this detector looks at.")
+    size = (served.image.width or 1, served.image.height or 1)
+    return Response(draw(size, crops[0].boxes), headers=_PICTURE_HEADERS, media_type="image/svg+xml")
 
 
 @router.get("/frame")

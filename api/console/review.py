@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from starlette.responses import JSONResponse
 
 from api import parts
+from api.console.crops import CropPlans
 from api.console.pages import HEADERS, ConsoleRoute, page
 from api.console.review_items import DeskItems
 from api.console.visitor import HOME, Form, FromVisitor, Sends, Visitor, check_scope
@@ -50,10 +51,12 @@ def desk_items(
     policies: parts.Policies,
     labels: parts.Labels,
     appeals: parts.Appeals,
+    *,
+    plans: Annotated[CropPlans, Depends()],
     review_terms: parts.ReviewTerms,
 ) -> DeskItems:
     """Return what makes images into what the desk shows."""
-    return DeskItems(duplicates, policies, labels, appeals, review_terms.all())
+    return DeskItems(duplicates, policies, labels, appeals, plans, review_terms.all())
 
 
 @router.get("")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api import parts
+from api.console.crops import CropPlans
 from api.console.pages import link
 from api.console.standing import stands
 from api.console.visitor import HOME
@@ -26,6 +27,7 @@ class DeskItems:
     policies: parts.Policies
     labels: parts.Labels
     appeals: parts.Appeals
+    plans: CropPlans
     terms: dict[str, DeskTerms]
 
     def show(self, image_id: str, served: Served, order: ReviewOrder) -> dict[str, Any]:
@@ -63,6 +65,19 @@ class DeskItems:
             "probability": percent(verdict.probability),
             "standing": stands(self.policies, verdict),
             "detectors": [[known_as(name), percent(one["probability"])] for name, one in verdict.detectors.items()],
+            "crops": [
+                {
+                    "name": known_as(one.detector),
+                    "words": one.words,
+                    "at": link(
+                        f"{HOME}/crops",
+                        id=served.image.image_id,
+                        bundle=verdict.bundle_version,
+                        detector=one.detector,
+                    ),
+                }
+                for one in self.plans.of(served.image, verdict)
+            ],
             "heatmaps": [
                 {
                     "name": known_as(one["detector"]),
@@ -96,6 +111,7 @@ _UNSEEN = {
     "probability": "",
     "standing": "Part of the audit slice: judge it by your own eyes. What the detectors say is shown on its page.",
     "detectors": [],
+    "crops": [],
     "heatmaps": [],
 }
 

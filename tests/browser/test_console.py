@@ -92,9 +92,10 @@ def test_a_dropped_image_gets_its_verdict_and_its_heatmap(admin: Page, visitor: 
     )
     heatmap = admin.get_by_role("img", name="Heatmap of ConvNeXt")
     # What was flagged shows where, without being asked.
-    admin.get_by_text("Off", exact=True).click()
+    group = admin.get_by_role("group", name="Heatmap")
+    group.get_by_text("Off", exact=True).click()
     expect(heatmap).to_be_hidden()
-    admin.get_by_text("ConvNeXt", exact=True).first.click()
+    group.get_by_text("ConvNeXt", exact=True).click()
     expect(heatmap).to_be_visible()
     assert heatmap.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     admin.get_by_label("Opacity").fill("40")
@@ -110,9 +111,24 @@ def test_heatmaps_of_an_image_that_was_not_flagged_are_drawn_when_asked_for(admi
     image_page(console, admin, console.unflagged)
     expect(admin.get_by_role("group", name="Heatmap")).to_have_count(0)
     admin.get_by_role("button", name="Draw heatmaps").click()
-    admin.get_by_role("radio", name="CLIP").check(force=True)
+    admin.get_by_role("group", name="Heatmap").get_by_role("radio", name="CLIP").check(force=True)
     expect(admin.get_by_role("img", name="Heatmap of CLIP")).to_be_visible()
     expect(admin.locator("#announce")).to_contain_text("with heatmaps")
+
+
+def test_the_crops_that_a_detector_looked_at_are_framed_on_the_picture(admin: Page, console: Console) -> None:
+    image_page(console, admin, console.flagged)
+    frames = admin.get_by_role("img", name="Crops that ConvNeXt looked at")
+    expect(frames).to_be_hidden()
+    group = admin.get_by_role("group", name="Crops")
+    group.get_by_role("radio", name="ConvNeXt").check(force=True)
+    expect(frames).to_be_visible()
+    assert frames.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    picture = admin.get_by_role("img", name=f"The image {console.flagged}")
+    assert frames.evaluate("image => image.naturalWidth") == picture.evaluate("image => image.naturalWidth")
+    expect(admin.get_by_text("ConvNeXt looked at 3 crops of 64")).to_be_visible()
+    group.get_by_role("radio", name="Off").check(force=True)
+    expect(frames).to_be_hidden()
 
 
 def test_the_feed_shows_small_pictures_that_are_made_when_somebody_looks(admin: Page, console: Console) -> None:

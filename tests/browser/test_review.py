@@ -168,6 +168,21 @@ def test_what_was_decided_last_is_saved_when_the_page_is_left(
     assert len(labels(console, waiting)) == 1
 
 
+def test_f_frames_the_crops_that_the_next_detector_looked_at(
+    contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
+) -> None:
+    page = reviewer(contexts, console, "framer", waiting)
+    expect(page.locator("#page")).to_have_text(re.compile("review-"))
+    page.keyboard.press("f")
+    frames = page.get_by_role("img", name="Crops that CLIP looked at")
+    expect(frames).to_be_visible()
+    assert frames.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    expect(page.get_by_text("CLIP looked at 3 crops of 64")).to_be_visible()
+    expect(page.get_by_role("button", name="Crops")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("f")
+    expect(frames).to_have_count(0)
+
+
 def test_look_alikes_are_labelled_at_once_after_a_preview(
     contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:

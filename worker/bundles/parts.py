@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.detectors.pixels import PIXEL_MEAN, PIXEL_SPREAD
-from worker.images.views import COVARIATE_NAMES, CROP_POSITIONS, ViewPlan
+from worker.images.crop_boxes import CROP_POSITIONS
+from worker.images.views import COVARIATE_NAMES, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

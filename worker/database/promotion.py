@@ -1,6 +1,7 @@
 """Which bundle serves: promoted and rolled back in one transaction each, with who and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -51,6 +52,12 @@ class Bundles:
         """Return one bundle."""
         with self._database.transaction() as session:
             return session.get(Bundle, version)
+
+    def detectors(self, version: str) -> Mapping[str, Any]:
+        """Return the facts of a bundle's detectors by name, as its card holds them; empty where it holds none."""
+        with self._database.transaction() as session:
+            facts = session.scalar(select(Bundle.card["detectors"]).where(Bundle.version == version))
+        return facts if isinstance(facts, dict) else {}
 
     def champion(self) -> Bundle | None:
         """Return the bundle whose verdicts are served, if there is one yet."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from worker.images.crop_boxes import CROP_POSITIONS, crop_box, crop_boxes, limit_crops
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-# Where native crops sit, as fractions of the room left of and above them: the centre first, then the diagonals.
-CROP_POSITIONS = ((0.5, 0.5), (0.15, 0.15), (0.85, 0.85), (0.85, 0.15), (0.15, 0.85))
 # Quality is measured on a centre crop of at most this many pixels a side: enough for stable statistics.
 QUALITY_SIDE = 224
 COVARIATE_NAMES = ("sharpness", "blockiness")
@@ -65,7 +65,7 @@ class ViewPlan:
         """Return a plan of at most so many views, 0 for as many as there are: mirrored ones go first, then crops."""
         if not most or self.count <= most:
             return self
-        return replace(self, crops=max(min(self.crops, most - self.wholes), 1 - self.wholes), mirrored=False)
+        return replace(self, crops=limit_crops(self.wholes, self.crops, most), mirrored=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give plain values; what is not mirrored says nothing of it, as bundles from before that was possible."""
@@ -123,7 +123,7 @@ def native_crop(image: Image.Image, size: int, across: float, down: float) -> ND
         across: place between the left (0.0) and right (1.0) edge.
         down: place between the top (0.0) and bottom (1.0) edge.
     """
-    crop = np.asarray(image.crop(_crop_box(image.size, size, across, down)).convert("RGB"))  # (<=size, <=size, 3)
+    crop = np.asarray(image.crop(crop_box(image.size, size, across, down)).convert("RGB"))  # (<=size, <=size, 3)
     lacking = ((0, size - crop.shape[0]), (0, size - crop.shape[1]), (0, 0))
     return np.pad(crop, lacking, mode="symmetric") if any(after for _, after in lacking) else crop
 
@@ -131,7 +131,7 @@ def native_crop(image: Image.Image, size: int, across: float, down: float) -> ND
 def view_boxes(image_size: tuple[int, int], plan: ViewPlan) -> list[tuple[int, int, int, int]]:
     """Say where each view was cut from: (left, top, right, bottom) in pixels of the image, V of them."""
     wholes = [(0, 0, *image_size)] * plan.wholes
-    boxes = wholes + [_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]]
+    boxes = wholes + crop_boxes(image_size, plan.size, plan.crops)
     return boxes * 2 if plan.mirrored else boxes
 
 
@@ -139,7 +139,7 @@ def coverage(image_size: tuple[int, int], plan: ViewPlan) -> float:
     """Say how much of an image its native crops cover, in crops: 1.0 where all are the same, at most `plan.crops`."""
     if not plan.crops:
         return 1.0
-    boxes = np.array([_crop_box(image_size, plan.size, *position) for position in CROP_POSITIONS[: plan.crops]])
+    boxes = np.array(crop_boxes(image_size, plan.size, plan.crops))
     across, down = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
     covered = np.zeros((len(down) - 1, len(across) - 1), dtype=bool)
     for left, top, right, bottom in boxes:
@@ -148,13 +148,6 @@ def coverage(image_size: tuple[int, int], plan: ViewPlan) -> float:
     left, top, right, bottom = boxes[0]
     area = (np.diff(down)[:, None] * np.diff(across) * covered).sum()
     return float(area / ((right - left) * (bottom - top)))
-
-
-def _crop_box(image_size: tuple[int, int], size: int, across: float, down: float) -> tuple[int, int, int, int]:
-    width, height = image_size
-    left = round(max(0, width - size) * across)
-    top = round(max(0, height - size) * down)
-    return left, top, min(width, left + size), min(height, top + size)
 
 
 def quality_covariates(image: Image.Image) -> tuple[float, ...]:

@@ -1,4 +1,5 @@
-// Lays a heatmap over the picture, as strong and as wide as chosen; works again after the live part was replaced.
+// Lays a heatmap over the picture, as strong and as wide as chosen, and frames the crops that a detector looked at;
+// works again after the live part was replaced.
 function show() {
   const chosen = document.querySelector("input[name=heatmap]:checked")?.value ?? "";
   const opacity = document.querySelector("input[name=opacity]")?.value ?? 85;
@@ -7,6 +8,12 @@ function show() {
     over.hidden = over.dataset.heatmap !== chosen;
     over.style.opacity = opacity / 100;
     over.style.clipPath = `inset(0 ${100 - split}% 0 0)`;
+  }
+  const framed = document.querySelector("input[name=crops]:checked")?.value ?? "";
+  for (const part of document.querySelectorAll("[data-crops]")) {
+    part.hidden = part.dataset.crops !== framed;
+    // Drawn when somebody looks; most never do.
+    if (!part.hidden && part.dataset.at && !part.src) part.src = part.dataset.at;
   }
 }
 document.addEventListener("input", (event) => event.target.closest(".controls") && show());

@@ -9,6 +9,7 @@ let past = []; // decided or put aside, newest last
 let pending = null; // {item, act, reason, also, timer}
 const gone = new Set(); // what this page decided; the server offers it again until the decision has reached it
 let heat = 0;
+let framed = 0;
 let leaving = false; // to sign in again; later requests must not replace what the first one kept
 
 async function post(path, fields, keepalive = false) {
@@ -96,15 +97,17 @@ function show() {
   at("empty").hidden = Boolean(item);
   at("undo").disabled = !pending && !past.length;
   if (!item) return;
-  heat = 0;
+  heat = framed = 0;
   setZoom(false);
   at("frame").classList.remove("broken");
   at("picture").dataset.instead = item.thumbnail;
   at("picture").src = item.picture;
   at("picture").alt = `The image ${item.image_id}`;
-  at("over").hidden = true;
+  at("over").hidden = at("framed").hidden = at("over-words").hidden = true;
   at("heat").disabled = !item.heatmaps.length;
   at("heat").setAttribute("aria-pressed", "false");
+  at("crops").disabled = !item.crops.length;
+  at("crops").setAttribute("aria-pressed", "false");
   at("page").replaceChildren(isolate(item.image_id));
   at("page").href = item.page;
   at("probability").textContent = item.probability;
@@ -281,6 +284,20 @@ function nextHeatmap() {
   at("heat").setAttribute("aria-pressed", String(Boolean(one)));
 }
 
+function nextCrops() {
+  const item = items[0];
+  if (!item?.crops.length) return;
+  framed = (framed + 1) % (item.crops.length + 1);
+  const one = item.crops[framed - 1];
+  at("framed").hidden = at("over-words").hidden = !one;
+  if (one) {
+    at("framed").src = one.at;
+    at("framed").alt = `Crops that ${one.name} looked at`;
+    at("over-words").textContent = `${one.name} looked at ${one.words}.`;
+  }
+  at("crops").setAttribute("aria-pressed", String(Boolean(one)));
+}
+
 function toggle(button, name) {
   const on = at("stage").classList.toggle(name);
   button.setAttribute("aria-pressed", String(on));
@@ -304,7 +321,7 @@ for (const frame of [at("frame"), at("beside")]) frame.addEventListener("pointer
 
 const KEYS = {
   a: () => decide("ai_generated"), n: () => decide("not_ai_generated"), u: () => decide("cannot_tell"),
-  s: () => decide("skip"), z: undo, j: () => turn(1), k: () => turn(-1), h: nextHeatmap,
+  s: () => decide("skip"), z: undo, j: () => turn(1), k: () => turn(-1), h: nextHeatmap, f: nextCrops,
   b: () => toggle(at("blur"), "blurred"), g: () => toggle(at("grey"), "greyed"),
   c: () => besides(beside + 1), "+": () => setZoom(!at("stage").classList.contains("zoomed")), "?": () => at("help").showModal(),
 };
@@ -321,6 +338,7 @@ document.addEventListener("keydown", (event) => {
 });
 for (const button of document.querySelectorAll("[data-act]")) button.addEventListener("click", () => decide(button.dataset.act));
 at("heat").addEventListener("click", nextHeatmap);
+at("crops").addEventListener("click", nextCrops);
 at("blur").addEventListener("click", () => KEYS.b());
 at("grey").addEventListener("click", () => KEYS.g());
 at("compare").addEventListener("click", KEYS.c);

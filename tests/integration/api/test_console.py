@@ -73,6 +73,7 @@ def test_nobody_sees_anything_without_signing_in(services: Services) -> None:
         "/image?id=x",
         "/picture?id=x",
         "/heatmap?id=x&detector=clip",
+        "/crops?id=x&bundle=b&detector=clip",
         "/frame?id=x",
         "/scans",
         "/bundles",

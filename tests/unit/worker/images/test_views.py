@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from worker.images.crop_boxes import CROP_POSITIONS
 from worker.images.views import (
-    CROP_POSITIONS,
     ViewPlan,
     coverage,
     cut_views,
