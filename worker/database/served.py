@@ -148,6 +148,7 @@ class Queries:
 
 
 ENDED = frozenset({ScanState.COMPLETED, ScanState.REJECTED, ScanState.DEAD})
+QUIETLY_REJECTED = (Scan.kind == ScanKind.THUMBNAIL) | Scan.reason.is_not_distinct_from(Reason.WITHDRAWN)
 _not_erased = Image.erased_at.is_(None)
 _SHOWN_OF_A_HEATMAP = ("detector", "method", "layer", "bundle_version", "key", "raw_key")
 
@@ -191,8 +192,7 @@ def scans_statement(state: ScanState, *, limit: int, before: int | None) -> Sele
 
     Files of which no thumbnail can be made are nobody's concern, nor is what a withdrawn challenger has not judged.
     """
-    withdrawn = Scan.reason.is_not_distinct_from(Reason.WITHDRAWN)
-    concerns = true() if state != ScanState.REJECTED else and_(Scan.kind != ScanKind.THUMBNAIL, ~withdrawn)
+    concerns = true() if state != ScanState.REJECTED else ~QUIETLY_REJECTED
     return (
         select(Scan, Image)
         .join(Image, and_(Scan.image_pk == Image.id, _not_erased))
