@@ -19,6 +19,7 @@ up: $(READY) ## Start everything and keep it up; data stays in .assay/
 	@$(BIN)/assay up
 
 grafana: ## Start Prometheus, Alertmanager and Grafana beside docker-compose.yml's stack, and say where
+	@test -s "$${ASSAY_SECRETS:-.assay/secrets}/grafana_password" || { echo "no password for Grafana yet: make secrets" >&2; exit 1; }
 	@docker compose up --detach --wait prometheus alertmanager grafana
 	@echo "Grafana: http://127.0.0.1:3000, user assay, password in $${ASSAY_SECRETS:-.assay/secrets}/grafana_password"
 
