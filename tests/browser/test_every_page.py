@@ -28,6 +28,7 @@ PAGES = {
     "feed-choose": "?choose=1",
     "appeals": "/appeals",
     "appeals-decided": "/appeals?state=decided",
+    "transparency": "/transparency",
     "scans": "/scans",
     "scans-rejected": "/scans?state=rejected",
     "scans-empty": "/scans?state=leased",
@@ -49,6 +50,8 @@ window.stopped = [];
 const note = (event) => window.stopped.push(`${event.violatedDirective} ${event.blockedURI}`);
 addEventListener("securitypolicyviolation", note);
 """
+# The desk fetches what it shows; a page without one is ready at once.
+DESK_READY = "() => !document.querySelector('#desk') || document.querySelector('#loading').hidden"
 # Below the fold too; what the browser cannot show (a picture that is gone) is not waited for.
 ALL_LOADED = """async () => {
   for (const image of document.images) image.loading = "eager";
@@ -91,6 +94,7 @@ def test_no_page_breaks_its_policy_overflows_or_shuts_anybody_out(
 
 def judged(page: Page, picture: Path) -> list[str]:
     """Take a picture of a page and return what is wrong with it."""
+    page.wait_for_function(DESK_READY)
     page.evaluate(ALL_LOADED)
     page.screenshot(path=picture, full_page=True)
     stopped: Any = page.evaluate("window.stopped")

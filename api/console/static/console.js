@@ -61,10 +61,15 @@ function broken(image) {
     image.dataset.tries = 0;
     image.src = image.dataset.instead;
     delete image.dataset.instead;
-  } else if (image.dataset.thumbnail === undefined || !askAgain(image)) {
+  } else if (image.dataset.thumbnail !== undefined && askAgain(image)) {
+    image.closest(".thumb")?.classList.add("coming");
+  } else {
     image.closest(".thumb, .frame")?.classList.add("broken");
   }
 }
+document.addEventListener("load", (event) => {
+  if (event.target instanceof HTMLImageElement) event.target.closest(".thumb")?.classList.remove("coming");
+}, true);
 document.addEventListener("error", (event) => event.target instanceof HTMLImageElement && broken(event.target), true);
 for (const image of document.images) if (image.complete && image.currentSrc && !image.naturalWidth) broken(image);
 

@@ -95,6 +95,7 @@ function show() {
   shown = item;
   desk.hidden = !item;
   at("empty").hidden = Boolean(item);
+  at("loading").hidden = true;
   at("undo").disabled = !pending && !past.length;
   if (!item) return;
   heat = framed = 0;
