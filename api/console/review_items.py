@@ -15,6 +15,7 @@ from worker.database.review_terms import DeskTerms, terms_for
 from worker.database.served import Served
 from worker.decisions.appeal import AppealState
 from worker.decisions.near_hashes import MOST_DISTANCE
+from worker.decisions.vocabulary import VerdictValue
 
 _NEAR, _WORDS, _APPEALS = 12, 20, 10
 
@@ -62,6 +63,7 @@ class DeskItems:
         assert verdict is not None  # noqa: S101 - an image without a verdict is not offered
         return {
             "verdict": headline(verdict.verdict),
+            "flagged": bool(verdict.detectors) and verdict.verdict == VerdictValue.AI_GENERATED,
             "probability": percent(verdict.probability),
             "standing": stands(self.policies, verdict),
             "detectors": [[known_as(name), percent(one["probability"])] for name, one in verdict.detectors.items()],
@@ -108,6 +110,7 @@ class DeskItems:
 
 _UNSEEN = {
     "verdict": "",
+    "flagged": False,
     "probability": "",
     "standing": "Part of the audit slice: judge it by your own eyes. What the detectors say is shown on its page.",
     "detectors": [],

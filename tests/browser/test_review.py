@@ -168,6 +168,22 @@ def test_what_was_decided_last_is_saved_when_the_page_is_left(
     assert len(labels(console, waiting)) == 1
 
 
+def test_a_flagged_image_shows_its_heatmap_and_what_the_colours_mean(
+    contexts: Callable[..., BrowserContext], console: Console
+) -> None:
+    watched = Watched(contexts(viewport={"width": 1440, "height": 900}).new_page(), console)
+    watched.sign_in(ApiKeys(console.up.database).create("heated", [Scope.READ, Scope.REVIEW]).key)
+    page = watched.open("/review?order=appeals")
+    heatmap = page.get_by_role("img", name=re.compile("^Heatmap of "))
+    expect(heatmap).to_be_visible()
+    expect(page.get_by_text("most evidence of this image")).to_be_visible()
+    for _ in range(6):  # past the last detector's
+        if heatmap.count():
+            page.keyboard.press("h")
+    expect(heatmap).to_have_count(0)
+    expect(page.get_by_text("most evidence of this image")).to_be_hidden()
+
+
 def test_f_frames_the_crops_that_the_next_detector_looked_at(
     contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:

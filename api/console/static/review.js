@@ -104,9 +104,10 @@ function show() {
   at("picture").dataset.instead = item.thumbnail;
   at("picture").src = item.picture;
   at("picture").alt = `The image ${item.image_id}`;
-  at("over").hidden = at("framed").hidden = at("over-words").hidden = true;
+  at("over").hidden = at("legend").hidden = at("framed").hidden = at("over-words").hidden = true;
   at("heat").disabled = !item.heatmaps.length;
   at("heat").setAttribute("aria-pressed", "false");
+  if (item.flagged) nextHeatmap(); // what was flagged shows where, without being asked
   at("crops").disabled = !item.crops.length;
   at("crops").setAttribute("aria-pressed", "false");
   at("page").replaceChildren(isolate(item.image_id));
@@ -280,8 +281,12 @@ function nextHeatmap() {
   if (!item?.heatmaps.length) return;
   heat = (heat + 1) % (item.heatmaps.length + 1);
   const one = item.heatmaps[heat - 1];
-  at("over").hidden = !one;
-  if (one) { at("over").src = one.at; at("over").alt = `Heatmap of ${one.name}`; }
+  at("over").hidden = at("legend").hidden = !one;
+  if (one) {
+    at("over").src = one.at;
+    at("over").alt = `Heatmap of ${one.name}`;
+    at("legend-name").textContent = one.name;
+  }
   at("heat").setAttribute("aria-pressed", String(Boolean(one)));
 }
 

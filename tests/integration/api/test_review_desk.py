@@ -8,7 +8,10 @@ from fastapi.testclient import TestClient
 
 from tests.integration.api.conftest import SITE, Rows, SignIn
 from worker.database.api_keys import Scope
+from worker.database.appeals import Appeals
+from worker.database.audit import Actor
 from worker.database.served import Queries
+from worker.database.session import Database
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
 pytestmark = pytest.mark.integration
@@ -50,6 +53,14 @@ def test_the_desk_shows_the_image_its_thresholds_in_words_and_its_detectors(
     assert item["detectors"] == [["CLIP", "52.0\N{NO-BREAK SPACE}%"]]
     assert item["standing"].startswith("Between 20.0")
     assert "neither accuses nor clears" in item["standing"]
+
+
+def test_what_machines_accuse_is_flagged(desk: Callable[[], Post], rows: Rows, database: Database) -> None:
+    detectors = {"clip": {"logit": 2.0, "probability": 0.9}}
+    rows.verdict(rows.image("cat"), verdict=VerdictValue.AI_GENERATED, detectors=detectors)
+    Appeals(database).add(Actor("anna"), "cat", reason="mine", contact=None)
+    (item,) = desk()("next", order="appeals").json()["items"]
+    assert item["flagged"] is True
 
 
 def test_a_decision_is_a_human_verdict_with_its_reason(desk: Callable[[], Post], rows: Rows, queries: Queries) -> None:
