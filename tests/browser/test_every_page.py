@@ -6,11 +6,15 @@ Each is kept as a picture below ``.assay-screens``, for eyes to judge.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
+from sqlalchemy import select
 
 from tests.browser.conftest import Console, Watched
+from worker.database.tables import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -90,6 +94,23 @@ def test_no_page_breaks_its_policy_overflows_or_shuts_anybody_out(
     assert {name: troubles for name, troubles in found.items() if troubles} == {}
     # The browser tells of answers that are errors by design: an unknown image, an unknown page.
     assert [complaint for complaint in watched.complaints if "404" not in complaint] == []
+
+
+@pytest.mark.parametrize("letters", ["a", "\N{HEBREW LETTER ALEF}", "\N{RIGHT-TO-LEFT OVERRIDE}b/"])
+def test_an_id_of_a_thousand_letters_fits_a_phone(
+    letters: str, contexts: Callable[..., BrowserContext], console: Console, tmp_path: Path
+) -> None:
+    image_id = (letters * 1000)[:1000]
+    with console.up.database.transaction() as session:
+        known = session.scalars(select(Image).where(Image.image_id == console.unflagged)).first()
+        assert known is not None
+        place = {"bucket": known.bucket, "key": known.key, "version": uuid4().hex, "versioned": True}
+        session.add(Image(image_id=image_id, source="long/" + "s" * 300, **place))
+    watched = Watched(contexts(viewport={"width": 390, "height": 844}).new_page(), console)
+    watched.page.add_init_script(WATCH_POLICY)
+    watched.sign_in(console.admin)
+    for path in ("", f"/image?id={quote(image_id, safe='')}"):
+        assert judged(watched.open(path), tmp_path / "long.png") == []
 
 
 def judged(page: Page, picture: Path) -> list[str]:
