@@ -12,7 +12,7 @@ from fastapi import Depends
 from api import parts
 from api.errors.problems import InvalidError, ProblemError
 from api.requests.image_ids import checked_image_id, checked_source
-from api.schemas.batches import BatchItemResult, BatchItem, InvalidReason, ItemState
+from api.schemas.batches import BatchItem, BatchItemResult, InvalidReason, ItemState
 from worker.database.audit import Actor
 from worker.database.callbacks import CallbackTarget
 from worker.database.fetches import NewFetch
