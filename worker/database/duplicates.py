@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, literal,
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 from sqlalchemy.orm import Session
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.scans import ImageFacts
 from worker.database.served import newest_image
 from worker.database.session import Database, compiled
@@ -63,7 +64,8 @@ class Duplicates:
         """Return what a bundle and a policy made of these bytes before, None where they never saw them."""
         values = {"sha256": sha256, "bundle": bundle_version, "policy": policy_version}
         with self._database.statement() as session:
-            row = session.execute(_JUDGED_BEFORE, values).one_or_none()
+            is_known = _IS_KNOWN.rows(session, values)
+            row = session.execute(_JUDGED_BEFORE, values).one_or_none() if is_known else None
         if row is None:
             return None
         verdict: Any
@@ -114,6 +116,8 @@ _JUDGED_BEFORE: Select[Any, Any] = compiled(
     .order_by(Verdict.shadow, Verdict.frame_key.is_(None), Verdict.id)
     .limit(1)
 )
+# Most images are new, and need no rows as objects.
+_IS_KNOWN = DriverStatement(_JUDGED_BEFORE.with_only_columns(Verdict.id).order_by(None))
 _HEATMAP_COLUMNS = ("detector", "method", "layer", "bundle_version", "key", "raw_key")
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.database.session import Database, compiled
+from worker.database.driver_statement import DriverStatement
+from worker.database.session import Database
 from worker.database.tables import Feature, Verdict
 from worker.decisions.vocabulary import DecidedBy
 
@@ -38,7 +39,7 @@ class StoredFeatures:
 def put(session: Session, image_pk: int, bundle_version: str, memory: StoredFeatures) -> None:
     """Store what a bundle saw in an image, in the caller's transaction; it replaces what its last scan stored."""
     row = {"image_pk": image_pk, "bundle_version": bundle_version, "features": memory.features}
-    session.execute(_PUT, {**row, "logits": memory.logits, "covariates": list(memory.covariates)})
+    _PUT.rows(session, {**row, "logits": memory.logits, "covariates": list(memory.covariates)})
 
 
 def _put() -> Any:
@@ -50,7 +51,7 @@ def _put() -> Any:
 
 
 _FEATURES: Any = Feature.__table__
-_PUT = compiled(_put())
+_PUT = DriverStatement(_put(), ("image_pk", "bundle_version", "features", "logits", "covariates"))
 
 
 def forget(session: Session, image_pks: Sequence[int]) -> None:

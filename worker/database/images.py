@@ -24,8 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningInsert
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import compiled
 from worker.database.tables import Image, Scan, ScanKind, ScanState
 from worker.errors import AssayError, Reason
@@ -75,7 +75,7 @@ _QUEUE_WHAT_WAS_GONE = compiled(
     .where(_LIVE, _SCANS.c.reason == Reason.GONE)
     .values(state=ScanState.QUEUED, due_at=func.now(), reason=None, detail=None, finished_at=None)
 )
-_INSERT_SCANS = compiled(
+_INSERT_SCANS = DriverStatement(
     upsert(_SCANS)
     .from_select(
         ["image_pk", "kind", "queue"],
@@ -113,8 +113,9 @@ def insert_images_and_scans(
     Returns:
         For each image the primary keys of image and scan, and whether the scan is new; None for one that was erased.
     """
-    # In one order everywhere, so that two that insert the same wait for each other and do not block each other.
-    rows = {_state(image): image for image in sorted(images, key=_state)}
+    # In one order everywhere, so that two that insert the same wait for each other and do not block each other. Of
+    # those of one state the last counts: what the store has shown, before what an event alone claims.
+    rows = {_state(image): image for image in sorted(images, key=lambda image: (*_state(image), image.confirmed))}
     ids = _insert_or_update(session, list(rows.values()))
     touched = set(ids.values())
     if rest := [state for state in rows if state not in ids]:
@@ -140,7 +141,7 @@ def _insert_or_update(session: Session, images: Sequence[NewImage]) -> dict[_Sta
     for dated in (True, False):
         group = [image for image in images if (image.stored_at is not None) is dated]
         if group:
-            ids.update(_pairs(session.execute(_upsert(dated=dated), _columns(group))))
+            ids.update(_pairs(_upsert(dated=dated).rows(session, _columns(group))))
     return ids
 
 
@@ -155,7 +156,7 @@ def _columns(images: Sequence[NewImage]) -> dict[str, list[Any]]:
 
 
 @cache
-def _upsert(*, dated: bool) -> ReturningInsert[Any]:
+def _upsert(*, dated: bool) -> DriverStatement:
     """Return the statement that makes rows, or changes those that came again; it returns state and id of both.
 
     It takes a list for each column: one text for any number of rows, so that it is put together once.
@@ -180,14 +181,14 @@ def _upsert(*, dated: bool) -> ReturningInsert[Any]:
         set_={"stored_at": insert.excluded.stored_at, "confirmed": True},
         where=_IMAGES.c.erased_at.is_(None) & insert.excluded.confirmed & (later | ~_IMAGES.c.confirmed),
     )
-    return compiled(made.returning(*_STATE_AND_ID))
+    return DriverStatement(made.returning(*_STATE_AND_ID))
 
 
 def _insert_scans(session: Session, image_pks: Sequence[int], queue: str) -> tuple[dict[int, int], dict[int, int]]:
     """Make the live scans that are lacking; return those, and those that were there, by the image's key."""
     if not image_pks:
         return {}, {}
-    new: dict[int, int] = dict(session.execute(_INSERT_SCANS, {"images": list(image_pks), "into_queue": queue}).all())
+    new: dict[int, int] = dict(_INSERT_SCANS.rows(session, {"images": list(image_pks), "into_queue": queue}))
     rest = [image_pk for image_pk in image_pks if image_pk not in new]
     return new, dict(session.execute(_LIVE_SCANS, {"images": rest}).all()) if rest else {}
 

@@ -1,16 +1,16 @@
 """Statements that every scan pays for, made once: to put one together costs a worker more than to send it.
 
-They are of the tables, where rows as objects are not needed: what SQLAlchemy does for objects costs as much again.
+They are of the tables, where rows as objects are not needed.
 """
 
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Text, Update, Uuid, bindparam, func, update
+from sqlalchemy import Text, Uuid, bindparam, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.serving_rule import withdrawn_bundles
-from worker.database.session import compiled
 from worker.database.tables import Image, Scan, ScanState, Verdict
 
 _SCANS: Any = Scan.__table__
@@ -18,12 +18,14 @@ _IMAGES: Any = Image.__table__
 _VERDICTS: Any = Verdict.__table__
 
 
-# Writes a verdict's row; gives its id, and no row where the scan has one.
-ADD_VERDICT = compiled(upsert(_VERDICTS).on_conflict_do_nothing().returning(_VERDICTS.c.id))
+@cache
+def add_verdict(*columns: str) -> DriverStatement:
+    """Return the statement that writes a verdict's row; it gives its id, and no row where the scan has one."""
+    return DriverStatement(upsert(_VERDICTS).on_conflict_do_nothing().returning(_VERDICTS.c.id), columns)
 
 
 @cache
-def end_of_scan(*columns: str) -> Update:
+def end_of_scan(*columns: str) -> DriverStatement:
     """Return the statement that ends a scan whose lease is held: takes `scan`, `token` and `new_…` for each column.
 
     It gives the scan's id, and no row where the lease was lost.
@@ -35,18 +37,20 @@ def end_of_scan(*columns: str) -> Update:
         _SCANS.c.lease_token == bindparam("token", type_=Uuid()),
     )
     final = {"lease_token": None, "due_at": None, "finished_at": func.now()}
-    return compiled(mine.values(**final, **values).returning(_SCANS.c.id))
+    return DriverStatement(mine.values(**final, **values).returning(_SCANS.c.id))
 
 
 @cache
-def learn(*columns: str) -> Update:
+def learn(*columns: str) -> DriverStatement:
     """Return the statement that writes down what was learnt of an image: takes `image`, `bundle` and `new_…`.
 
     It tells whether the bundle's verdicts are withdrawn by now.
     """
     values = {name: bindparam(f"new_{name}", type_=_IMAGES.c[name].type) for name in columns}
     withdrawn = bindparam("bundle", type_=Text()).in_(withdrawn_bundles())
-    return compiled(update(_IMAGES).where(_IMAGES.c.id == bindparam("image")).values(**values).returning(withdrawn))
+    return DriverStatement(
+        update(_IMAGES).where(_IMAGES.c.id == bindparam("image")).values(**values).returning(withdrawn)
+    )
 
 
 def new(values: dict[str, Any]) -> dict[str, Any]:

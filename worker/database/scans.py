@@ -18,7 +18,7 @@ from worker.database import features, thumbnails
 from worker.database.clock import from_now
 from worker.database.features import StoredFeatures
 from worker.database.images import BULK_QUEUE
-from worker.database.scan_statements import ADD_VERDICT, end_of_scan, learn, new
+from worker.database.scan_statements import add_verdict, end_of_scan, learn, new
 from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
 from worker.database.take_scan import put_back, take
@@ -87,25 +87,25 @@ class Scans:
         """
         token = uuid4()
         with self._database.transaction() as session:
-            row = session.execute(*take(scan_id, token, seconds, worker_id=worker_id, ready=ready)).one_or_none()
-            if row is None:
+            taken = take(session, scan_id, token, seconds, worker_id=worker_id, ready=ready)
+            if taken is None:
                 return None
-            if row.bundle_version is None:
+            if taken.bundle_version is None:
                 raise TransientError("there is no champion bundle; start a worker once or promote one")
         return Lease(
             scan_id=scan_id,
             token=token,
-            image=row.Image,
-            policy=row.Policy,
-            bundle_version=row.bundle_version,
-            shadow=row.kind == ScanKind.SHADOW,
-            only_heatmaps=row.kind == ScanKind.HEATMAP,
-            only_thumbnail=row.kind == ScanKind.THUMBNAIL,
-            rescan=row.kind == ScanKind.RESCAN,
-            attempts=row.attempts,
-            suspect=row.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
-            challenger=Challenger(row.challenger, row.shadow_share) if row.challenger else None,
-            bulk=row.queue == BULK_QUEUE,
+            image=taken.image,
+            policy=taken.policy,
+            bundle_version=taken.bundle_version,
+            shadow=taken.kind == ScanKind.SHADOW,
+            only_heatmaps=taken.kind == ScanKind.HEATMAP,
+            only_thumbnail=taken.kind == ScanKind.THUMBNAIL,
+            rescan=taken.kind == ScanKind.RESCAN,
+            attempts=taken.attempts,
+            suspect=taken.lease_expiries >= SUSPECT_AFTER_EXPIRIES,
+            challenger=Challenger(taken.challenger, taken.shadow_share or 0.0) if taken.challenger else None,
+            bulk=taken.queue == BULK_QUEUE,
         )
 
     def put_back(self, scan_id: int, ready: Collection[str], pause: float) -> str | None:
@@ -174,13 +174,13 @@ class Scans:
             row["content"] = facts.sha256  # what the next image of these bytes finds it by
         with self._database.transaction() as session:
             self._end(session, lease, ScanState.COMPLETED, timings=dict(timings))
-            verdict_id = session.scalar(ADD_VERDICT, row)
+            verdict_id = add_verdict(*row).scalar(session, row)
             if verdict_id is not None and heatmaps:
                 session.execute(upsert(Heatmap), [{**heatmap, "verdict_id": verdict_id} for heatmap in heatmaps])
             bands = None if facts.pdq is None else bands_of(facts.pdq)
             learnt = {**vars(facts), "pdq_bands": bands, "confirmed": True}
             of_image = {"image": lease.image.id, "bundle": lease.bundle_version}
-            withdrawn = session.scalar(learn(*learnt), {**new(learnt), **of_image})
+            withdrawn = learn(*learnt).scalar(session, {**new(learnt), **of_image})
             if withdrawn and not lease.shadow:
                 queue_if_withdrawn(session, lease.image.id)
             if memory is not None:
@@ -239,7 +239,7 @@ class Scans:
     def _end(self, session: Session, lease: Lease, state: ScanState, **values: Any) -> None:
         final = {"state": state, "detail": None, **values}
         arguments = {"scan": lease.scan_id, "token": lease.token, **new(final)}
-        if session.scalar(end_of_scan(*final), arguments) is None:
+        if end_of_scan(*final).scalar(session, arguments) is None:
             raise _lost(lease)
 
     def _fenced(self, session: Session, lease: Lease, **values: Any) -> None:

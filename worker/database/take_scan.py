@@ -2,13 +2,12 @@
 
 from collections.abc import Collection
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Interval,
-    Select,
     Text,
     Uuid,
     bindparam,
@@ -16,36 +15,60 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
     true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.clock import from_now
+from worker.database.driver_statement import DriverStatement
 from worker.database.serving_rule import withdrawn_bundles
-from worker.database.session import compiled
 from worker.database.tables import Bundle, BundleRole, Image, Policy, Promotion, Scan, ScanKind, ScanState
 
-_BY_CHAMPION = (ScanKind.LIVE, ScanKind.THUMBNAIL)
+_BY_CHAMPION = or_(Scan.kind == ScanKind.LIVE, Scan.kind == ScanKind.THUMBNAIL)
 
 
 _READY: Any = bindparam("ready", type_=ARRAY(Text))
+_IMAGE = Image.__table__.c.keys()
+_POLICY = Policy.__table__.c.keys()
+_OF_IMAGE, _OF_BOTH = len(_IMAGE), len(_IMAGE) + len(_POLICY)
+
+
+class TakenScan(NamedTuple):
+    """A scan that was leased just now, and all that its worker needs."""
+
+    image: Image
+    policy: Policy
+    bundle_version: str | None  # None where there is no champion
+    kind: str
+    queue: str
+    attempts: int
+    lease_expiries: int
+    challenger: str | None
+    shadow_share: float | None
 
 
 def take(
-    scan_id: int, token: UUID, seconds: float, *, worker_id: int | None, ready: Collection[str] | None
-) -> tuple[Select[Any], dict[str, Any]]:
-    """Return the statement that leases a dispatched scan and reads all it needs, and its values.
-
-    It is one round trip, and put together once, for every image pays.
+    session: Session,
+    scan_id: int,
+    token: UUID,
+    seconds: float,
+    *,
+    worker_id: int | None,
+    ready: Collection[str] | None,
+) -> TakenScan | None:
+    """Lease a dispatched scan and read all it needs, in the caller's transaction; None where there is nothing to do.
 
     A live scan takes the champion of this moment. So does one that makes a thumbnail, though it uses none. Others name
     their bundle since they were made. Where the champion is not loaded yet, a live scan takes the bundle that served
     before it, so that a promotion holds nobody up.
 
     Args:
+        session: of the transaction.
         scan_id: of the scan.
         token: of the lease.
         seconds: that the lease lasts.
@@ -53,33 +76,42 @@ def take(
         ready: versions that the worker has loaded; scans that name others stay. None for all.
     """
     values: dict[str, Any] = {"scan": scan_id, "token": token, "lasts": f"{seconds} seconds", "worker": worker_id}
-    return _take(any_bundle=ready is None), values if ready is None else {**values, "ready": sorted(ready)}
+    if ready is not None:
+        values["ready"] = sorted(ready)
+    rows = _take(any_bundle=ready is None).rows(session, values)
+    if not rows:
+        return None
+    (row,) = rows
+    image, policy, scan = row[:_OF_IMAGE], row[_OF_IMAGE:_OF_BOTH], row[_OF_BOTH:]
+    return TakenScan(
+        Image(**dict(zip(_IMAGE, image, strict=True))), Policy(**dict(zip(_POLICY, policy, strict=True))), *scan
+    )
 
 
 @cache
-def _take(*, any_bundle: bool) -> Select[Any]:
+def _take(*, any_bundle: bool) -> DriverStatement:
     is_ready = true() if any_bundle else Scan.bundle_version == func.any(_READY)
     lasts = cast(bindparam("lasts", type_=Text()), Interval)
     taken = (
         update(Scan)
         .where(Scan.id == bindparam("scan", type_=BigInteger()), Scan.state == ScanState.DISPATCHED)
-        .where(Scan.kind.in_(_BY_CHAMPION) | is_ready)
+        .where(_BY_CHAMPION | is_ready)
         .values(
             state=ScanState.LEASED,
             lease_token=bindparam("token", type_=Uuid()),
             worker_id=bindparam("worker", type_=BigInteger()),
             due_at=func.now() + lasts,
-            bundle_version=case(
-                (Scan.kind.in_(_BY_CHAMPION), _live_bundle(any_bundle=any_bundle)), else_=Scan.bundle_version
-            ),
+            bundle_version=case((_BY_CHAMPION, _live_bundle(any_bundle=any_bundle)), else_=Scan.bundle_version),
         )
-        .returning(Scan.image_pk, Scan.bundle_version, Scan.kind, Scan.queue, Scan.attempts, Scan.lease_expiries)
+        .returning(Scan.bundle_version, Scan.kind, Scan.queue, Scan.attempts, Scan.lease_expiries, Scan.image_pk)
         .cte("taken")
     )
     newest = select(func.max(Policy.version)).scalar_subquery()
     in_shadow = (Bundle.role == BundleRole.CHALLENGER) & (taken.c.kind == ScanKind.LIVE)
-    return compiled(
-        select(taken, Image, Policy, Bundle.version.label("challenger"), Bundle.shadow_share)
+    of_scan = [column for column in taken.c if column.name != "image_pk"]
+    return DriverStatement(
+        select(*Image.__table__.c, *Policy.__table__.c, *of_scan, Bundle.version, Bundle.shadow_share)
+        .select_from(taken)
         .join(Image, Image.id == taken.c.image_pk)
         .join(Policy, Policy.version == newest)
         .outerjoin(Bundle, in_shadow)
@@ -89,7 +121,7 @@ def _take(*, any_bundle: bool) -> Select[Any]:
 def put_back(scan_id: int, ready: Collection[str], pause: float) -> ReturningUpdate[str | None]:
     """Return the statement that queues a dispatched scan again whose bundle is not ready; it returns the version."""
     lacks = Scan.bundle_version != func.all(_texts(ready))
-    waits = update(Scan).where(Scan.id == scan_id, Scan.state == ScanState.DISPATCHED, Scan.kind.not_in(_BY_CHAMPION))
+    waits = update(Scan).where(Scan.id == scan_id, Scan.state == ScanState.DISPATCHED, ~_BY_CHAMPION)
     return waits.where(lacks).values(state=ScanState.QUEUED, due_at=from_now(pause)).returning(Scan.bundle_version)
 
 

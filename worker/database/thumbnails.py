@@ -7,15 +7,19 @@ from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.images import LIVE_QUEUE
 from worker.database.served import newest_image
-from worker.database.session import Database, compiled
+from worker.database.session import Database
 from worker.database.tables import Image, Scan, ScanKind, ScanState, Thumbnail
 
 _THUMBNAILS: Any = Thumbnail.__table__
 _NEW = upsert(_THUMBNAILS)
 # Every first scan pays for it, so it is made once.
-_PUT = compiled(_NEW.on_conflict_do_update(index_elements=[_THUMBNAILS.c.image_pk], set_={"key": _NEW.excluded.key}))
+_PUT = DriverStatement(
+    _NEW.on_conflict_do_update(index_elements=[_THUMBNAILS.c.image_pk], set_={"key": _NEW.excluded.key}),
+    ("image_pk", "key"),
+)
 _ENDED_WITHOUT = (ScanState.REJECTED, ScanState.DEAD)
 
 
@@ -53,7 +57,7 @@ class Thumbnails:
 
 def put(session: Session, image_pk: int, key: str) -> None:
     """Note where a thumbnail lies; a later one takes the place of an earlier one."""
-    session.execute(_PUT, {"image_pk": image_pk, "key": key})
+    _PUT.rows(session, {"image_pk": image_pk, "key": key})
 
 
 def _ask(session: Session, image_pk: int) -> bool:
