@@ -129,7 +129,7 @@ class FakeRegister(Failing):
         key = created.keys[0]
         stored = self._objects.stored.get((created.bucket, key))
         image_id = stored.metadata["image-id"] if stored else key
-        return Registered(7, image_id, 8, created.version_id or created.etag or "", key, self.created)
+        return Registered(7, image_id, 8, created.version_id or created.etag or "", key, "uploads", self.created)
 
     def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
         """Register many objects."""

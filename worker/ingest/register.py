@@ -6,12 +6,13 @@ sweep and uploads through the API. Doing it twice changes nothing.
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from worker.database.images import ErasedImageError, NewImage, insert_image_and_scan, insert_images_and_scans
+from worker.database.images import NewImage, insert_images_and_scans
 from worker.database.session import Database
 from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
@@ -36,6 +37,7 @@ class Registered:
     scan_id: int
     version: str
     key: str
+    source: str
     created: bool
 
 
@@ -82,16 +84,26 @@ class Register:
             TransientError: database or object store out of reach; nothing was
                 committed, the event must come again.
         """
-        key, head, _ = self._find(created) if created.bucket in self._buckets else ("", None, True)
-        image = self._image_of(created, key, head)
-        if image is None:
-            return None
-        try:
-            with self._database.transaction() as session:
-                row = insert_image_and_scan(session, image)
-        except ErasedImageError:
-            return None
-        return _registered(image, row)
+        (registered,) = self.together([created], map)
+        note_new(registered)
+        return registered
+
+    def together(self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]) -> list[Registered | None]:
+        """Register objects and commit once: all of them, or none where it raises. Nothing is logged of new ones.
+
+        Args:
+            events: any number.
+            each: asks the store for them, as ``map`` does, or several at a time as that of an executor.
+
+        Returns:
+            What became of each, as for one.
+
+        Raises:
+            TransientError: as for one.
+        """
+        images: list[NewImage | None] = list(each(self._look, events))
+        registered = iter(self._insert([image for image in images if image is not None]))
+        return [None if image is None else next(registered) for image in images]
 
     def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
         """Register many objects at once, those alone that the store has, and commit.
@@ -106,17 +118,24 @@ class Register:
         with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
             heads = zip(ours, threads.map(self._find, ours), strict=True)
         there = [(created, key, head) for created, (key, head, certain) in heads if head or not certain]
-        registered = self._insert([image for image in (self._image_of(*one) for one in there) if image is not None])
+        images = [image for image in (self._image_of(*one) for one in there) if image is not None]
+        registered = list(filter(None, self._insert(images)))
+        note_new(*registered)
         missing = len(ours) - len(there)
         return Intake(registered, refused=len(events) - missing - len(registered), missing=missing)
 
-    def _insert(self, images: Sequence[NewImage]) -> list[Registered]:
-        """Insert images at once; those that were erased are left out."""
+    def _insert(self, images: Sequence[NewImage]) -> list[Registered | None]:
+        """Insert images at once; None for those that were erased."""
         if not images:
             return []
         with self._database.transaction() as session:
             rows = insert_images_and_scans(session, images)
-        return [_registered(image, row) for image, row in zip(images, rows, strict=True) if row is not None]
+        return [row and _registered(image, row) for image, row in zip(images, rows, strict=True)]
+
+    def _look(self, created: ObjectCreated) -> NewImage | None:
+        """Ask the store for an object; None for what is no image of ours."""
+        key, head, _ = self._find(created) if created.bucket in self._buckets else ("", None, True)
+        return self._image_of(created, key, head)
 
     def _image_of(self, created: ObjectCreated, key: str, head: ObjectHead | None) -> NewImage | None:
         """Return the image that an object is; None for what is no image of ours."""
@@ -153,10 +172,14 @@ class Register:
 
 def _registered(image: NewImage, row: tuple[int, int, bool]) -> Registered:
     image_pk, scan_id, new = row
-    if new:
-        # Here the id of the request or message meets that of the scan, which the worker's lines carry.
-        log.info("image_registered", image=image_pk, scan_id=scan_id, source=image.source)
-    return Registered(image_pk, image.image_id, scan_id, image.version, image.key, new)
+    return Registered(image_pk, image.image_id, scan_id, image.version, image.key, image.source, new)
+
+
+def note_new(*registered: Registered | None) -> None:
+    """Log images that were not known; here the id of request or message meets that of the scan, as workers log it."""
+    for one in registered:
+        if one is not None and one.created:
+            log.info("image_registered", image=one.image_pk, scan_id=one.scan_id, source=one.source)
 
 
 def _new_image(image_id: str, created: ObjectCreated, key: str, head: ObjectHead | None) -> NewImage:

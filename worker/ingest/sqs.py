@@ -1,9 +1,9 @@
 """The SQS listener: long-polls the queue of bucket events, commits, and only then deletes."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
-from worker.ingest.register import Intake, Registered
+from worker.ingest.register import Intake, Registered, note_new
 from worker.log import get_logger
 from worker.metrics import EVENTS, SQS_TROUBLE
 from worker.objects.clients import client_arguments
@@ -40,6 +40,13 @@ class Registers(Protocol):
         """Register one object and commit."""
 
 
+class RegistersTogether(Protocol):
+    """Registers objects in one transaction; as :meth:`~worker.ingest.register.Register.together`."""
+
+    def __call__(self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]) -> list[Registered | None]:
+        """Register all of them and commit, or raise."""
+
+
 class RegistersMany(Registers, Protocol):
     """Registers many objects at once, too."""
 
@@ -57,6 +64,8 @@ class SqsListener:
         register: Registers,
         note_round: Callable[[], None] = lambda: None,
         answers: Callable[[], bool] = lambda: True,
+        *,
+        together: RegistersTogether | None = None,
     ) -> None:
         """Keep the parts.
 
@@ -66,12 +75,14 @@ class SqsListener:
             register: registers an object and commits.
             note_round: told of each round.
             answers: tells whether database and object store can be reached, asked after a message that met an outage.
+            together: registers the objects of several messages in one transaction; without it each has its own.
         """
         self._client = client
         self._queue_url = queue_url
         self._register = register
         self._note_round = note_round
         self._answers = answers
+        self._together = together
 
     def run(self, stop: threading.Event) -> None:
         """Listen until ``stop`` is set; trouble with the queue is logged and waited out."""
@@ -125,7 +136,8 @@ class SqsListener:
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
         messages = answer.get("Messages", [])
-        outcomes = list(zip(messages, pool.map(self._handle, messages), strict=True))
+        handled_at_once = self._handle_at_once(pool, messages) if len(messages) > 1 else None
+        outcomes = list(zip(messages, handled_at_once or pool.map(self._handle, messages), strict=True))
         handled = [message for message, outcome in outcomes if outcome in _ACKNOWLEDGED]
         if handled:
             self._client.delete_message_batch(
@@ -136,6 +148,38 @@ class SqsListener:
                 ],
             )
         return outcomes
+
+    def _handle_at_once(self, pool: ThreadPoolExecutor, messages: "Sequence[MessageTypeDef]") -> list[str] | None:
+        """Register what all messages say in one transaction; return what became of each.
+
+        None where anything is amiss with any of them. Then nothing was committed, and each is handled by itself.
+        """
+        if self._together is None:
+            return None
+        try:
+            events = [list(parse_events(message.get("Body", ""))) for message in messages]
+            flat = [created for of_message in events for created in of_message]
+            registered = iter(self._together(flat, pool.map))
+        except Exception as error:  # noqa: BLE001 - whoever is to blame meets it again, and is logged then.
+            log.info("events_apart", messages=len(messages), error=type(error).__name__)
+            return None
+        return [
+            self._note(message, [(created, next(registered)) for created in of_message])
+            for message, of_message in zip(messages, events, strict=True)
+        ]
+
+    def _note(self, message: "MessageTypeDef", registered: Sequence[tuple[ObjectCreated, Registered | None]]) -> str:
+        """Log and count what became of one message, and return it."""
+        outcome = "registered"
+        with bound_contextvars(message_id=message.get("MessageId")):
+            for created, one in registered:
+                if one is None:
+                    log.warning("event_refused", bucket=created.bucket, key=created.keys[0])
+                    outcome = "refused"
+                else:
+                    note_new(one)
+        EVENTS.labels(outcome).inc()
+        return outcome
 
     def _handle(self, message: "MessageTypeDef") -> str:
         """Register what one message says; return what became of it."""

@@ -31,7 +31,9 @@ def run_listener(settings: Settings) -> None:
     rounds = Rounds("listener", LONGEST_ROUND_SECONDS, time.monotonic)
     register = build_register(settings, database)
     answers = partial(parts_answer, database, object_store(settings), settings.upload_buckets)
-    listener = SqsListener(sqs_client(settings), settings.sqs_queue_url, register, rounds.note, answers)
+    listener = SqsListener(
+        sqs_client(settings), settings.sqs_queue_url, register, rounds.note, answers, together=register.together
+    )
     stop = stop_on_signal()
     serve_metrics(settings, rounds.alive)
     listener.run(stop)

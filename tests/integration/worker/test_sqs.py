@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, text
 
 from tests.conftest import Buckets
 from tests.support.fakes import FakeStop
@@ -175,6 +175,38 @@ def test_a_message_that_meets_a_defect_stays_and_its_neighbours_pass(
     send(object_store, *[event_of("b", key) for key in ("bad.png", "1.png", "2.png")])
     assert listener.receive_once(pool, wait_seconds=1) == 2
     assert (sorted(registered), waiting(object_store)) == (["1.png", "2.png"], 1)
+
+
+def test_messages_that_came_together_are_registered_in_one_transaction(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    register = make_register(database, object_store)
+    make_listener(object_store, register)
+    refused, nothing = event_of("somebody-elses", "a.png"), {"Event": "s3:TestEvent"}
+    both = {"Records": [event_of(object_store.uploads, key)["Records"][0] for key in ("2.png", "3.png")]}
+    send(object_store, event_of(object_store.uploads, "1.png"), both, refused, nothing)
+    assert listener_of(object_store, register).receive_once(pool, wait_seconds=1) == 4
+    assert (keys(database), waiting(object_store)) == (["1.png", "2.png", "3.png"], 0)
+    with database.transaction() as session:
+        assert len(set(session.scalars(select(Image.created_at)))) == 1
+
+
+def test_what_cannot_be_registered_together_is_registered_apart(
+    database: Database, object_store: Buckets, pool: ThreadPoolExecutor
+) -> None:
+    register = make_register(database, object_store)
+    make_listener(object_store, register)
+    listener = listener_of(object_store, register)
+    with database.transaction() as session:
+        # A row that Postgres refuses, as a defect would make it.
+        session.execute(text("ALTER TABLE image ADD CONSTRAINT no_bad CHECK (key <> 'bad.png')"))
+    send(object_store, *[event_of(object_store.uploads, key) for key in ("1.png", "bad.png", "2.png")])
+    assert listener.receive_once(pool, wait_seconds=1) == 2
+    assert (keys(database), waiting(object_store)) == (["1.png", "2.png"], 1)
+
+
+def listener_of(store: Buckets, register: Register) -> SqsListener:
+    return SqsListener(store.sqs, store.queue_url, register, together=register.together)
 
 
 def test_a_listener_outlives_a_queue_that_is_not_there(object_store: Buckets) -> None:
