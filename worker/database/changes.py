@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, exists, func, select, text
 
 from worker.database.change_facts import load_facts
+from worker.database.driver_statement import DriverStatement
 from worker.database.event_messages import ErasedError, content_of
 from worker.database.session import Database
 from worker.database.tables import Change
@@ -21,7 +22,7 @@ from worker.database.webhook_endpoints import Event
 from worker.errors import AssayError
 
 # Of one transaction: short, and little is done again when it breaks.
-_AT_ONCE = 5000
+AT_ONCE = 5000
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtext('assay.changes'))")
 _NUMBER = text(
     """
@@ -33,6 +34,7 @@ WITH waiting AS MATERIALIZED (
 UPDATE change SET number = numbered.number FROM numbered WHERE change.id = numbered.id
 """
 )
+_ANY_WAITS = DriverStatement(select(exists().where(Change.number.is_(None))))
 
 
 class ExpiredError(AssayError):
@@ -60,12 +62,17 @@ class Changes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def all_numbered(self) -> bool:
+        """Tell whether all that is committed has its number."""
+        with self._database.statement() as session:
+            return not _ANY_WAITS.scalar(session)
+
     def number_some(self) -> int:
         """Number what is committed and has no number yet, at most some thousand; return how many."""
         with self._database.transaction() as session:
             session.execute(_ALONE)
             # A statement of its own: it sees all that former writers have committed.
-            return int(session.execute(_NUMBER, {"most": _AT_ONCE}).rowcount)  # type: ignore[attr-defined]
+            return int(session.execute(_NUMBER, {"most": AT_ONCE}).rowcount)  # type: ignore[attr-defined]
 
     def newest(self) -> int:
         """Return the number that the feed ends with now; 0 where it is empty."""

@@ -4,14 +4,30 @@ Times are the database's own, so processes' clocks do not matter.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, Select, exists, func, literal, select, union_all, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Integer,
+    Interval,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from worker.database.clock import from_now
-from worker.database.session import compiled
+from worker.database.driver_statement import DriverStatement
 from worker.database.tables import OPEN_STATES, Scan, ScanState
 from worker.decisions.in_flight import share_of_round
 from worker.errors import Reason
@@ -39,54 +55,71 @@ def take_due(
     Returns:
         Ids of the scans to publish once this transaction is committed.
     """
-    in_flight = _in_flight(session, queue)
+    in_flight = dict(_IN_FLIGHT.rows(session, {"queue": queue}))
     dispatched, leased = in_flight.get(ScanState.DISPATCHED, 0), in_flight.get(ScanState.LEASED, 0)
     share = share_of_round(dispatched=dispatched, leased=leased, messages=messages, bound=max_in_flight)
-    due = [
-        _due(queue, ScanState.LEASED, max_in_flight),
-        _due(queue, ScanState.DISPATCHED, max_in_flight),
-        *([_due(queue, ScanState.QUEUED, share.new)] if share.new else []),
-    ]
-    either = union_all(*(select(some) for some in due)).cte("due")
-    take = (
-        update(Scan)
-        .where(Scan.id == either.c.id)
-        .values(
-            state=ScanState.DISPATCHED,
-            lease_token=None,
-            due_at=from_now(dispatch_seconds),
-            lease_expiries=Scan.lease_expiries + either.c.expired,
-        )
-        .returning(Scan.id, Scan.lease_expiries, either.c.state, either.c.due_at)
-    )
-    taken = session.execute(take).all()
-    hopeless = {row.id for row in taken if row.lease_expiries >= DEAD_AFTER_EXPIRIES}
+    values = {"queue": queue, "most": max_in_flight, "new": share.new, "lasts": f"{dispatch_seconds} seconds"}
+    taken = [_Taken(*row) for row in _TAKE.rows(session, values)]
+    hopeless = {scan.id for scan in taken if scan.lease_expiries >= DEAD_AFTER_EXPIRIES}
     _give_up(session, hopeless)
-    waiting = sorted((row.due_at, row.id) for row in taken if row.state == ScanState.DISPATCHED)
+    waiting = sorted((scan.due_at, scan.id) for scan in taken if scan.state == ScanState.DISPATCHED)
     # A broker gives out the oldest messages first, so those that were lost in workers' hands are the oldest.
     still_there = {scan_id for _, scan_id in waiting[share.again :]}
-    return sorted({row.id for row in taken} - hopeless - still_there)
+    return sorted({scan.id for scan in taken} - hopeless - still_there)
 
 
-def _in_flight(session: Session, queue: str) -> dict[str, int]:
-    states = (ScanState.DISPATCHED, ScanState.LEASED)
-    counted = select(Scan.state, func.count()).where(Scan.queue == queue, Scan.state.in_(states))
-    return dict(session.execute(counted.group_by(Scan.state)).all())
+class _Taken(NamedTuple):
+    id: int
+    lease_expiries: int
+    state: str  # before it was taken
+    due_at: datetime  # likewise
 
 
-def _due(queue: str, state: ScanState, most: int) -> CTE:
-    """Return scans of a state whose time has come, the longest overdue first, locked, and what others hold skipped."""
-    expired = 1 if state is ScanState.LEASED else 0
+def _due(state: ScanState, most: str) -> CTE:
+    """Return scans of a state whose time has come, the longest overdue first, locked, and what others hold skipped.
+
+    They are at most as many as the value of the name `most` says.
+    """
+    expired = literal_column("1" if state is ScanState.LEASED else "0", Integer)
     return (
-        select(Scan.id, Scan.state, Scan.due_at, literal(expired).label("expired"))
-        .where(Scan.queue == queue, Scan.state == state, Scan.due_at <= func.now())
+        select(Scan.id, Scan.state, Scan.due_at, expired.label("expired"))
+        .where(Scan.queue == _QUEUE, Scan.state == _word(state), Scan.due_at <= func.now())
         .order_by(Scan.due_at)
-        .limit(most)
+        .limit(bindparam(most, type_=Integer()))
         .with_for_update(skip_locked=True)
         # Once, before the update: a plan that asked again for each row would take more than there is room for.
         .cte(f"due_{state}")
         .prefix_with("MATERIALIZED")
     )
+
+
+def _word(state: ScanState) -> ColumnElement[str]:
+    """Return a state as a part of the statement's text, by which Postgres sees that the index has its rows."""
+    return literal_column(f"'{state}'", Text)
+
+
+_QUEUE: Any = bindparam("queue", type_=Text())
+_IN_FLIGHT = DriverStatement(
+    select(Scan.state, func.count())
+    .where(Scan.queue == _QUEUE, or_(*(Scan.state == _word(one) for one in (ScanState.DISPATCHED, ScanState.LEASED))))
+    .group_by(Scan.state)
+)
+_DUE = union_all(
+    select(_due(ScanState.LEASED, "most")),
+    select(_due(ScanState.DISPATCHED, "most")),
+    select(_due(ScanState.QUEUED, "new")),
+).cte("due")
+_TAKE = DriverStatement(
+    update(Scan)
+    .where(Scan.id == _DUE.c.id)
+    .values(
+        state=ScanState.DISPATCHED,
+        lease_token=None,
+        due_at=func.now() + cast(bindparam("lasts", type_=Text()), Interval),
+        lease_expiries=Scan.lease_expiries + _DUE.c.expired,
+    )
+    .returning(Scan.id, Scan.lease_expiries, _DUE.c.state, _DUE.c.due_at)
+)
 
 
 def _give_up(session: Session, scan_ids: set[int]) -> None:
@@ -107,18 +140,18 @@ def _give_up(session: Session, scan_ids: set[int]) -> None:
 
 def queues_due(session: Session, queues: Sequence[str]) -> list[str]:
     """Return those of the queues in which a scan is due: one statement, whose cost grows with nothing."""
-    are_due = session.execute(_any_due(tuple(queues))).one()
+    (are_due,) = _any_due(tuple(queues)).rows(session)
     return [queue for queue, is_due in zip(queues, are_due, strict=True) if is_due]
 
 
 @cache
-def _any_due(queues: tuple[str, ...]) -> Select[Any]:
+def _any_due(queues: tuple[str, ...]) -> DriverStatement:
+    is_open = or_(*(Scan.state == _word(state) for state in OPEN_STATES))
     due: list[Any] = [
-        exists().where(Scan.queue == queue, Scan.state.in_(OPEN_STATES), Scan.due_at <= func.now()).label(str(number))
+        exists().where(Scan.queue == queue, is_open, Scan.due_at <= func.now()).label(str(number))
         for number, queue in enumerate(queues)
     ]
-    statement: Select[Any] = select(*due)
-    return compiled(statement)
+    return DriverStatement(select(*due))
 
 
 def hand_back(session: Session, scan_ids: Sequence[int], *, retry_in: float) -> None:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, type_coerce, update
+from sqlalchemy import delete, func, insert, select, text, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
 from worker.database.clock import from_now
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import Database
 from worker.database.tables import DoomedObject, Export, ExportContent, ExportFormat, ExportState
 
@@ -21,6 +22,9 @@ MOST_ATTEMPTS = 5
 # Longer than one piece takes.
 LEASE_SECONDS = 300.0
 _OPEN = (ExportState.QUEUED, ExportState.RUNNING)
+_ANY_DUE = DriverStatement(
+    text("SELECT EXISTS (SELECT FROM export WHERE state IN ('queued', 'running') AND due_at <= now())")
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ class Exports:
 
     def take(self) -> ExportLease | None:
         """Take the export that is due for the longest time, under a lease."""
+        with self._database.statement() as session:
+            if not _ANY_DUE.scalar(session):  # all that a worker asks while nothing happens
+                return None
         token = uuid4()
         due = (
             select(Export.id)

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from worker.database.audit import Actor, record
 from worker.database.callbacks import CallbackTarget
 from worker.database.clock import from_now
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import Database
 from worker.database.tables import Fetch
 from worker.decisions.fetching import FetchReason, FetchState, wait_after
@@ -18,6 +19,9 @@ from worker.decisions.priority import Priority
 from worker.errors import AssayError
 
 _OPEN = (FetchState.QUEUED, FetchState.LEASED)
+_ANY_DUE = DriverStatement(
+    text("SELECT EXISTS (SELECT FROM url_fetch WHERE state IN ('queued', 'leased') AND due_at <= now())")
+)
 # Longer than one attempt takes: download, storing and registering, each within its own limit.
 LEASE_SECONDS = 180.0
 _SOONER = text("interval '1 day'")
@@ -75,6 +79,9 @@ class Fetches:
 
     def take(self, most: int) -> list[FetchLease]:
         """Take what is due, the longest overdue first, under a lease; count the attempt."""
+        with self._database.statement() as session:
+            if not _ANY_DUE.scalar(session):  # all that a worker asks each second while nothing happens
+                return []
         token = uuid4()
         due = (
             select(Fetch.id, Fetch.due_at)

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Integer, bindparam, delete, exists, func, lit
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 from sqlalchemy.orm import Session
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import Database, compiled
 from worker.database.tables import Image, ReviewCluster, ReviewItem
 from worker.decisions.near_hashes import HASH_BITS, MOST_DISTANCE, probes_of
@@ -55,7 +56,7 @@ _NEAR = (
     .cte("near")
     .prefix_with("MATERIALIZED")
 )
-_NEAR_IN_QUEUE = compiled(
+_NEAR_IN_QUEUE = DriverStatement(
     select(_ITEMS.c.image_pk)
     .join(_NEAR, _NEAR.c.id == _ITEMS.c.image_pk)
     .where(_ITEMS.c.uncertain)
@@ -144,7 +145,7 @@ def _near_in_queue(session: Session, image_pk: int, bits: Any) -> Sequence[int]:
     if bits is None:
         return []
     values = {"image": image_pk, "bits": str(bits), "probes": probes_of(str(bits))}
-    return session.scalars(_NEAR_IN_QUEUE, values).all()
+    return [image_pk for (image_pk,) in _NEAR_IN_QUEUE.rows(session, values)]
 
 
 def _put_together(session: Session, image_pk: int, near: Sequence[Any]) -> None:

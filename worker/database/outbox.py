@@ -14,7 +14,8 @@ from sqlalchemy import Interval, case, cast, exists, func, literal, select, true
 
 from worker.database.appeals import AppealCase, Appeals
 from worker.database.change_facts import recommend_actions
-from worker.database.session import Database, compiled
+from worker.database.driver_statement import DriverStatement
+from worker.database.session import Database
 from worker.database.tables import Fetch, Image, Promotion, Scan, Verdict, WebhookDelivery, WebhookEndpoint
 from worker.decisions.action import Action
 
@@ -30,7 +31,7 @@ _DUE = (
     WebhookDelivery.due_at <= func.now(),
 )
 
-_ENDPOINTS_DUE = compiled(select(WebhookEndpoint.id).where(*_READY, exists().where(*_DUE)))
+_ENDPOINTS_DUE = DriverStatement(select(WebhookEndpoint.id).where(*_READY, exists().where(*_DUE)))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Outbox:
     def endpoints_due(self) -> list[int]:
         """Return the ids of endpoints that something is due for and that may be sent to now."""
         with self._database.statement() as session:
-            return list(session.scalars(_ENDPOINTS_DUE))
+            return [endpoint_id for (endpoint_id,) in _ENDPOINTS_DUE.rows(session)]
 
     def take(self, endpoint_id: int) -> list[Parcel]:
         """Take what is due for an endpoint: some if it answers, one if it does not; count the attempt."""

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from worker.database.audit import Actor, record
 from worker.database.bundles import champion
+from worker.database.driver_statement import DriverStatement
 from worker.database.due_scans import backlog
 from worker.database.images import BULK_QUEUE, LIVE_QUEUE
 from worker.database.promotion import UnknownBundleError
 from worker.database.rescan_filter import RescanFilter, images_of
 from worker.database.served import newest_first
-from worker.database.session import Database, compiled
+from worker.database.session import Database
 from worker.database.tables import OPEN_STATES, Bundle, Image, Policy, Rescan, RescanState, Scan, ScanKind, Verdict
 from worker.database.withdrawal import is_withdrawn
 from worker.decisions.vocabulary import DecidedBy
@@ -33,7 +34,7 @@ _LIVE_WAITS_SECONDS = 10.0
 # A dispatcher that slept makes up for no more than this, or history would come in one burst.
 _MOST_SECONDS = 10.0
 _MOST_OPEN_SECONDS = 30.0
-_RUNNING = compiled(select(Rescan.id).where(Rescan.state == RescanState.RUNNING))
+_RUNNING = DriverStatement(select(Rescan.id).where(Rescan.state == RescanState.RUNNING))
 
 
 class NoChampionError(AssayError):
@@ -169,7 +170,7 @@ class Rescans:
 
     def _running(self) -> Sequence[int]:
         with self._database.statement() as session:
-            return session.scalars(_RUNNING).all()
+            return [rescan_id for (rescan_id,) in _RUNNING.rows(session)]
 
     def _step(self, rescan_id: int) -> int:
         with self._database.transaction() as session:

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import URL, ClauseElement, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, ClauseElement, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
+from worker.database.driver_statement import DriverStatement
 from worker.errors import AssayError, TransientError
 
 # A server whose machine is lost says no word more. Linux alone would wait two hours for the answer to a query, and a
@@ -39,6 +40,9 @@ _CAUSES = (
     ("starting up", "PostgreSQL is starting; it answers soon."),
     ("QueuePool limit", "This process has no connection to PostgreSQL left; each has been busy for ten seconds."),
 )
+
+_LOCK = DriverStatement(text("SELECT pg_try_advisory_lock(hashtext(:name))"))
+_UNLOCK = DriverStatement(text("SELECT pg_advisory_unlock(hashtext(:name))"))
 
 _Statement = TypeVar("_Statement", bound=ClauseElement)
 
@@ -141,14 +145,14 @@ class Database:
         Raises:
             DatabaseDownError: as :meth:`transaction`.
         """
-        key = func.hashtext(f"assay.{name}")
+        key = {"name": f"assay.{name}"}
         with outages_named(), self._autocommit.connect() as connection:
-            held = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+            held = bool(_LOCK.scalar(connection, key))
             try:
                 yield held
             finally:
                 if held:
-                    connection.execute(select(func.pg_advisory_unlock(key)))
+                    _UNLOCK.rows(connection, key)
 
 
 @contextmanager

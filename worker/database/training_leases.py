@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Interval, and_, cast, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from worker.database.session import Database, compiled
+from worker.database.driver_statement import DriverStatement
+from worker.database.session import Database
 from worker.database.tables import RunState, TrainingRun
 from worker.database.training_runs import announce
 from worker.errors import LeaseLostError
@@ -38,7 +39,7 @@ class TrainingLeases:
     def waiting(self) -> int:
         """Count the runs that somebody should take: queued ones, and those whose lease ended."""
         with self._database.statement() as session:
-            return session.scalar(_HOW_MANY_FREE) or 0
+            return _HOW_MANY_FREE.scalar(session) or 0
 
     def claim(self, seconds: float) -> RunLease | None:
         """Take the oldest run that is free for so many seconds, or return None.
@@ -159,7 +160,7 @@ def _free() -> ColumnElement[bool]:
     return or_(TrainingRun.state == RunState.QUEUED, expired)
 
 
-_HOW_MANY_FREE = compiled(select(func.count()).select_from(TrainingRun).where(_free()))
+_HOW_MANY_FREE = DriverStatement(select(func.count()).select_from(TrainingRun).where(_free()))
 
 
 def _fence(lease: RunLease) -> tuple[ColumnElement[bool], ...]:

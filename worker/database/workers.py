@@ -7,15 +7,18 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import Database
 from worker.database.tables import Scan, ScanState, Worker
 
 # The first key of the advisory locks that workers hold; the second is the worker's id.
 WORKER_LOCKS = 0x61737361
-_SIGNS = text(
-    "SELECT id, seen_at, EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND classid::bigint = :locks AND objid::bigint = worker.id AND objsubid = 2) FROM worker"
+_SIGNS = DriverStatement(
+    text(
+        "SELECT id, seen_at, EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "AND classid::bigint = :locks AND objid::bigint = worker.id AND objsubid = 2) FROM worker"
+    )
 )
 
 
@@ -41,7 +44,7 @@ class Workers:
     def signs(self) -> Mapping[int, Sign]:
         """Return what shows of each worker that it lives, by its id."""
         with self._database.statement() as session:
-            rows = session.execute(_SIGNS, {"locks": WORKER_LOCKS})
+            rows = _SIGNS.rows(session, {"locks": WORKER_LOCKS})
             return {worker_id: Sign(seen_at, locked) for worker_id, seen_at, locked in rows}
 
     def end(self, worker_ids: Collection[int]) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import Text, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from worker.database.clock import from_now
+from worker.database.driver_statement import DriverStatement
 from worker.database.session import Database
 from worker.database.tables import Duty
 from worker.errors import TransientError
@@ -26,16 +28,21 @@ _LONGEST_PAUSE_SECONDS = 10.0
 _ROWS: Any = Duty.__table__
 _FREE = select(_ROWS.c.name).where(_ROWS.c.name == bindparam("duty"), _ROWS.c.due_at <= func.now())
 _NEXT_TIME = func.now() + text("make_interval(secs => :every)")
-_CLAIM = (
+_CLAIM = DriverStatement(
     update(_ROWS)
     .where(_ROWS.c.name == _FREE.with_for_update(skip_locked=True).scalar_subquery())
     .values(due_at=_NEXT_TIME, last_started_at=func.now())
     .returning(_ROWS.c.name)
 )
-_DONE = (
+_DONE = DriverStatement(
     update(_ROWS)
     .where(_ROWS.c.name == bindparam("duty"))
-    .values(last_finished_at=func.now(), last_error=bindparam("error"))
+    .values(last_finished_at=func.now(), last_error=bindparam("error", type_=Text()))
+)
+_AHEAD = DriverStatement(
+    select(func.extract("epoch", func.min(_ROWS.c.due_at) - func.clock_timestamp())).where(
+        _ROWS.c.name == func.any(bindparam("names", type_=ARRAY(Text)))
+    )
 )
 
 
@@ -104,9 +111,8 @@ class Schedule:
 
     def _seconds_to_next(self) -> float:
         """Return the seconds until the next duty is due, by the database's clock; negative when one is late."""
-        ahead = select(func.extract("epoch", func.min(Duty.due_at) - func.clock_timestamp()))
         with self._database.statement() as session:
-            seconds = session.scalar(ahead.where(Duty.name.in_(self._duties)))
+            seconds = _AHEAD.scalar(session, {"names": list(self._duties)})
         self._has_rows = seconds is not None  # somebody may have emptied the table
         return float(seconds or 0.0)
 
@@ -139,7 +145,7 @@ class Schedule:
 
     def _claim(self, name: str, duty: ScheduledDuty) -> bool:
         with self._database.statement() as session:
-            return session.scalar(_CLAIM, {"duty": name, "every": duty.every_seconds}) is not None
+            return _CLAIM.scalar(session, {"duty": name, "every": duty.every_seconds}) is not None
 
     def _perform(self, name: str, duty: ScheduledDuty) -> bool:
         """Run a duty under a lock, so that one that outlasts its period does not run beside itself."""
@@ -153,5 +159,5 @@ class Schedule:
                 log.exception("duty_failed", duty=name)
                 error = repr(raised)
         with self._database.statement() as session:
-            session.execute(_DONE, {"duty": name, "error": error})
+            _DONE.rows(session, {"duty": name, "error": error})
         return True

@@ -67,7 +67,7 @@ def scheduled_duties(
         disable_after_days=terms.webhook_disable_days,
         wall=lambda: datetime.now(UTC).timestamp(),
     )
-    rescans, bucket = Rescans(database), terms.artifact_bucket
+    rescans, changes, bucket = Rescans(database), Changes(database), terms.artifact_bucket
     lost_workers = EndLostWorkers(Workers(database), time.monotonic)
     training = RingTraining(TrainingLeases(database), bell)
     drift = MeasureDrift(DriftMeasures(database, terms.canary_source), rescans, terms.canary_source)
@@ -77,7 +77,7 @@ def scheduled_duties(
         Idempotency(database),
         Appeals(database),
         {
-            "changes": Changes(database),
+            "changes": changes,
             "fetches": Fetches(database),
             "exports": OldExports(Exports(database, bucket)),
         },
@@ -88,7 +88,7 @@ def scheduled_duties(
         "alive": ScheduledDuty(5.0, lambda: None),
         "workers": ScheduledDuty(0.5, lost_workers, lost_workers.rests),
         "webhooks": ScheduledDuty(1.0, webhooks, webhooks.rests),
-        "changes": ScheduledDuty(1.0, NumberChanges(Changes(database))),
+        "changes": ScheduledDuty(1.0, NumberChanges(changes), changes.all_numbered),
         "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), store)),
         "training": ScheduledDuty(2.0, training, training.rests),
         "features": ScheduledDuty(3600.0, OldFeatures(database, terms.feature_days)),

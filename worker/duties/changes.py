@@ -1,6 +1,6 @@
 """Numbers the feed of changes: the one writer, since a duty runs in one process at a time."""
 
-from worker.database.changes import Changes
+from worker.database.changes import AT_ONCE, Changes
 
 
 class NumberChanges:
@@ -11,7 +11,8 @@ class NumberChanges:
 
     def __call__(self) -> int:
         """Number what waits; return how many."""
-        total = 0
-        while count := self._changes.number_some():
+        total = count = self._changes.number_some()
+        while count == AT_ONCE:  # what comes after fewer has its turn in a second
+            count = self._changes.number_some()
             total += count
         return total

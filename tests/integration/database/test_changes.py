@@ -44,8 +44,11 @@ def test_of_overlapping_transactions_the_feed_loses_none_and_never_goes_back(
     with database.engine.connect() as slow, database.engine.connect() as quick:
         slow.execute(INSERT, {"id": 1})  # the smaller id, and it commits last
         quick.execute(INSERT, {"id": 2})
+        assert changes.all_numbered()  # nothing is committed
         quick.commit()
+        assert not changes.all_numbered()
         assert changes.number_some() == 1
+        assert changes.all_numbered()
         place = changes.newest()
         assert (place, numbers(database)[2]) == (1, 1)
         slow.commit()

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import select, text
 
 from tests.conftest import Scanned
 from tests.integration.database.ledger import end, lease_of
@@ -92,7 +93,7 @@ def test_the_backlog_is_what_is_open_and_how_old_the_oldest_is(scanned: Scanned,
         assert backlog(session, LIVE_QUEUE)[0] == 1
 
 
-def test_taking_what_is_due_reads_the_index_not_the_table(scanned: Scanned) -> None:
+def test_taking_what_is_due_reads_the_index_not_the_table(scanned: Scanned, monkeypatch: pytest.MonkeyPatch) -> None:
     with scanned.database.transaction() as session:
         session.execute(
             text(
@@ -110,14 +111,15 @@ def test_taking_what_is_due_reads_the_index_not_the_table(scanned: Scanned) -> N
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE scan"))
     plans: list[str] = []
 
-    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
-        if "scan" in statement and not statement.startswith("EXPLAIN"):
-            raw = connection.connection.driver_connection
-            plans.append("\n".join(row[0] for row in raw.execute(f"EXPLAIN {statement}", parameters)))
-        del cursor
+    execute = psycopg.Cursor.execute
 
-    event.listen(scanned.database.engine, "before_cursor_execute", explain)
+    def explain_and_execute(cursor: Any, query: Any, *values: Any, **options: Any) -> Any:
+        if "scan" in str(query):
+            rows = execute(cursor.connection.cursor(), f"EXPLAIN {query}", *values)
+            plans.append("\n".join(row[0] for row in rows))
+        return execute(cursor, query, *values, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", explain_and_execute)
     assert len(scanned.dispatch(max_in_flight=50)) == 50
-    event.remove(scanned.database.engine, "before_cursor_execute", explain)
     assert len(plans) == 2
     assert all("Seq Scan on scan" not in plan for plan in plans) and "ix_scan_due" in plans[1], plans  # noqa: PT018
