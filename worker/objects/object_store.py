@@ -126,7 +126,11 @@ class ObjectStore:
         """
         sent = encode_metadata(metadata or {})
         with name_trouble(f"{bucket}/{key}", may_be_gone=False):
-            answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=sent)
+            answer: Any = None if sent else self._quick("PUT", bucket, key, {"ContentType": content_type}, body=body)
+            if answer is None:
+                answer = self._client.put_object(
+                    Bucket=bucket, Key=key, Body=body, ContentType=content_type, Metadata=sent
+                )
         return read_version(answer)
 
     def presigned_url(self, bucket: str, key: str, seconds: int) -> str:

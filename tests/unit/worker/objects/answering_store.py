@@ -27,6 +27,7 @@ class Answer:
     body: bytes = b""
     announced: int | None = None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     monotonic: Callable[[], float] = field(default_factory=FakeClock)
     end: threading.Event = field(default_factory=threading.Event)
 
@@ -40,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.answer.asked.append((self.path, dict(self.headers)))
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.answer.received.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.send_response(self.answer.status)
         for name, value in self.answer.headers.items():
             self.send_header(name, value)

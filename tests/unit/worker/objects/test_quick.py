@@ -8,7 +8,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from tests.unit.worker.objects.answering_store import Answer, client_of, error_of
 from worker.objects.quick import QuickRequests
-from worker.objects.versions import read_head
+from worker.objects.versions import read_head, read_version
 
 KEYS = ["a b.png", "dir/ü+%~&=.png", "a//b", "..", "a/../b", "/a", "a:b;c,d@e!'()*$", "?x#y"]
 PINS: list[dict[str, str]] = [{}, {"VersionId": "v+/= ~1"}, {"IfMatch": '"e"'}]
@@ -49,6 +49,18 @@ def test_the_same_is_read_as_by_boto3(client: Any, method: str) -> None:
     assert theirs.metadata == {"image-id": "q%"}
     if method == "GET":
         assert answer["Body"].read() == b"bytes"
+
+
+def test_the_same_is_put_as_by_boto3(client: Any, answer: Answer) -> None:
+    answer.body = b""
+    theirs = client.put_object(Bucket="b", Key="a b.png", Body=b"picture", ContentType="image/png")
+    ours = QuickRequests(client)("PUT", "b", "a b.png", {"ContentType": "image/png"}, body=b"picture")
+    assert ours is not None
+    assert read_version(ours) == read_version(theirs)
+    [(their_path, their_headers), (our_path, our_headers)] = answer.asked
+    same = ("Content-Type", "Content-Length", "X-Amz-Content-SHA256")
+    assert (our_path, [our_headers[name] for name in same]) == (their_path, [their_headers[name] for name in same])
+    assert answer.received == [b"picture"] * 2
 
 
 @pytest.mark.parametrize("status", [206, 301, 403, 404, 412, 503])
