@@ -64,8 +64,7 @@ class Changes:
 
     def all_numbered(self) -> bool:
         """Tell whether all that is committed has its number."""
-        with self._database.statement() as session:
-            return not _ANY_WAITS.scalar(session)
+        return not self._database.fetch_value(_ANY_WAITS)
 
     def number_some(self) -> int:
         """Number what is committed and has no number yet, at most some thousand; return how many."""

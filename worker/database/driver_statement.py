@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.orm import Session
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-_NO_VALUES: Mapping[str, Any] = {}
+NO_VALUES: Mapping[str, Any] = {}
 
 
 class DriverStatement:
@@ -34,7 +34,7 @@ class DriverStatement:
         self._fixed: dict[str, Any] = dict(made.params)
         self._processes: dict[str, Callable[[Any], Any]] = {name: one for name, one in processes.items() if one}
 
-    def rows(self, session: Session | Connection, values: Mapping[str, Any] = _NO_VALUES) -> list[tuple[Any, ...]]:
+    def rows(self, session: Session | Connection, values: Mapping[str, Any] = NO_VALUES) -> list[tuple[Any, ...]]:
         """Run it in the caller's transaction and return its rows, of the driver's own types; none where it gives none.
 
         Args:
@@ -51,12 +51,13 @@ class DriverStatement:
         driver: Any = connection.connection.driver_connection
         try:
             cursor = driver.execute(self._text, sent)
-            return cursor.fetchall() if cursor.description else []
+            # Not its description: to make that takes as long as all the rest.
+            return cursor.fetchall() if cursor.pgresult.nfields else []
         except psycopg.Error as error:
             # What SQLAlchemy calls it, and what it does to its pool where the server is lost.
             connection._handle_dbapi_exception(error, self._text, None, None, None)  # noqa: SLF001 - there is no other
 
-    def scalar(self, session: Session | Connection, values: Mapping[str, Any] = _NO_VALUES) -> Any:
+    def scalar(self, session: Session | Connection, values: Mapping[str, Any] = NO_VALUES) -> Any:
         """Return the first value of the first row, None where there is no row; as :meth:`rows`."""
         rows = self.rows(session, values)
         return rows[0][0] if rows else None

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 
 from worker.database.clock import from_now
 from worker.database.driver_statement import DriverStatement
+from worker.database.session import Database
 from worker.database.tables import OPEN_STATES, Scan, ScanState
 from worker.decisions.in_flight import share_of_round
 from worker.errors import Reason
@@ -138,9 +139,9 @@ def _give_up(session: Session, scan_ids: set[int]) -> None:
     )
 
 
-def queues_due(session: Session, queues: Sequence[str]) -> list[str]:
+def queues_due(database: Database, queues: Sequence[str]) -> list[str]:
     """Return those of the queues in which a scan is due: one statement, whose cost grows with nothing."""
-    (are_due,) = _any_due(tuple(queues)).rows(session)
+    (are_due,) = database.fetch_rows(_any_due(tuple(queues)))
     return [queue for queue, is_due in zip(queues, are_due, strict=True) if is_due]
 
 

@@ -63,9 +63,10 @@ class Duplicates:
     def original(self, sha256: str, bundle_version: str, policy_version: int) -> Original | None:
         """Return what a bundle and a policy made of these bytes before, None where they never saw them."""
         values = {"sha256": sha256, "bundle": bundle_version, "policy": policy_version}
+        if not self._database.fetch_rows(_IS_KNOWN, values):
+            return None
         with self._database.statement() as session:
-            is_known = _IS_KNOWN.rows(session, values)
-            row = session.execute(_JUDGED_BEFORE, values).one_or_none() if is_known else None
+            row = session.execute(_JUDGED_BEFORE, values).one_or_none()
         if row is None:
             return None
         verdict: Any

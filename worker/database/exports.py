@@ -88,9 +88,8 @@ class Exports:
 
     def take(self) -> ExportLease | None:
         """Take the export that is due for the longest time, under a lease."""
-        with self._database.statement() as session:
-            if not _ANY_DUE.scalar(session):  # all that a worker asks while nothing happens
-                return None
+        if not self._database.fetch_value(_ANY_DUE):  # all that a worker asks while nothing happens
+            return None
         token = uuid4()
         due = (
             select(Export.id)

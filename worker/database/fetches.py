@@ -79,9 +79,8 @@ class Fetches:
 
     def take(self, most: int) -> list[FetchLease]:
         """Take what is due, the longest overdue first, under a lease; count the attempt."""
-        with self._database.statement() as session:
-            if not _ANY_DUE.scalar(session):  # all that a worker asks each second while nothing happens
-                return []
+        if not self._database.fetch_value(_ANY_DUE):  # all that a worker asks each second while nothing happens
+            return []
         token = uuid4()
         due = (
             select(Fetch.id, Fetch.due_at)

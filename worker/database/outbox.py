@@ -57,8 +57,7 @@ class Outbox:
 
     def endpoints_due(self) -> list[int]:
         """Return the ids of endpoints that something is due for and that may be sent to now."""
-        with self._database.statement() as session:
-            return [endpoint_id for (endpoint_id,) in _ENDPOINTS_DUE.rows(session)]
+        return [endpoint_id for (endpoint_id,) in self._database.fetch_rows(_ENDPOINTS_DUE)]
 
     def take(self, endpoint_id: int) -> list[Parcel]:
         """Take what is due for an endpoint: some if it answers, one if it does not; count the attempt."""

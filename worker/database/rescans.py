@@ -169,8 +169,7 @@ class Rescans:
         return not self._running()
 
     def _running(self) -> Sequence[int]:
-        with self._database.statement() as session:
-            return [rescan_id for (rescan_id,) in _RUNNING.rows(session)]
+        return [rescan_id for (rescan_id,) in self._database.fetch_rows(_RUNNING)]
 
     def _step(self, rescan_id: int) -> int:
         with self._database.transaction() as session:

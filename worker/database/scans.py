@@ -21,7 +21,7 @@ from worker.database.images import BULK_QUEUE
 from worker.database.scan_statements import add_verdict, end_of_scan, learn, new
 from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Heatmap, Image, Policy, Scan, ScanKind, ScanState, Verdict
-from worker.database.take_scan import put_back, take
+from worker.database.take_scan import has_champion, put_back, take
 from worker.database.withdrawal import queue_if_withdrawn
 from worker.decisions.near_hashes import bands_of
 from worker.decisions.shadow import Challenger
@@ -86,12 +86,11 @@ class Scans:
             ready: versions of bundles that are loaded; scans that name others are left. None for all.
         """
         token = uuid4()
-        with self._database.transaction() as session:
-            taken = take(session, scan_id, token, seconds, worker_id=worker_id, ready=ready)
-            if taken is None:
-                return None
-            if taken.bundle_version is None:
+        taken = take(self._database, scan_id, token, seconds, worker_id=worker_id, ready=ready)
+        if taken is None:
+            if not has_champion(self._database):
                 raise TransientError("there is no champion bundle; start a worker once or promote one")
+            return None
         return Lease(
             scan_id=scan_id,
             token=token,

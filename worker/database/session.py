@@ -1,7 +1,7 @@
 """Connections to Postgres: one engine a process, one short transaction a step."""
 
 import select as wires
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, Opera
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from worker.database.driver_statement import DriverStatement
+from worker.database.driver_statement import NO_VALUES, DriverStatement
 from worker.errors import AssayError, TransientError
 
 # A server whose machine is lost says no word more. Linux alone would wait two hours for the answer to a query, and a
@@ -131,6 +131,23 @@ class Database:
         else:
             with outages_named(), self._single() as session:
                 yield session
+
+    def fetch_rows(self, statement: DriverStatement, values: Mapping[str, Any] = NO_VALUES) -> list[tuple[Any, ...]]:
+        """Run a statement that is a transaction by itself, without a session around it, and return its rows.
+
+        Within a :class:`LongTransaction` that was joined it is a step of that one. Raises as :meth:`transaction`.
+        """
+        joined = _JOINED.get()
+        if joined is not None and joined.database is self:
+            with self.transaction() as session:
+                return statement.rows(session, values)
+        with outages_named(), self._autocommit.connect() as connection:
+            return statement.rows(connection, values)
+
+    def fetch_value(self, statement: DriverStatement, values: Mapping[str, Any] = NO_VALUES) -> Any:
+        """Return the first value of the first row, None where there is no row; as :meth:`fetch_rows`."""
+        rows = self.fetch_rows(statement, values)
+        return rows[0][0] if rows else None
 
     def begin(self) -> LongTransaction:
         """Return a transaction that is open until its caller ends it."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     func,
     literal,
     or_,
@@ -21,17 +22,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.database.clock import from_now
 from worker.database.driver_statement import DriverStatement
 from worker.database.serving_rule import withdrawn_bundles
+from worker.database.session import Database
 from worker.database.tables import Bundle, BundleRole, Image, Policy, Promotion, Scan, ScanKind, ScanState
 
 _BY_CHAMPION = or_(Scan.kind == ScanKind.LIVE, Scan.kind == ScanKind.THUMBNAIL)
-
-
+_CHAMPION = select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION)
+_IS_THERE = DriverStatement(_CHAMPION)
 _READY: Any = bindparam("ready", type_=ARRAY(Text))
 _IMAGE = Image.__table__.c.keys()
 _POLICY = Policy.__table__.c.keys()
@@ -43,7 +44,7 @@ class TakenScan(NamedTuple):
 
     image: Image
     policy: Policy
-    bundle_version: str | None  # None where there is no champion
+    bundle_version: str
     kind: str
     queue: str
     attempts: int
@@ -53,7 +54,7 @@ class TakenScan(NamedTuple):
 
 
 def take(
-    session: Session,
+    database: Database,
     scan_id: int,
     token: UUID,
     seconds: float,
@@ -61,14 +62,14 @@ def take(
     worker_id: int | None,
     ready: Collection[str] | None,
 ) -> TakenScan | None:
-    """Lease a dispatched scan and read all it needs, in the caller's transaction; None where there is nothing to do.
+    """Lease a dispatched scan and read all it needs; None where there is nothing to do, or no champion to do it.
 
     A live scan takes the champion of this moment. So does one that makes a thumbnail, though it uses none. Others name
     their bundle since they were made. Where the champion is not loaded yet, a live scan takes the bundle that served
     before it, so that a promotion holds nobody up.
 
     Args:
-        session: of the transaction.
+        database: where scans are; it is one statement, and one round trip.
         scan_id: of the scan.
         token: of the lease.
         seconds: that the lease lasts.
@@ -78,7 +79,7 @@ def take(
     values: dict[str, Any] = {"scan": scan_id, "token": token, "lasts": f"{seconds} seconds", "worker": worker_id}
     if ready is not None:
         values["ready"] = sorted(ready)
-    rows = _take(any_bundle=ready is None).rows(session, values)
+    rows = database.fetch_rows(_take(any_bundle=ready is None), values)
     if not rows:
         return None
     (row,) = rows
@@ -88,6 +89,11 @@ def take(
     )
 
 
+def has_champion(database: Database) -> bool:
+    """Tell whether there is a bundle that judges live images."""
+    return bool(database.fetch_rows(_IS_THERE))
+
+
 @cache
 def _take(*, any_bundle: bool) -> DriverStatement:
     is_ready = true() if any_bundle else Scan.bundle_version == func.any(_READY)
@@ -95,7 +101,7 @@ def _take(*, any_bundle: bool) -> DriverStatement:
     taken = (
         update(Scan)
         .where(Scan.id == bindparam("scan", type_=BigInteger()), Scan.state == ScanState.DISPATCHED)
-        .where(_BY_CHAMPION | is_ready)
+        .where(case((_BY_CHAMPION, exists(_CHAMPION)), else_=is_ready))
         .values(
             state=ScanState.LEASED,
             lease_token=bindparam("token", type_=Uuid()),
@@ -126,7 +132,7 @@ def put_back(scan_id: int, ready: Collection[str], pause: float) -> ReturningUpd
 
 
 def _live_bundle(*, any_bundle: bool) -> object:
-    champion = select(Bundle.version).where(Bundle.role == BundleRole.CHAMPION).scalar_subquery()
+    champion = _CHAMPION.scalar_subquery()
     if any_bundle:
         return champion
     # The champion where it is ready, else who served last of those that are; who was rolled back serves nobody.

@@ -38,8 +38,7 @@ class TrainingLeases:
 
     def waiting(self) -> int:
         """Count the runs that somebody should take: queued ones, and those whose lease ended."""
-        with self._database.statement() as session:
-            return _HOW_MANY_FREE.scalar(session) or 0
+        return self._database.fetch_value(_HOW_MANY_FREE) or 0
 
     def claim(self, seconds: float) -> RunLease | None:
         """Take the oldest run that is free for so many seconds, or return None.

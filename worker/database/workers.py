@@ -43,9 +43,8 @@ class Workers:
 
     def signs(self) -> Mapping[int, Sign]:
         """Return what shows of each worker that it lives, by its id."""
-        with self._database.statement() as session:
-            rows = _SIGNS.rows(session, {"locks": WORKER_LOCKS})
-            return {worker_id: Sign(seen_at, locked) for worker_id, seen_at, locked in rows}
+        rows = self._database.fetch_rows(_SIGNS, {"locks": WORKER_LOCKS})
+        return {worker_id: Sign(seen_at, locked) for worker_id, seen_at, locked in rows}
 
     def end(self, worker_ids: Collection[int]) -> int:
         """Forget workers that are lost, and make due at once what they held; return how many leases end.

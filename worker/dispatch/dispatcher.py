@@ -116,8 +116,7 @@ class Dispatcher:
             TransientError: database or broker out of reach; what was taken is
                 handed back, or comes again when its dispatch times out.
         """
-        with self._database.statement() as session:  # all that a round costs while nothing happens
-            due = queues_due(session, QUEUES)
+        due = queues_due(self._database, QUEUES)  # all that a round costs while nothing happens
         return sum(self._dispatch_queue(queue) for queue in due)
 
     def _dispatch_queue(self, queue: str) -> int:

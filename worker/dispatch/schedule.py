@@ -111,8 +111,7 @@ class Schedule:
 
     def _seconds_to_next(self) -> float:
         """Return the seconds until the next duty is due, by the database's clock; negative when one is late."""
-        with self._database.statement() as session:
-            seconds = _AHEAD.scalar(session, {"names": list(self._duties)})
+        seconds = self._database.fetch_value(_AHEAD, {"names": list(self._duties)})
         self._has_rows = seconds is not None  # somebody may have emptied the table
         return float(seconds or 0.0)
 
@@ -144,8 +143,7 @@ class Schedule:
         return [name for name, duty in duties if self._claim(name, duty) and self._perform(name, duty)]
 
     def _claim(self, name: str, duty: ScheduledDuty) -> bool:
-        with self._database.statement() as session:
-            return _CLAIM.scalar(session, {"duty": name, "every": duty.every_seconds}) is not None
+        return self._database.fetch_value(_CLAIM, {"duty": name, "every": duty.every_seconds}) is not None
 
     def _perform(self, name: str, duty: ScheduledDuty) -> bool:
         """Run a duty under a lock, so that one that outlasts its period does not run beside itself."""
@@ -158,6 +156,5 @@ class Schedule:
             except Exception as raised:  # the boundary of a duty: one that fails must not stop the others.
                 log.exception("duty_failed", duty=name)
                 error = repr(raised)
-        with self._database.statement() as session:
-            _DONE.rows(session, {"duty": name, "error": error})
+        self._database.fetch_rows(_DONE, {"duty": name, "error": error})
         return True

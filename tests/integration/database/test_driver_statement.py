@@ -52,8 +52,20 @@ def test_it_is_undone_with_its_transaction(database: Database) -> None:
 
 
 def test_a_lost_connection_is_an_outage_and_the_next_one_is_new(database: Database) -> None:
-    for begin in (database.transaction, database.statement):
-        with pytest.raises(DatabaseDownError), begin() as session:
-            _END.rows(session, {})
-        with begin() as session:
-            assert _NAMES.rows(session, {}) == []
+    with pytest.raises(DatabaseDownError), database.transaction() as session:
+        _END.rows(session)
+    assert database.fetch_rows(_NAMES) == []
+    with pytest.raises(DatabaseDownError):
+        database.fetch_value(_END)
+    assert database.fetch_rows(_NAMES) == []
+
+
+def test_one_that_is_a_transaction_by_itself_is_part_of_a_long_one_that_was_joined(database: Database) -> None:
+    assert database.fetch_value(_ADD, {"name": "sweep"}) == "sweep"
+    whole = database.begin()
+    whole.join()
+    assert database.fetch_value(_ADD, {"name": "alive"}) == "alive"
+    whole.leave()
+    assert database.fetch_rows(_NAMES) == [("sweep",)]
+    whole.end(commit=True)
+    assert database.fetch_rows(_NAMES) == [("alive",), ("sweep",)]
