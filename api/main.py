@@ -28,7 +28,7 @@ from api.requests.bodies import MemoryBudget
 from api.requests.body_limits import IDLE_SECONDS, BodyLimits
 from api.requests.encoded_ids import EncodedIds
 from api.requests.idempotency import install as install_replays
-from api.requests.pace import Pace, Unlimited, ValkeyPace
+from api.requests.pace import NoLimit, Pace, ValkeyPace
 from api.requests.request_context import RequestContext
 from api.routes import (
     appeals,
@@ -223,7 +223,7 @@ def provider_of(settings: Settings) -> IdentityProvider | None:
 def pace_of(settings: Settings, rate: str | None, name: str) -> Pace:
     """Return what counts under a name; raises RateLimitError for a rate that cannot be read."""
     if not rate:
-        return Unlimited()
+        return NoLimit()
     now = partial(datetime.now, UTC)
     return ValkeyPace(rate, settings.redis_url.get_secret_value(), name=name, wall=lambda: now().timestamp())
 

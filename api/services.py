@@ -45,7 +45,7 @@ from worker.database.review_terms import DeskTermsTable
 from worker.database.reviewers import Reviewers
 from worker.database.saved_views import SavedViews
 from worker.database.search import Search
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.session import Database
 from worker.database.sign_ins import SignIns
 from worker.database.standing import Standing
@@ -83,7 +83,7 @@ class Objects(Protocol):
 class Reads(Protocol):
     """What the API needs of :class:`~worker.database.served.Queries`."""
 
-    def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
+    def served(self, image_id: str, as_of: datetime | None = None) -> ServedImage | None:
         """Return what is served for an image."""
 
     def fetch(self, image_id: str) -> Fetch | None:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.calibration.fusion import Measured, parted
+from training.calibration.fusion import Measurements, parted
 from training.data.assemble import joined, recipe_rows, split
 from training.data.authors import by_author
 from training.fitting.encoder_features import changed_features, features_of
@@ -54,7 +54,7 @@ class CrossFitted:
     """
 
     rows: Rows
-    measured: Measured
+    measured: Measurements
     folds: NDArray[np.int64]
     heads: tuple[Heads, ...]
     tensors: dict[str, dict[str, Tensor]]
@@ -86,7 +86,7 @@ def cross_fit(recipe: Recipe, data: Path, out: Path, device: str = "cpu") -> Cro
         tensors[part.name] = tensors_of(head, draws, mass, int(part.architecture["features"]))
         features[part.name] = stored_as(tensors[part.name], draws[0], logits[:, column])
     names = tuple(part.name for part in recipe.detectors)
-    measured = Measured(names, logits, _covariates(rows), rows.labels, groups, balanced=True)
+    measured = Measurements(names, logits, _covariates(rows), rows.labels, groups, balanced=True)
     return CrossFitted(rows, measured, folds, tuple(heads), tensors, features)
 
 
@@ -138,7 +138,7 @@ def _covariates(rows: Rows) -> NDArray[np.float64]:
 
 def judge_changed(
     recipe: Recipe, cross_fitted: CrossFitted, which: NDArray[np.int64], change: Change, device: str
-) -> Measured:
+) -> Measurements:
     """Judge some images again after a change, each by the heads that never saw its source."""
     logits = np.empty((len(which), len(recipe.detectors)))
     pictures = [Image.fromarray(pixels) for pixels in cross_fitted.rows.pixels[which]]

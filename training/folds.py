@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from training.calibration.fusion import Measured, folds
+from training.calibration.fusion import Measurements, folds
 from training.cross_fit import cross_fit
 from training.data.assemble import Rows, joined, recipe_rows, split
 from training.data.collection import DataError
@@ -68,7 +68,7 @@ def _trained(recipe: Recipe, data: Path, out: Path, device: str) -> FoldReport:
 def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
     """Make a recipe of each fold, its sources held out."""
     nothing = np.zeros((len(rows), 1))
-    parts = folds(Measured((), nothing, nothing, rows.labels, rows.sources))
+    parts = folds(Measurements((), nothing, nothing, rows.labels, rows.sources))
     return [
         replace(
             recipe,
@@ -80,7 +80,7 @@ def _parted(recipe: Recipe, rows: Rows) -> list[Recipe]:
     ]
 
 
-def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) -> tuple[Measured, Rows, Fold]:
+def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) -> tuple[Measurements, Rows, Fold]:
     folder = out / f"fold-{place}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "cache").exists():  # decoded once for all folds
@@ -97,10 +97,10 @@ def _judge_fold(recipe: Recipe, data: Path, out: Path, place: int, device: str) 
     return replace(measured, groups=held_out.sources, by_source=True), truth, facts
 
 
-def _together(measured: Sequence[Measured]) -> Measured:
+def _together(measured: Sequence[Measurements]) -> Measurements:
     logits, covariates = (np.concatenate([getattr(one, name) for one in measured]) for name in ("logits", "covariates"))
     labels, sources = (np.concatenate([getattr(one, name) for one in measured]) for name in ("labels", "groups"))
-    return Measured(measured[0].names, logits, covariates, labels, sources)
+    return Measurements(measured[0].names, logits, covariates, labels, sources)
 
 
 def put_on_card(report: FoldReport, folder: Path, command: str) -> None:

@@ -32,7 +32,7 @@ _POINTS = 400
 _OUTCOMES = ("tn", "fp", "fn", "tp")
 
 
-class Compared(NamedTuple):
+class MeasurePair(NamedTuple):
     """A measure of champion and challenger side by side."""
 
     name: str
@@ -66,11 +66,11 @@ def confusion_in(measured: Any) -> dict[str, int] | None:
     return {name: counts[name] for name in ("tn", "fp", "fn", "tp")}
 
 
-def compared_in(measured: Any) -> list[Compared]:
+def compared_in(measured: Any) -> list[MeasurePair]:
     """Return what a gate measured on one part of its images, champion and challenger side by side."""
     champion, challenger = (_mapping(_mapping(measured).get(role)) for role in ("champion", "challenger"))
     return [
-        Compared(name, _written(champion.get(key), kind), _written(challenger.get(key), kind))
+        MeasurePair(name, _written(champion.get(key), kind), _written(challenger.get(key), kind))
         for key, name, kind in _MEASURES
         if _is_number(champion.get(key)) or _is_number(challenger.get(key))
     ]

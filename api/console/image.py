@@ -29,7 +29,7 @@ from api.requests.image_ids import unknown_image
 from api.requests.uploads import Uploads
 from worker.database.api_keys import Scope
 from worker.database.heatmap_requests import NotJudgedError
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.tables import Image, LabelValue, Scan, ScanState, Verdict
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.decisions.vocabulary import VerdictValue
@@ -101,7 +101,7 @@ def _about(
     labels: parts.Labels,
     policies: parts.Policies,
     image_id: str,
-    served: Served,
+    served: ServedImage,
     *,
     requested: bool,
 ) -> dict[str, Any]:
@@ -128,7 +128,9 @@ def _about(
     }
 
 
-def _verdict_of_detectors(served: Served, history: Iterable[Verdict], withdrawn: Collection[str]) -> Verdict | None:
+def _verdict_of_detectors(
+    served: ServedImage, history: Iterable[Verdict], withdrawn: Collection[str]
+) -> Verdict | None:
     """Return what the detectors said, the newest that counts: it stays in sight when a person decides."""
     if served.verdict and served.verdict.detectors:
         return served.verdict

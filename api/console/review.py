@@ -21,7 +21,7 @@ from worker.database.appeals import NotOpenError, SamePersonError
 from worker.database.review import ReviewFigures
 from worker.database.review_orders import ReviewOrder
 from worker.database.review_terms import terms_for
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.tables import LabelValue
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 
@@ -165,9 +165,9 @@ def _claimed(
     order: ReviewOrder,
     source: str | None,
     held: Collection[int],
-) -> list[tuple[str, Served]]:
+) -> list[tuple[str, ServedImage]]:
     """Return claimed images whose served verdict still needs a person; others leave the queue."""
-    shown: list[tuple[str, Served]] = []
+    shown: list[tuple[str, ServedImage]] = []
     for claim in review_queue.claim(who.principal.key_id, most=_HELD, order=order, source=source):
         if claim.image_pk in held:
             continue
@@ -179,7 +179,7 @@ def _claimed(
     return shown
 
 
-def _needs_person(served: Served, order: ReviewOrder) -> bool:
+def _needs_person(served: ServedImage, order: ReviewOrder) -> bool:
     verdict = served.verdict
     if verdict is None or order not in _UNDECIDED:
         return verdict is not None

@@ -12,7 +12,7 @@ from api.console.wording import headline, known_as, moment, percent, size
 from worker.database.duplicates import Near
 from worker.database.review_orders import ReviewOrder
 from worker.database.review_terms import DeskTerms, terms_for
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.decisions.appeal import AppealState
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.decisions.vocabulary import VerdictValue
@@ -31,7 +31,7 @@ class DeskItems:
     plans: CropPlans
     terms: dict[str, DeskTerms]
 
-    def show(self, image_id: str, served: Served, order: ReviewOrder) -> dict[str, Any]:
+    def show(self, image_id: str, served: ServedImage, order: ReviewOrder) -> dict[str, Any]:
         """Return what is shown of an image that has a verdict.
 
         Images of the audit slice are shown without what machines say: whose word rates are measured by is its own.
@@ -58,7 +58,7 @@ class DeskItems:
             "near": [_alike(one) for one in near],
         }
 
-    def _evidence(self, served: Served) -> dict[str, Any]:
+    def _evidence(self, served: ServedImage) -> dict[str, Any]:
         verdict = served.verdict
         assert verdict is not None  # noqa: S101 - an image without a verdict is not offered
         return {

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 IMAGES = "/v1/images/"
 
 
-class _Encoded(Convertor[str]):
+class _IdConvertor(Convertor[str]):
     regex: ClassVar[str] = ".+"
 
     def convert(self, value: str) -> str:
@@ -25,7 +25,7 @@ class _Encoded(Convertor[str]):
         return quote(value, safe="")
 
 
-register_url_convertor("encoded", _Encoded())
+register_url_convertor("encoded", _IdConvertor())
 
 
 class EncodedIds:

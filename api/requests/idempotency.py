@@ -24,7 +24,7 @@ from api.errors.catalogue import ErrorCode
 from api.errors.problems import InvalidError, ProblemError
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
-from worker.database.idempotency import Answer, Claim, Claimed, Idempotency
+from worker.database.idempotency import Answer, Claim, Idempotency, RequestClaim
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -137,7 +137,7 @@ class OnceRoute(APIRoute):
 
 
 async def _settle(request: Request, response: Response | None) -> None:
-    claimed: Claimed | None = getattr(request.state, "claimed", None)
+    claimed: RequestClaim | None = getattr(request.state, "claimed", None)
     if claimed is None:
         return
     claimed.leave()

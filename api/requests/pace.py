@@ -61,7 +61,7 @@ class Pace(Protocol):
         """As `count`, but count nothing."""
 
 
-class Unlimited:
+class NoLimit:
     """A rate limit that nobody reaches."""
 
     async def count(self, subject: str) -> Quota | None:  # noqa: ARG002 - the protocol's.

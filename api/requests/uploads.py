@@ -16,7 +16,7 @@ from api import parts
 from api.errors.problems import InvalidError, ProblemError
 from api.requests.bodies import Held, read_body, read_form, too_large
 from api.requests.image_ids import checked_image_id, checked_source, from_header
-from api.schemas.images import Accepted, AcceptedScan
+from api.schemas.images import AcceptedScan, AcceptedUpload
 from worker.database.audit import Actor
 from worker.database.tables import ScanState
 from worker.images.image_types import HEAD_BYTES, TYPES, ImageType, image_type
@@ -102,7 +102,7 @@ class Intake:
         with self.budget.hold() as held:
             yield await read_upload(request, self.max_bytes, held)
 
-    def accept(self, upload: Upload, actor: Actor, once: str | None = None) -> Accepted:
+    def accept(self, upload: Upload, actor: Actor, once: str | None = None) -> AcceptedUpload:
         """Store an upload and register it; the event that the store sends of it changes nothing more.
 
         Args:
@@ -131,7 +131,7 @@ class Intake:
         if not registered.created:  # the store's own event was faster, and the scan may have moved on already
             log.info("image_known", image=registered.image_pk, scan_id=registered.scan_id)
             scan = self.queries.scan(registered.scan_id)
-        return Accepted(
+        return AcceptedUpload(
             image_id=registered.image_id,
             bucket=self.bucket,
             key=registered.key,

@@ -23,12 +23,12 @@ from api.requests.etags import NOT_MODIFIED, tagged
 from api.requests.idempotency import Once, OnceKey, OnceRoute
 from api.requests.image_ids import image_path, unknown_image
 from api.requests.uploads import IMAGE_ID_HEADER, SOURCE_HEADER, Uploads, fingerprint_of
-from api.schemas.images import Accepted, AskedHeatmaps, ImageOut, NearImage, NearImages
+from api.schemas.images import AcceptedUpload, AskedHeatmaps, ImageOut, NearImage, NearImages
 from api.schemas.verdicts import History, PastVerdict
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.heatmap_requests import NotJudgedError
-from worker.database.served import ENDED, Served
+from worker.database.served import ENDED, ServedImage
 from worker.database.tables import Fetch
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.detectors.names import DetectorName
@@ -71,7 +71,7 @@ async def upload_image(
     uploads: Uploads,
     actor: Ingester,
     key: OnceKey,
-) -> Accepted:
+) -> AcceptedUpload:
     """Upload an image, as a form with `file` or as the raw body; its verdict comes by itself."""
     async with uploads.receive(request) as upload:
         if key is not None:
@@ -205,14 +205,14 @@ async def get_image(  # noqa: PLR0917 - parameters of the query
 ) -> Response:
     """Return an image's newest version, where its scan stands, and the verdict that is served."""
 
-    def look_now() -> Served | Fetch | None:
+    def look_now() -> ServedImage | Fetch | None:
         return queries.served(image_id, as_of) or queries.fetch(image_id)
 
-    async def look() -> Served | Fetch | None:
+    async def look() -> ServedImage | Fetch | None:
         return await run_in_threadpool(look_now)
 
     answer = await waiting.until(look, _is_settled, seconds=wait, has_gone=request.is_disconnected)
-    if isinstance(answer, Served):
+    if isinstance(answer, ServedImage):
         return tagged(request, ImageOut.of(answer))
     raise unknown_image() if answer is None else _not_here(answer)
 
@@ -226,9 +226,9 @@ def _not_here(fetch: Fetch) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, detail, fetch=standing)
 
 
-def _is_settled(answer: Served | Fetch | None) -> bool:
+def _is_settled(answer: ServedImage | Fetch | None) -> bool:
     """Tell whether waiting changes nothing: the image is unknown, has its verdict, or ended without."""
-    if not isinstance(answer, Served):
+    if not isinstance(answer, ServedImage):
         return answer is None or answer.finished_at is not None
     return answer.verdict is not None or answer.scan is None or answer.scan.state in ENDED
 

@@ -59,7 +59,7 @@ class LabelledContents(BaseModel):
     next_cursor: str | None
 
 
-class Accused(BaseModel):
+class AuditNegatives(BaseModel):
     """Images of the audit slice that are not AI-generated."""
 
     images: int
@@ -68,7 +68,7 @@ class Accused(BaseModel):
     interval_95: tuple[float, float] | None
 
 
-class Cleared(BaseModel):
+class AuditPositives(BaseModel):
     """Images of the audit slice that are AI-generated."""
 
     images: int
@@ -80,8 +80,8 @@ class Cleared(BaseModel):
 class Rates(BaseModel):
     """How often machine verdicts are wrong, for either class."""
 
-    not_ai_generated: Accused
-    ai_generated: Cleared
+    not_ai_generated: AuditNegatives
+    ai_generated: AuditPositives
 
 
 class AuditRates(BaseModel):

@@ -17,7 +17,7 @@ from api.schemas.scans import ListedScan, Scans
 from worker.database.api_keys import Scope
 from worker.database.audit import Actor
 from worker.database.promotion import UnknownBundleError
-from worker.database.rescans import NeverPromotedError, NoChampionError, Requested, WithdrawnBundleError
+from worker.database.rescans import NeverPromotedError, NoChampionError, RescanOutcome, WithdrawnBundleError
 from worker.database.tables import ScanState
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"], responses=problems(), route_class=OnceRoute)
@@ -105,7 +105,7 @@ def request_scans(
     )
 
 
-def _requested(order: ScanRequest, rescans: parts.Rescans, actor: Actor) -> Requested:
+def _requested(order: ScanRequest, rescans: parts.Rescans, actor: Actor) -> RescanOutcome:
     if order.under is None:
         if order.cursor is not None:
             raise InvalidError("body", "cursor", "goes with under only")

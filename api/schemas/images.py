@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.schemas.scans import FromRow, ScanOut
 from api.schemas.verdicts import HeatmapOut, ServedVerdict
 from worker.database.duplicates import Near
-from worker.database.served import ENDED, Served
+from worker.database.served import ENDED, ServedImage
 from worker.database.tables import ScanState
 from worker.decisions.action import Action
 
@@ -57,7 +57,7 @@ class ImageOut(FromRow):
     )
 
     @classmethod
-    def of(cls, served: Served) -> Self:
+    def of(cls, served: ServedImage) -> Self:
         """Return the answer's form of an image with its scan and its verdict."""
         image = cls.model_validate({name: getattr(served.image, name) for name in _IMAGE_COLUMNS})
         verdict = served.verdict and ServedVerdict(
@@ -73,7 +73,7 @@ _JOINED = {"scan", "verdict", "pending", "recommended_action"}
 _IMAGE_COLUMNS = tuple(name for name in ImageOut.model_fields if name not in _JOINED)
 
 
-def _pending(served: Served) -> Pending | None:
+def _pending(served: ServedImage) -> Pending | None:
     if served.verdict is not None:
         return None
     if served.withdrawn:
@@ -88,7 +88,7 @@ class AcceptedScan(BaseModel):
     state: ScanState
 
 
-class Accepted(BaseModel):
+class AcceptedUpload(BaseModel):
     """An upload that is stored and waits for its scan."""
 
     image_id: str

@@ -13,7 +13,7 @@ from infra.chaos.faults import Fault, chosen_faults
 from infra.chaos.local import LocalStack
 from infra.chaos.scene import Report, Scene, strike
 from infra.cli.environment import adopt, load_settings, only_these
-from worker.database.invariants import Checked, check_invariants
+from worker.database.invariants import InvariantResult, check_invariants
 from worker.settings import Settings
 
 # What comes back by the clock comes back soon: events that were lost, by the sweep.
@@ -96,7 +96,7 @@ def _lacking(fault: Fault, deployment: Deployment) -> str | None:
     return "the deployment has no second bundle" if alone else None
 
 
-def _complaints(violated: Sequence[Checked], leaks: Sequence[str]) -> Iterator[str]:
+def _complaints(violated: Sequence[InvariantResult], leaks: Sequence[str]) -> Iterator[str]:
     for checked in violated:
         yield f"violated: {checked.invariant.says}: {'; '.join(checked.listed[:3])}"
     for leak in leaks:

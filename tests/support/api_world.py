@@ -12,16 +12,16 @@ from api.key_ring import KeyRing
 from api.metrics import failed_authentications
 from api.readiness import Readiness
 from api.requests.bodies import MemoryBudget
-from api.requests.pace import Unlimited
+from api.requests.pace import NoLimit
 from api.services import Services, stores_over
 from worker.database.api_keys import Principal, Scope
 from worker.database.audit import Actor, Audit
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.session import connect
 from worker.database.tables import Fetch, Heatmap, Image, Scan, ScanKind, ScanState, Verdict
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.ingest.events import ObjectCreated
-from worker.ingest.register import Intake, Registered
+from worker.ingest.register import Intake, Registration
 from worker.objects.versions import ObjectHead, ObjectVersion
 
 _NOWHERE = "postgresql+psycopg://assay@127.0.0.1:9/assay"
@@ -120,7 +120,7 @@ class FakeRegister(Failing):
         self.seen: list[ObjectCreated] = []
         self.created = True
 
-    def __call__(self, created: ObjectCreated) -> Registered | None:
+    def __call__(self, created: ObjectCreated) -> Registration | None:
         """Register an object."""
         self.fail_if_told()
         if created.bucket != "uploads":
@@ -129,7 +129,7 @@ class FakeRegister(Failing):
         key = created.keys[0]
         stored = self._objects.stored.get((created.bucket, key))
         image_id = stored.metadata["image-id"] if stored else key
-        return Registered(7, image_id, 8, created.version_id or created.etag or "", key, "uploads", self.created)
+        return Registration(7, image_id, 8, created.version_id or created.etag or "", key, "uploads", self.created)
 
     def take_many(self, events: Sequence[ObjectCreated]) -> Intake:
         """Register many objects."""
@@ -152,7 +152,7 @@ class FakeQueries(Failing):
     """Reads that answer from lists."""
 
     def __init__(self) -> None:
-        self.images: dict[str, Served] = {}
+        self.images: dict[str, ServedImage] = {}
         self.verdicts: dict[str, list[tuple[Verdict, Image]]] = {}
         self.heatmaps: dict[tuple[str, str], Heatmap] = {}
         self.known_scans: dict[int, tuple[Scan, Image]] = {}
@@ -160,7 +160,7 @@ class FakeQueries(Failing):
         self.fetches: dict[str, Fetch] = {}
         self.asked: list[Any] = []
 
-    def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
+    def served(self, image_id: str, as_of: datetime | None = None) -> ServedImage | None:
         """Return what is served for an image."""
         self.fail_if_told()
         self.asked.append(as_of)
@@ -239,8 +239,8 @@ def fake_world() -> World:
         stores=stores,
         figures=AnswerCache(stores.figures, seconds=0, clock=clock),
         keys=KeyRing(keys, clock=clock),
-        pace=Unlimited(),
-        guesses=Unlimited(),
+        pace=NoLimit(),
+        guesses=NoLimit(),
         failed_authentications=failed_authentications(registry),
         objects=objects,
         register=register,

@@ -19,7 +19,7 @@ from worker.database.tables import Image, Policy, ScanState
 from worker.decisions.calibration import CalibrationFigures, logit_of, sigmoid
 from worker.decisions.policy import FIRST_POLICY
 from worker.errors import LeaseLostError, Reason
-from worker.images.views import Prepared, ViewPlan
+from worker.images.views import PreparedImage, ViewPlan
 from worker.objects.versions import ObjectVersion
 
 __all__ = ["FakeBundle", "FakeClock", "FakeObjects", "FakeScan", "FakeScans", "FakeStop"]
@@ -66,7 +66,7 @@ class FakeBundle:
 
     plans: Mapping[str, ViewPlan] = field(default_factory=lambda: {"clip": ViewPlan(4, 1, 0)})
 
-    def score(self, batch: Sequence[Prepared]) -> list[FakeScores]:
+    def score(self, batch: Sequence[PreparedImage]) -> list[FakeScores]:
         """Turn brightness into probability."""
         brightness = [round(float(prepared.views["clip"].mean())) for prepared in batch]
         self.batches.append(brightness)
@@ -82,7 +82,7 @@ class FakeBundle:
             for other, memory in batch
         ]
 
-    def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, FakeHeatmap]]:
+    def heatmaps(self, batch: Sequence[PreparedImage]) -> list[dict[str, FakeHeatmap]]:
         """Explain nothing, for each detector."""
         return [{"clip": FakeHeatmap(), "convnext": FakeHeatmap()} for _ in batch]
 

@@ -1,6 +1,7 @@
 """Plain words: no bare participles as names."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_no_name_is_a_bare_participle(repository: Path) -> None:
     names = names_in(repository, HOUSES)
     assert names - WIRE == set()
     assert names >= WIRE
+
+
+def test_no_class_is_named_by_a_bare_participle(repository: Path) -> None:
+    """A noun says what it is: `Registration`, not `Registered`; `Feed` is one."""
+    files = [path for house in HOUSES for path in sorted((repository / house).rglob("*.py"))]
+    classes = [
+        node.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name in classes if re.fullmatch(r"_?[A-Z][a-z]*([^e]ed|own)", name)] == []
+    assert classes
 
 
 def test_no_name_in_tests_is_told_or_said(repository: Path) -> None:

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, left_out, out_of_fold
+from training.calibration.fusion import Measurements, fit_fusion, folds, fuse_all, inputs, left_out, out_of_fold
 from training.evaluation.metrics import Cuts, auroc
 from worker.decisions.calibration import OVER_SOURCES, Calibration, CalibrationFigures, Fusion
 
@@ -48,7 +48,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibrationFit:
     """What was fitted, and what it gives on held-out images, N of them.
 
     Attributes:
@@ -82,7 +82,7 @@ class Calibrated:
         return Cuts(lower, upper)
 
 
-def calibrate(measured: Measured) -> Calibrated:
+def calibrate(measured: Measurements) -> CalibrationFit:
     """Fit fusion and calibrations on all of it, and again without each group for the figures.
 
     The fusion's inputs are those that order images of groups left out best; of choices that are as good, the one of
@@ -97,7 +97,7 @@ def calibrate(measured: Measured) -> Calibrated:
         return _calibrate(measured)
 
 
-def _calibrate(measured: Measured) -> Calibrated:
+def _calibrate(measured: Measurements) -> CalibrationFit:
     parts = folds(measured)
     aurocs = orders(measured, parts)
     name = _best(aurocs)
@@ -107,7 +107,7 @@ def _calibrate(measured: Measured) -> Calibrated:
         name: fit_calibration(measured.logits[:, column], measured.labels) for column, name in enumerate(measured.names)
     }
     calibrations["fused"] = _fused_calibration(fused, chosen)
-    return Calibrated(
+    return CalibrationFit(
         fusion=fit_fusion(chosen, np.arange(len(fused))),
         calibrations=calibrations,
         left_out=tuple(_judge_left_out(measured, *part) for part in left_out(measured)),
@@ -116,7 +116,7 @@ def _calibrate(measured: Measured) -> Calibrated:
     )
 
 
-def orders(measured: Measured, parts: Folds) -> dict[str, float]:
+def orders(measured: Measurements, parts: Folds) -> dict[str, float]:
     """Tell how well each choice of inputs orders groups left out: AUROC over pairs that one fit judged, by name.
 
     The most detectors come first.
@@ -133,7 +133,7 @@ def _best(aurocs: dict[str, float]) -> str:
     return next(name for name, share in aurocs.items() if share >= enough)
 
 
-def _judge_left_out(measured: Measured, fitted: Indices, left_out: Indices) -> LeftOut:
+def _judge_left_out(measured: Measurements, fitted: Indices, left_out: Indices) -> LeftOut:
     """Make of some groups all that a bundle has, the choice of inputs too, and judge the others by it."""
     rest = measured.take(fitted)
     within = _folds_within(rest)
@@ -147,7 +147,7 @@ def _judge_left_out(measured: Measured, fitted: Indices, left_out: Indices) -> L
     return LeftOut(left_out, _probabilities(calibration, logits), figures)
 
 
-def _folds_within(measured: Measured) -> Folds:
+def _folds_within(measured: Measurements) -> Folds:
     everything = np.arange(len(measured.labels))
     if measured.balanced:  # nothing is fitted that a fold could tell
         return [(everything, everything)]
@@ -157,7 +157,7 @@ def _folds_within(measured: Measured) -> Folds:
         return [(everything, everything)]
 
 
-def figures_of(measured: Measured, probabilities: Floats, scope: str) -> CalibrationFigures:
+def figures_of(measured: Measurements, probabilities: Floats, scope: str) -> CalibrationFigures:
     """Gather what thresholds stand on: probabilities (N,) by class, the negatives by source where there are several."""
     negatives, positives = measured.labels == 0, measured.labels == 1
     sources = measured.groups[negatives].tolist() if measured.by_source else ()
@@ -195,7 +195,7 @@ def fit_calibration(logits: Floats, labels: Labels, *, anywhere: bool = False) -
     return _beta(logits, labels)
 
 
-def _fused_calibration(fused: Floats, measured: Measured) -> Calibration:
+def _fused_calibration(fused: Floats, measured: Measurements) -> Calibration:
     """Fit the map from fused logits; of heads that were fitted alike with two numbers, and weighed as they were."""
     if measured.balanced:
         return _platt(fused, measured.labels, measured.masses)

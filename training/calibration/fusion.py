@@ -36,7 +36,7 @@ class TooFewGroupsError(DataError, ValueError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """What the detectors gave on held-out images, N of them.
 
     Attributes:
@@ -60,10 +60,10 @@ class Measured:
     alike: bool = False
     balanced: bool = False
 
-    def take(self, rows: Indices) -> Measured:
+    def take(self, rows: Indices) -> Measurements:
         """Select images by index."""
         parts = (self.logits[rows], self.covariates[rows], self.labels[rows], self.groups[rows])
-        return Measured(self.names, *parts, self.by_source, self.alike, self.balanced)
+        return Measurements(self.names, *parts, self.by_source, self.alike, self.balanced)
 
     @property
     def masses(self) -> Floats:
@@ -77,7 +77,7 @@ class Measured:
         return weights * len(self.labels)
 
 
-def inputs(measured: Measured) -> dict[str, Measured]:
+def inputs(measured: Measurements) -> dict[str, Measurements]:
     """Name every choice of inputs, the most detectors first; what is not chosen is zero, so its weight will be.
 
     Logits that count alike come before the same weighed: weights of a few sources are these sources' as much as the
@@ -100,7 +100,7 @@ def inputs(measured: Measured) -> dict[str, Measured]:
     return candidates
 
 
-def folds(measured: Measured) -> Folds:
+def folds(measured: Measurements) -> Folds:
     """Part into (fitted, judged) rows by group, with both classes on either side; the most folds that allow it.
 
     Raises:
@@ -128,7 +128,7 @@ def parted(labels: Labels, groups: NDArray[np.str_]) -> Folds:
     )
 
 
-def left_out(measured: Measured) -> Folds:
+def left_out(measured: Measurements) -> Folds:
     """Part as `folds` does; where few numbers are fitted, on heads that were fitted alike, each source by itself.
 
     A map that was fitted on four sources of five bends towards them, and differs by the fold.
@@ -150,13 +150,13 @@ def by_source_or_content(labels: Labels, sources: NDArray[np.str_], hashes: NDAr
     return sources
 
 
-def grouped(measured: Measured, hashes: NDArray[np.str_]) -> Measured:
+def grouped(measured: Measurements, hashes: NDArray[np.str_]) -> Measurements:
     """Give it as it is where its groups can be parted, else grouped by contents, `hashes` (N,)."""
     groups = by_source_or_content(measured.labels, measured.groups, hashes)
     return replace(measured, groups=groups, by_source=groups is measured.groups)
 
 
-def out_of_fold(measured: Measured, parts: Folds) -> Floats:
+def out_of_fold(measured: Measurements, parts: Folds) -> Floats:
     """Fuse each image by a fit without its group: (N,) logits."""
     fused = np.empty(len(measured.labels))
     for fitted, left_out in parts:
@@ -164,7 +164,7 @@ def out_of_fold(measured: Measured, parts: Folds) -> Floats:
     return fused
 
 
-def fit_fusion(measured: Measured, rows: Indices) -> Fusion:
+def fit_fusion(measured: Measurements, rows: Indices) -> Fusion:
     """Fit logistic stacking on some rows; a detector that would count against itself is left at zero.
 
     Where the detectors count alike it is their mean, whatever the rows.
@@ -197,7 +197,7 @@ def _balanced_logistic(columns: Floats, labels: Labels) -> tuple[Floats, float]:
     return model.coef_[0], float(model.intercept_[0])
 
 
-def fuse_all(fusion: Fusion, measured: Measured, rows: Indices) -> Floats:
+def fuse_all(fusion: Fusion, measured: Measurements, rows: Indices) -> Floats:
     """Fuse some images: (M,) logits."""
     fused = [
         fusion.fuse(dict(zip(measured.names, logits, strict=True)), covariates)

@@ -17,8 +17,8 @@ from worker.bundles.loaded import Bundle
 from worker.decisions.policy import FIRST_RULES
 
 if TYPE_CHECKING:
-    from training.calibration.calibrate import Calibrated
-    from training.calibration.fusion import Measured
+    from training.calibration.calibrate import CalibrationFit
+    from training.calibration.fusion import Measurements
     from training.evaluation.ground_truth import GroundTruth
     from worker.bundles.parts import BundleParts
 
@@ -35,7 +35,7 @@ class HeldOutResult(NamedTuple):
     by_source: bool
 
 
-def tell_held_out(parts: BundleParts, truth: GroundTruth, measured: Measured, device: str = "cpu") -> HeldOutResult:
+def tell_held_out(parts: BundleParts, truth: GroundTruth, measured: Measurements, device: str = "cpu") -> HeldOutResult:
     """Calibrate a bundle on held-out images and measure them by fits that never saw their source.
 
     Args:
@@ -55,7 +55,7 @@ def tell_held_out(parts: BundleParts, truth: GroundTruth, measured: Measured, de
     return HeldOutResult(parts, _facts(report, measured, calibrated), weaknesses(report), measured.by_source)
 
 
-def _facts(report: dict[str, Any], measured: Measured, calibrated: Calibrated) -> dict[str, Any]:
+def _facts(report: dict[str, Any], measured: Measurements, calibrated: CalibrationFit) -> dict[str, Any]:
     facts = measures(report)
     return {
         "held_out": facts.pop("overall"),

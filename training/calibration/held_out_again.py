@@ -9,7 +9,7 @@ import math
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from training.calibration.fusion import Measured, grouped
+from training.calibration.fusion import Measurements, grouped
 from training.calibration.held_out import tell_held_out
 from training.data.authors import by_author
 from training.data.collection import DataError
@@ -50,7 +50,7 @@ class Again(NamedTuple):
     """
 
     samples: Samples
-    measured: Measured
+    measured: Measurements
     version: str
     card: Mapping[str, Any]
     result: HeldOutResult
@@ -87,7 +87,7 @@ def tell_again(folder: Path) -> Again:
     return Again(samples, measured, parts.version(), parts.card, result, len(samples), whole, same)
 
 
-def measured_again(parts: BundleParts, folder: Path) -> tuple[Samples, Measured]:
+def measured_again(parts: BundleParts, folder: Path) -> tuple[Samples, Measurements]:
     """Read from a bundle's replay which images were held out, and what its detectors gave on them.
 
     Raises:
@@ -103,7 +103,7 @@ def measured_again(parts: BundleParts, folder: Path) -> tuple[Samples, Measured]
     counted, balanced = card.votes(parts.detectors), card.is_cross_fitted
     names = tuple(compress(parts.detectors, counted))
     groups = by_author(samples.sources) if balanced else samples.sources
-    measured = Measured(
+    measured = Measurements(
         names, samples.others[:, counted], samples.covariates, samples.labels, groups, balanced=balanced
     )
     return samples, grouped(measured, samples.hashes)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.calibration.calibrate import Calibrated
-    from training.calibration.fusion import Measured
+    from training.calibration.calibrate import CalibrationFit
+    from training.calibration.fusion import Measurements
     from training.cross_fit import CrossFitted
     from training.evaluation.ground_truth import GroundTruth
     from training.recipe import Recipe
@@ -56,7 +56,7 @@ def report_of(recipe: Recipe, cross_fitted: CrossFitted, device: str = "cpu") ->
     return report.model_copy(update={"changes": _changed(recipe, cross_fitted, device)})
 
 
-def report_of_heads(recipe: Recipe, measured: Measured, truth: GroundTruth) -> FoldReport:
+def report_of_heads(recipe: Recipe, measured: Measurements, truth: GroundTruth) -> FoldReport:
     """Lay out what cross-fitted heads gave, all but how they stand after changes of the pixels."""
     facts = [
         Fold(
@@ -76,7 +76,7 @@ def fold_report(
     return FoldReport.model_validate({"recipe": recipe.name, "minutes": minutes, "folds": [*folds], **measures})
 
 
-def measures_of_folds(together: Measured, truth: GroundTruth) -> dict[str, Any]:
+def measures_of_folds(together: Measurements, truth: GroundTruth) -> dict[str, Any]:
     """Measure fused and calibrated probabilities of all folds; the images of a fold by fits without their sources."""
     calibrated = calibrate(together)
     cuts = calibrated.held_out_cuts(FIRST_RULES.thresholds)
@@ -98,13 +98,13 @@ def measures_of_folds(together: Measured, truth: GroundTruth) -> dict[str, Any]:
     }
 
 
-def _of_one_fit(measured: Measured) -> list[NDArray[np.int64]]:
+def _of_one_fit(measured: Measurements) -> list[NDArray[np.int64]]:
     """Part images by the heads that judged them: rows of each fold."""
     return [left_out for _, left_out in balanced(measured.labels, measured.groups)]
 
 
 def against_photographs(
-    truth: GroundTruth, calibrated: Calibrated, fits: Sequence[NDArray[np.int64]]
+    truth: GroundTruth, calibrated: CalibrationFit, fits: Sequence[NDArray[np.int64]]
 ) -> dict[str, float]:
     """Order each AI source's images against all photographs that the same fit judged: AUROC by source.
 
@@ -155,7 +155,7 @@ def _changed(recipe: Recipe, cross_fitted: CrossFitted, device: str) -> Changes:
     return Changes(images=len(which), by_change=by_change)
 
 
-def aurocs(measured: Measured) -> dict[str, Any]:
+def aurocs(measured: Measurements) -> dict[str, Any]:
     """Order images by each detector's logits, and by their plain sum."""
 
     def of(logits: NDArray[np.float64]) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from training.evaluation.pictures import Pictures
-    from worker.bundles.loaded import Bundle, Prepared, Scores
+    from worker.bundles.loaded import Bundle, PreparedImage, Scores
 
     Change = Callable[[Image.Image], Image.Image]
 
@@ -64,7 +64,7 @@ class ImageScores:
 def judge_pictures(bundle: Bundle, pictures: Pictures, change: Change | None = None, what: str = "") -> ImageScores:
     """Judge pictures, each changed first if asked; progress goes to stderr."""
 
-    def prepare(data: bytes) -> Prepared | None:
+    def prepare(data: bytes) -> PreparedImage | None:
         try:
             image = decode(data, max_pixels=_MAX_PIXELS).image
         except PermanentError:
@@ -89,11 +89,11 @@ def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
             running.extend(pool.submit(function, item) for item in islice(waiting, 1))
 
 
-def _judge(bundle: Bundle, prepared: Iterable[Prepared | None], total: int, what: str) -> ImageScores:
+def _judge(bundle: Bundle, prepared: Iterable[PreparedImage | None], total: int, what: str) -> ImageScores:
     rows: list[int] = []
     covariates: list[tuple[float, ...]] = []
     scores: list[Scores] = []
-    batch: list[Prepared] = []
+    batch: list[PreparedImage] = []
     with tqdm(total=total, desc=what or bundle.version, mininterval=5, file=sys.stderr) as bar:
         for row, one in enumerate(prepared):
             if one is not None:

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from training.calibration.calibrate import Calibrated
-    from training.calibration.fusion import Measured
+    from training.calibration.calibrate import CalibrationFit
+    from training.calibration.fusion import Measurements
     from training.evaluation.pictures import Pictures
     from training.evaluation.scores import Change
     from training.recipe import Recipe
@@ -78,8 +78,8 @@ class StandIns:
 
     heads: tuple[Mapping[str, LinearHead], ...]
     fold_of: Mapping[str, int]
-    measured: Measured
-    calibrated: Calibrated
+    measured: Measurements
+    calibrated: CalibrationFit
     thresholds: Cuts
 
 

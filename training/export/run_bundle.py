@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from training.calibration.fusion import Measured, grouped
+from training.calibration.fusion import Measurements, grouped
 from training.calibration.held_out import tell_held_out
 from training.data.assemble import Rows, held_out_sources, recipe_rows, split
 from training.evaluation.scores import judge_images
@@ -58,10 +58,10 @@ def uncalibrated(recipe: Recipe, out: Path) -> BundleParts:
     )
 
 
-def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measured, dict[str, Any] | None]:
+def measure_held_out(parts: BundleParts, rows: Rows, device: str) -> tuple[Measurements, dict[str, Any] | None]:
     """Run the detectors over held-out images exactly as the worker would; gives what the CLIP detector saw as well."""
     scores = judge_images(Bundle(parts, device), map(Image.fromarray, rows.pixels), len(rows))
-    measured = Measured(scores.names, scores.logits, scores.covariates, rows.labels, groups=rows.sources)
+    measured = Measurements(scores.names, scores.logits, scores.covariates, rows.labels, groups=rows.sources)
     return grouped(measured, rows.hashes), scores.features
 
 

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
 from training.calibration.calibrate import calibrate, figures_of
-from training.calibration.fusion import Measured, folds
+from training.calibration.fusion import Measurements, folds
 from training.evaluation.changes import robustness
 from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import some
@@ -223,11 +223,11 @@ def _with_signs(detectors: Mapping[str, DetectorPart], turned: list[str]) -> dic
     }
 
 
-def _measured(scores: ImageScores, sound: Pictures) -> Measured:
+def _measured(scores: ImageScores, sound: Pictures) -> Measurements:
     """Group by source if the folds can be made so, else by content."""
     for groups in (sound.sources, sound.hashes):
         by_source = groups is sound.sources
-        measured = Measured(scores.names, scores.logits, scores.covariates, sound.labels, groups, by_source)
+        measured = Measurements(scores.names, scores.logits, scores.covariates, sound.labels, groups, by_source)
         try:
             list(folds(measured))
         except ValueError:

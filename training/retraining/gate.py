@@ -13,7 +13,7 @@ import numpy as np
 
 from training.evaluation.metrics import measure
 from training.evaluation.paired import Pair, accuracy, calibration_error, found_at_low_rate
-from training.retraining.gate_case import Case, Compared, Mask, Opinion, Origin, Terms
+from training.retraining.gate_case import Case, ComparedImages, Mask, Opinion, Origin, Terms
 from worker.decisions.bounds import clopper_pearson_upper
 from worker.decisions.calibration import is_accused
 from worker.decisions.certificate import certify
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def gate(
-    images: Compared, champion: Opinion, challenger: Opinion, terms: Terms, earlier_labels: int = 0
+    images: ComparedImages, champion: Opinion, challenger: Opinion, terms: Terms, earlier_labels: int = 0
 ) -> dict[str, Any]:
     """Compare.
 

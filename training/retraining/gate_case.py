@@ -25,7 +25,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedImages:
     """The images that both bundles judged, N of them, none of which the challenger was fitted or calibrated on.
 
     Attributes:
@@ -76,7 +76,7 @@ class Terms:
 class Case:
     """Everything that a rule of the gate looks at."""
 
-    images: Compared
+    images: ComparedImages
     champion: Opinion
     challenger: Opinion
     terms: Terms

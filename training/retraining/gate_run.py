@@ -14,7 +14,7 @@ from training.evaluation.pictures import fingerprint
 from training.evaluation.scores import judge_images
 from training.retraining.data import contents_of
 from training.retraining.gate import gate
-from training.retraining.gate_case import Compared, Opinion, Origin, Terms
+from training.retraining.gate_case import ComparedImages, Opinion, Origin, Terms
 from worker.bundles.loaded import load_bundle
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compare(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Judge the rows with both bundles: (the gate's report, the challenger's evaluation)."""
     old, new = load_bundle(champion, device), load_bundle(challenger, device)
-    images = Compared(rows.labels, rows.sources, rows.generators, rows.hashes, origins)
+    images = ComparedImages(rows.labels, rows.sources, rows.generators, rows.hashes, origins)
     both = [judge_images(bundle, map(Image.fromarray, rows.pixels), len(rows)) for bundle in (old, new)]
     opinions = [
         Opinion(bundle.version, scores.probabilities, bundle.figures)

@@ -16,14 +16,14 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from training.calibration.calibrate import calibrate, figures_of
-from training.calibration.fusion import Measured, grouped
+from training.calibration.fusion import Measurements, grouped
 from training.data.collection import DataError
 from training.evaluation.curves import curves
 from training.evaluation.evaluate import summarise
 from training.evaluation.pictures import fingerprint
 from training.export.card import code_version, measures, probe, weaknesses
 from training.retraining.gate import gate
-from training.retraining.gate_case import Compared, Opinion, Origin, Terms
+from training.retraining.gate_case import ComparedImages, Opinion, Origin, Terms
 from training.retraining.heads import STRENGTHS, features_by_detector, fit_head, head_of, with_head
 from worker.bundles.card import card_document, read_card
 from worker.bundles.loaded import Bundle
@@ -98,7 +98,7 @@ class RefitPlan:
 
 
 @dataclass(frozen=True)
-class Refitted:
+class RefitResult:
     """What came of it: the new bundle's parts, and the gate's report and evaluation on images left for it."""
 
     parts: BundleParts
@@ -128,7 +128,7 @@ def refit_parts(base: BundleParts, samples: Samples) -> tuple[BundleParts, Sampl
     counted = card.votes(parts.detectors)
     names = tuple(compress(parts.detectors, counted))
     logits = logits_of(parts, calibrating)[:, counted]
-    by_source = Measured(
+    by_source = Measurements(
         names,
         logits,
         calibrating.covariates,
@@ -171,7 +171,7 @@ def probabilities_of(parts: BundleParts, samples: Samples) -> NDArray[np.float64
     return np.array([calibration.probability(logit) for logit in fused])
 
 
-def refit(base: BundleParts, samples: Samples, terms: Terms, card: Mapping[str, Any]) -> Refitted:
+def refit(base: BundleParts, samples: Samples, terms: Terms, card: Mapping[str, Any]) -> RefitResult:
     """Fit a bundle again and let the gate compare it with itself as it was.
 
     Args:
@@ -183,7 +183,7 @@ def refit(base: BundleParts, samples: Samples, terms: Terms, card: Mapping[str, 
     parts, left = refit_parts(base, samples)
     old = Opinion(base.version(), probabilities_of(base, left), base.figures)
     new = Opinion(parts.version(), probabilities_of(parts, left), parts.figures)
-    images = Compared(left.labels, left.sources, left.generators, left.hashes, left.origins)
+    images = ComparedImages(left.labels, left.sources, left.generators, left.hashes, left.origins)
     report = gate(images, old, new, terms, int((samples.origins == Origin.EARLIER).sum()))
     bundle = Bundle(parts)
     evaluation = {
@@ -209,7 +209,7 @@ def refit(base: BundleParts, samples: Samples, terms: Terms, card: Mapping[str, 
         "code_version": code_version(),
         "probe": probe(bundle),
     }
-    return Refitted(replace(parts, card=card_document(entries)), report, evaluation, RefitPlan(base.version()))
+    return RefitResult(replace(parts, card=card_document(entries)), report, evaluation, RefitPlan(base.version()))
 
 
 def _facts(samples: Samples) -> dict[str, Any]:

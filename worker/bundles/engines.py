@@ -24,7 +24,7 @@ from worker.decisions.verdict import compare
 from worker.detectors.detector import Seeing
 from worker.detectors.engine.cuda_graphs import CudaGraphs
 from worker.detectors.engine.eager import EagerTorch
-from worker.detectors.engine.guarded import Guarded
+from worker.detectors.engine.guarded import GuardedEngine
 from worker.detectors.engine.openvino import CANNOT_EXPORT, OpenVinoEngine, cpu_precisions, export
 from worker.log import get_logger
 from worker.metrics import ENGINE, ENGINE_NOT_FINITE
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from worker.bundles.loaded import Bundle, Prepared
+    from worker.bundles.loaded import Bundle, PreparedImage
     from worker.decisions.calibration import CalibrationFigures
     from worker.detectors.detector import OneNetwork
     from worker.detectors.engine.eager import Engine
@@ -161,11 +161,13 @@ def _taken_over(bundle: Bundle, plan: EnginePlan, earlier: Choice) -> Choice | N
     return Choice(earlier.engines, reference) if agree(before, after, bundle.figures) else None
 
 
-def _logits(bundle: Bundle, pictures: Sequence[Prepared]) -> dict[str, list[float]]:
+def _logits(bundle: Bundle, pictures: Sequence[PreparedImage]) -> dict[str, list[float]]:
     return {name: bundle.logits_of(name, pictures) for name in bundle.detector_names}
 
 
-def _probabilities(bundle: Bundle, logits: Mapping[str, Sequence[float]], pictures: Sequence[Prepared]) -> list[float]:
+def _probabilities(
+    bundle: Bundle, logits: Mapping[str, Sequence[float]], pictures: Sequence[PreparedImage]
+) -> list[float]:
     return [
         bundle.probability({name: of_all[row] for name, of_all in logits.items()}, picture.covariates)
         for row, picture in enumerate(pictures)
@@ -183,7 +185,7 @@ def _set(bundle: Bundle, name: str, kind: Kind, plan: EnginePlan) -> bool:
     except CANNOT_EXPORT as error:
         log.info("engine_cannot_run", detector=name, engine=" ".join(kind), error=repr(error)[:200])
         return False
-    detector.engine = Guarded(engine, EagerTorch(detector.body()), partial(_count, name))
+    detector.engine = GuardedEngine(engine, EagerTorch(detector.body()), partial(_count, name))
     return True
 
 

@@ -25,7 +25,7 @@ from worker.bundles.stored_features import ENCODER, stored_features
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
 from worker.detectors.heatmap import Heatmap, grad_cam
-from worker.images.views import Prepared, prepare
+from worker.images.views import PreparedImage, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from worker.detectors.detector import OneNetwork
     from worker.images.views import ViewPlan
 
-__all__ = ["Bundle", "BundleError", "Heatmap", "Prepared", "Scores", "load_bundle", "shipped_bundle"]
+__all__ = ["Bundle", "BundleError", "Heatmap", "PreparedImage", "Scores", "load_bundle", "shipped_bundle"]
 
 
 class Bundle:
@@ -99,12 +99,12 @@ class Bundle:
         """Name the views that each detector needs of an image."""
         return {name: detector.plan for name, detector in self._detectors.items()}
 
-    def prepare(self, image: Image.Image) -> Prepared:
+    def prepare(self, image: Image.Image) -> PreparedImage:
         """Cut every view an image needs, on the CPU; safe in many threads at once."""
         return prepare(image, self.plans)
 
     @torch.inference_mode()
-    def logits_of(self, name: str, batch: Sequence[Prepared]) -> list[float]:
+    def logits_of(self, name: str, batch: Sequence[PreparedImage]) -> list[float]:
         """Judge images by one detector: B logits. Device thread only."""
         sizes = [prepared.size for prepared in batch]
         logits: list[float] = self._detectors[name].logits(self._stacked(name, batch), sizes).cpu().tolist()
@@ -125,7 +125,7 @@ class Bundle:
             detector.engine = None
 
     @torch.inference_mode()
-    def score(self, batch: Sequence[Prepared]) -> list[Scores]:
+    def score(self, batch: Sequence[PreparedImage]) -> list[Scores]:
         """Judge images; an image's scores do not depend on its neighbours. Device thread only.
 
         Raises:
@@ -153,7 +153,7 @@ class Bundle:
             raise NotFiniteError(f"{self.version} gives no finite number for an image; nothing is served of it")
         return scores
 
-    def _look(self, name: str, batch: Sequence[Prepared]) -> tuple[list[float], list[bytes]]:
+    def _look(self, name: str, batch: Sequence[PreparedImage]) -> tuple[list[float], list[bytes]]:
         """Return a detector's logits, and the features that are stored of it; empty where none are."""
         detector, views = self._detectors[name], self._stacked(name, batch)
         sizes = [prepared.size for prepared in batch]
@@ -210,7 +210,7 @@ class Bundle:
             self._fingerprints[name, body] = fingerprint_of(self._parts[name], self._detectors[name], body=body)
         return self._fingerprints.get((name, body), "")
 
-    def heatmaps(self, batch: Sequence[Prepared]) -> list[dict[str, Heatmap]]:
+    def heatmaps(self, batch: Sequence[PreparedImage]) -> list[dict[str, Heatmap]]:
         """Explain images: one heatmap for each detector, by name. Device thread only."""
         if not batch:
             return []
@@ -233,7 +233,7 @@ class Bundle:
             message = f"bundle {self.version} gives logits that are not finite: do not serve it, export it again"
             raise BundleError(message) from error
 
-    def _stacked(self, name: str, batch: Sequence[Prepared]) -> Tensor:
+    def _stacked(self, name: str, batch: Sequence[PreparedImage]) -> Tensor:
         views = np.stack([prepared.views[name] for prepared in batch])  # (B, V, 3, H, W)
         return torch.from_numpy(views).to(self.device)
 

@@ -45,7 +45,7 @@ class Answer:
     body: bytes
 
 
-class Claimed:
+class RequestClaim:
     """A request that is done for the first time: what follows is part of its transaction, until it is settled."""
 
     def __init__(self, transaction: LongTransaction, api_key_id: int, key: str) -> None:
@@ -80,7 +80,7 @@ class Idempotency:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, api_key_id: int, key: str, fingerprint: str) -> Claimed | Claim | Answer:
+    def claim(self, api_key_id: int, key: str, fingerprint: str) -> RequestClaim | Claim | Answer:
         """Claim a key for a request, or return what it was answered before.
 
         Args:
@@ -96,7 +96,7 @@ class Idempotency:
             transaction.end(commit=False)
             raise
         if claim is None:
-            return Claimed(transaction, api_key_id, key)
+            return RequestClaim(transaction, api_key_id, key)
         transaction.end(commit=False)
         return claim
 

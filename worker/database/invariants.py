@@ -28,7 +28,7 @@ class Invariant:
 
 
 @dataclass(frozen=True)
-class Checked:
+class InvariantResult:
     """How an invariant was found: how many violations there are, and the first of them."""
 
     invariant: Invariant
@@ -137,7 +137,7 @@ INVARIANTS = (
 )
 
 
-def check_invariants(database: Database, *, most_listed: int = 20) -> Iterator[Checked]:
+def check_invariants(database: Database, *, most_listed: int = 20) -> Iterator[InvariantResult]:
     """Check one invariant after the other, each on one snapshot; nothing is locked or written.
 
     Args:
@@ -152,4 +152,4 @@ def check_invariants(database: Database, *, most_listed: int = 20) -> Iterator[C
         with database.transaction() as session:
             session.execute(text("SET TRANSACTION READ ONLY"))
             rows = session.execute(text(f"{every} LIMIT :most"), {"most": most_listed}).all()
-        yield Checked(invariant, rows[0][0] if rows else 0, [offender for _, offender in rows])
+        yield InvariantResult(invariant, rows[0][0] if rows else 0, [offender for _, offender in rows])

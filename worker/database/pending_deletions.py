@@ -10,7 +10,7 @@ from worker.database.tables import DoomedObject
 _TRY_AGAIN = "1 minute"
 
 
-class Doomed:
+class PendingDeletions:
     """The table of doomed objects."""
 
     def __init__(self, database: Database) -> None:

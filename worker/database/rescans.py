@@ -50,7 +50,7 @@ class WithdrawnBundleError(AssayError):
 
 
 @dataclass(frozen=True)
-class Requested:
+class RescanOutcome:
     """What became of a request.
 
     Attributes:
@@ -72,7 +72,7 @@ class Rescans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_images(self, actor: Actor, image_ids: Sequence[str], bundle_version: str | None = None) -> Requested:
+    def of_images(self, actor: Actor, image_ids: Sequence[str], bundle_version: str | None = None) -> RescanOutcome:
         """Rescan the newest version of each image.
 
         Raises:
@@ -91,11 +91,11 @@ class Rescans:
             made = _queue(session, select(Image.id).where(Image.id.in_(by_id.values())), version)
             record(session, actor, "scan.request", f"bundle:{version}", images=len(by_id), queued=len(made))
         unknown = [image_id for image_id in distinct if image_id not in by_id]
-        return Requested([scan_id for scan_id, _ in made], version, unknown)
+        return RescanOutcome([scan_id for scan_id, _ in made], version, unknown)
 
     def of_prefix(
         self, actor: Actor, bucket: str, prefix: str, *, bundle_version: str | None = None, after: int = 0
-    ) -> Requested:
+    ) -> RescanOutcome:
         """Rescan every version of what lies under a prefix, among the next rows after ``after``; raises likewise."""
         examined = _examined(after)
         under = images_of(RescanFilter(bucket=bucket, prefix=prefix)).join(examined, examined.c.id == Image.id)
@@ -105,7 +105,7 @@ class Rescans:
             made = _queue(session, under, version)
             record(session, actor, "scan.request", f"bundle:{version}", bucket=bucket, queued=len(made))
         next_after = last if count == EXAMINED_AT_ONCE else None
-        return Requested([scan_id for scan_id, _ in made], version, next_after=next_after)
+        return RescanOutcome([scan_id for scan_id, _ in made], version, next_after=next_after)
 
     def add(
         self, actor: Actor, history: RescanFilter, *, rate: float, reason: str, bundle_version: str | None = None

@@ -22,7 +22,7 @@ from worker.errors import Reason
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedImage:
     """What is known of an image: its newest version, scan and verdict, with spatial evidence.
 
     Attributes:
@@ -54,7 +54,7 @@ class Queries:
         # Spares the round trips of BEGIN and COMMIT; the connections are the same.
         self._database = Database(database.engine.execution_options(isolation_level="AUTOCOMMIT"))
 
-    def served(self, image_id: str, as_of: datetime | None = None) -> Served | None:
+    def served(self, image_id: str, as_of: datetime | None = None) -> ServedImage | None:
         """Return what is served for an image, or None when it is unknown or erased.
 
         Args:
@@ -72,7 +72,7 @@ class Queries:
         scan = None if as_of else scan
         has_ended = verdict is not None or (scan is not None and scan.state in ENDED and not withdrawn)
         action = _recommend(image, verdict, policy) if has_ended else None
-        return Served(image, verdict, scan, heatmaps, withdrawn, action)
+        return ServedImage(image, verdict, scan, heatmaps, withdrawn, action)
 
     def fetch(self, image_id: str) -> Fetch | None:
         """Return the newest fetch of an image that is named by its address and may not be here yet."""

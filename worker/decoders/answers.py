@@ -12,7 +12,7 @@ from worker.decoders.look import Animation, FileFacts, FrameLook, Look
 from worker.decoders.messages import Line
 from worker.images.decode import PREVIEW_SIDE
 from worker.images.sampling import MOST_FRAMES
-from worker.images.views import COVARIATE_NAMES, Prepared, ViewPlan
+from worker.images.views import COVARIATE_NAMES, PreparedImage, ViewPlan
 
 _COVARIATES = len(COVARIATE_NAMES)
 _PreviewSide = Annotated[int, Field(ge=1, le=PREVIEW_SIDE)]
@@ -75,10 +75,10 @@ def _receive_animation(
 
 def _receive_cut(
     cut: _Cut, size: tuple[int, int], line: Line, plans: Mapping[str, ViewPlan]
-) -> tuple[Prepared, Image.Image]:
+) -> tuple[PreparedImage, Image.Image]:
     views = {name: np.empty(plan.shape, np.uint8) for name, plan in plans.items()}
     for view in views.values():
         line.receive_into(view.data.cast("B"))
     width, height = cut.preview
     preview = Image.frombytes("RGB", cut.preview, line.receive_bytes(width * height * 3))
-    return Prepared(views, cut.covariates, size), preview
+    return PreparedImage(views, cut.covariates, size), preview

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from worker.images.complexity import check_complexity
-from worker.images.decode import PREVIEW_SIDE, Decoded, Frame, decode
+from worker.images.decode import PREVIEW_SIDE, DecodedImage, Frame, decode
 from worker.images.perceptual_hash import perceptual_hash
 from worker.images.sampling import MOST_FRAMES
-from worker.images.views import Prepared, ViewPlan, prepare
+from worker.images.views import PreparedImage, ViewPlan, prepare
 from worker.provenance.findings import Provenance
 from worker.provenance.reading import ReadManifest, read_provenance
 
@@ -43,7 +43,7 @@ class FrameLook:
 
     number: int
     at_ms: float
-    prepared: Prepared
+    prepared: PreparedImage
     preview: Image.Image
 
 
@@ -78,14 +78,14 @@ class Look:
         animation: None for still pictures.
     """
 
-    prepared: Prepared
+    prepared: PreparedImage
     preview: Image.Image
     pdq: str | None
     truncated: bool = False
     animation: Animation | None = None
 
     @property
-    def pictures(self) -> list[Prepared]:
+    def pictures(self) -> list[PreparedImage]:
         """Return the picture that stands for the image, then the other frames of an animation."""
         return [self.prepared, *(frame.prepared for frame in (self.animation.others if self.animation else ()))]
 
@@ -130,14 +130,14 @@ def look_at(
     return look
 
 
-def _cut(pixels: Image.Image, plans: Mapping[str, ViewPlan]) -> tuple[Prepared, Image.Image]:
+def _cut(pixels: Image.Image, plans: Mapping[str, ViewPlan]) -> tuple[PreparedImage, Image.Image]:
     """Return the views of a picture and its preview, which is the picture itself made small."""
     prepared = prepare(pixels, plans)
     pixels.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     return prepared, pixels
 
 
-def _animation(decoded: Decoded, plans: Mapping[str, ViewPlan], most_frames: int) -> Animation | None:
+def _animation(decoded: DecodedImage, plans: Mapping[str, ViewPlan], most_frames: int) -> Animation | None:
     deciding, count = decoded.deciding, decoded.frame_count
     if deciding is None:
         return Animation(count, 0, 0.0, first_alone=True) if count > 1 else None

@@ -14,7 +14,7 @@ from worker.database.fetches import Fetches
 from worker.database.idempotency import Idempotency
 from worker.database.look_alikes import LookAlikes
 from worker.database.outbox import Outbox
-from worker.database.pending_deletions import Doomed
+from worker.database.pending_deletions import PendingDeletions
 from worker.database.rescans import Rescans
 from worker.database.retention import Retentions
 from worker.database.session import Database
@@ -89,7 +89,7 @@ def scheduled_duties(
         "workers": ScheduledDuty(0.5, lost_workers, lost_workers.rests),
         "webhooks": ScheduledDuty(1.0, webhooks, webhooks.rests),
         "changes": ScheduledDuty(1.0, NumberChanges(changes), changes.all_numbered),
-        "doomed": ScheduledDuty(10.0, DeleteObjects(Doomed(database), store)),
+        "doomed": ScheduledDuty(10.0, DeleteObjects(PendingDeletions(database), store)),
         "training": ScheduledDuty(2.0, training, training.rests),
         "features": ScheduledDuty(3600.0, OldFeatures(database, terms.feature_days)),
         "drift": ScheduledDuty(3600.0, drift),

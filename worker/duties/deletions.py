@@ -1,6 +1,6 @@
 """Deletes from the object store what was doomed: every version of an object, or all that lies under a prefix."""
 
-from worker.database.pending_deletions import Doomed
+from worker.database.pending_deletions import PendingDeletions
 from worker.database.tables import DoomedObject
 from worker.log import get_logger
 from worker.objects.transfer import Transfer
@@ -14,7 +14,7 @@ _AT_ONCE = 100
 class DeleteObjects:
     """Deletes what is due. What the store refuses comes due again in a minute, and is logged each time."""
 
-    def __init__(self, doomed: Doomed, transfer: Transfer) -> None:
+    def __init__(self, doomed: PendingDeletions, transfer: Transfer) -> None:
         self._doomed = doomed
         self._transfer = transfer
 

@@ -16,7 +16,7 @@ from worker.errors import PermanentError, TooManyPixelsError, UndecodableError, 
 from worker.images.complexity import check_size
 from worker.images.flatten import to_rgb
 from worker.images.icons import best_icon
-from worker.images.mend import Mended, mend
+from worker.images.mend import MendedFile, mend
 from worker.images.partial import load_what_is_there, rows_there
 from worker.images.sampling import as_shown, durations_of, sample, sequence_length
 
@@ -58,7 +58,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImage:
     """Pixels, and what the container said of itself.
 
     Attributes:
@@ -82,7 +82,7 @@ class Decoded:
         return next((frame for frame in self.frames if frame.image is self.image), None)
 
 
-def decode(data: bytes, *, max_pixels: int) -> Decoded:
+def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
     """Decode an image as browsers do, or frames of an animation.
 
     Args:
@@ -124,7 +124,7 @@ def share_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
-def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> Decoded:
+def _decode(data: bytes, max_pixels: int, *, mended: MendedFile | None = None) -> DecodedImage:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_pixels(opened.size, max_pixels)
@@ -143,17 +143,17 @@ def _decode(data: bytes, max_pixels: int, *, mended: Mended | None = None) -> De
         raise UndecodableError(str(error) or type(error).__name__) from error
 
 
-def _decode_opened(data: bytes, opened: ImageFile.ImageFile, mended: Mended | None) -> Decoded:
+def _decode_opened(data: bytes, opened: ImageFile.ImageFile, mended: MendedFile | None) -> DecodedImage:
     form = opened.format or ""
     if form in _ANIMATED and getattr(opened, "is_animated", False):
         return _decode_animation(data, opened, form)
     if mended is not None:
         load_what_is_there(opened)
     image = to_rgb(opened, data)
-    return Decoded(image, form, frame_count=max(1, sequence_length(data)) if form == "HEIF" else 1)
+    return DecodedImage(image, form, frame_count=max(1, sequence_length(data)) if form == "HEIF" else 1)
 
 
-def _decode_mended(mended: Mended, max_pixels: int, refused: PermanentError) -> Decoded:
+def _decode_mended(mended: MendedFile, max_pixels: int, refused: PermanentError) -> DecodedImage:
     try:
         decoded = _decode(mended.data, max_pixels, mended=mended)
     except PermanentError as error:
@@ -170,7 +170,7 @@ def _decode_mended(mended: Mended, max_pixels: int, refused: PermanentError) -> 
     return replace(decoded, truncated=True)
 
 
-def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:
+def _decode_animation(data: bytes, opened: Image.Image, form: str) -> DecodedImage:
     first = 1 if getattr(opened, "default_image", False) else 0
     count = getattr(opened, "n_frames", 1) - first
     durations = durations_of(data, form, count)
@@ -181,7 +181,7 @@ def _decode_animation(data: bytes, opened: Image.Image, form: str) -> Decoded:
         frames = tuple(_frames(data, opened, [0], durations, first))
     if not frames:
         raise UndecodableError("no frame of the animation is whole")
-    return Decoded(_telling(frames).image, form, truncated, frames, count)
+    return DecodedImage(_telling(frames).image, form, truncated, frames, count)
 
 
 def _telling(frames: tuple[Frame, ...]) -> Frame:

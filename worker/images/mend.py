@@ -30,7 +30,7 @@ _LONGEST_BRANDS = 1024
 
 
 @dataclass(frozen=True)
-class Mended:
+class MendedFile:
     """A file that was made whole.
 
     Attributes:
@@ -48,7 +48,7 @@ class Mended:
     icc_profile: bytes | None = None
 
 
-def mend(data: bytes, max_pixels: int) -> Mended | None:
+def mend(data: bytes, max_pixels: int) -> MendedFile | None:
     """Return the file as browsers take it; None where there is nothing that could be mended.
 
     Args:
@@ -62,26 +62,26 @@ def mend(data: bytes, max_pixels: int) -> Mended | None:
         return None
 
 
-def _mend_jpeg(data: bytes, _max_pixels: int) -> Mended:
-    return Mended(_sealed(data) + _END_OF_JPEG, truncated=True)
+def _mend_jpeg(data: bytes, _max_pixels: int) -> MendedFile:
+    return MendedFile(_sealed(data) + _END_OF_JPEG, truncated=True)
 
 
-def _mend_gif(data: bytes, _max_pixels: int) -> Mended:
-    return Mended(data + b"\x00;", truncated=True)
+def _mend_gif(data: bytes, _max_pixels: int) -> MendedFile:
+    return MendedFile(data + b"\x00;", truncated=True)
 
 
-def _mend_bmp(data: bytes, max_pixels: int) -> Mended | None:
+def _mend_bmp(data: bytes, max_pixels: int) -> MendedFile | None:
     widened = widen_bitfields(data, max_pixels)
-    return None if widened is None else Mended(widened)
+    return None if widened is None else MendedFile(widened)
 
 
-def _mend_brand(data: bytes, _max_pixels: int) -> Mended | None:
+def _mend_brand(data: bytes, _max_pixels: int) -> MendedFile | None:
     """Return an AVIF that names another brand first, such as `mif3`, under its own: the decoder looks no further."""
     (size,) = struct.unpack_from(">I", data)
     compatible = {data[at : at + 4] for at in range(16, min(size, _LONGEST_BRANDS), 4)}
     # Under `avif` the decoder would show the still of an animation, which browsers play.
     brand = b"avis" if b"avis" in compatible else b"avif"
-    return Mended(data[:8] + brand + data[12:]) if brand in compatible and data[8:12] != brand else None
+    return MendedFile(data[:8] + brand + data[12:]) if brand in compatible and data[8:12] != brand else None
 
 
 def _sealed(data: bytes) -> bytes:
@@ -95,7 +95,7 @@ def _sealed(data: bytes) -> bytes:
     return data
 
 
-def _mend_png(data: bytes, max_pixels: int) -> Mended | None:
+def _mend_png(data: bytes, max_pixels: int) -> MendedFile | None:
     png = _sort_chunks(data)
     rows = _rows_of(png.header, bytes(png.pixels), max_pixels)
     if rows is None:
@@ -104,7 +104,7 @@ def _mend_png(data: bytes, max_pixels: int) -> Mended | None:
     parts = [(b"IHDR", png.header), *_without_broken_animation(png.before, png.behind, whole), (b"IEND", b"")]
     mended = data[:8] + b"".join(map(_chunk, *zip(*parts, strict=True)))
     height = struct.unpack_from(">I", png.header, 4)[0]
-    return Mended(mended, have < height, have, icc_profile=png.profile)
+    return MendedFile(mended, have < height, have, icc_profile=png.profile)
 
 
 @dataclass
@@ -208,16 +208,16 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-def _mend_webp(data: bytes, _max_pixels: int) -> Mended | None:
+def _mend_webp(data: bytes, _max_pixels: int) -> MendedFile | None:
     """Fill a still WebP up with zeros where little is missing; rows whose bytes are missing are not the picture's."""
     size = 8 + struct.unpack_from("<I", data, 4)[0]
     missing = size - len(data)
     if not 0 < missing <= _MISSING_SHARE * size or b"ANMF" in data[:64]:
         return None
-    return Mended(data + b"\x00" * missing, truncated=True, share=len(data) / size)
+    return MendedFile(data + b"\x00" * missing, truncated=True, share=len(data) / size)
 
 
-_MENDERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, int], Mended | None]], ...] = (
+_MENDERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, int], MendedFile | None]], ...] = (
     (lambda data: data.startswith(b"\xff\xd8\xff"), _mend_jpeg),
     (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), _mend_png),
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", _mend_webp),

@@ -73,7 +73,7 @@ class ViewPlan:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedImage:
     """An image made ready for a bundle.
 
     Attributes:
@@ -87,11 +87,11 @@ class Prepared:
     size: tuple[int, int]
 
 
-def prepare(image: Image.Image, plans: Mapping[str, ViewPlan]) -> Prepared:
+def prepare(image: Image.Image, plans: Mapping[str, ViewPlan]) -> PreparedImage:
     """Cut every view that a bundle needs of an image, by detector name."""
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     views = {name: cut_views(rgb, plan) for name, plan in plans.items()}
-    return Prepared(views, quality_covariates(rgb), rgb.size)
+    return PreparedImage(views, quality_covariates(rgb), rgb.size)
 
 
 def cut_views(image: Image.Image, plan: ViewPlan) -> NDArray[np.uint8]:

@@ -31,7 +31,7 @@ class UnreachableError(AssayError):
 
 
 @dataclass(frozen=True)
-class Downloaded:
+class DownloadedFile:
     """A file and what it is by its bytes."""
 
     body: bytes
@@ -66,7 +66,7 @@ class Download:
         self._resolve = resolve
         self._tls = httpx.create_ssl_context(trust_env=False)
 
-    def __call__(self, url: str) -> Downloaded:
+    def __call__(self, url: str) -> DownloadedFile:
         """Return the file behind an address.
 
         Raises:
@@ -80,7 +80,7 @@ class Download:
             raise FetchFailedError(
                 FetchReason.NOT_AN_IMAGE, f"the bytes are no image of a type that Assay knows: {names}"
             )
-        return Downloaded(body, kind)
+        return DownloadedFile(body, kind)
 
     async def _get(self, url: str) -> bytes:
         try:

@@ -16,9 +16,9 @@ from worker.database.tables import Fetch
 from worker.decisions.fetching import FetchReason
 from worker.decisions.priority import Priority
 from worker.errors import TransientError
-from worker.ingest.download import Downloaded, FetchFailedError, UnreachableError
+from worker.ingest.download import DownloadedFile, FetchFailedError, UnreachableError
 from worker.ingest.events import ObjectCreated
-from worker.ingest.register import Registered
+from worker.ingest.register import Registration
 from worker.log import get_logger
 from worker.metrics import FETCHES
 from worker.objects.object_store import ObjectStore
@@ -34,7 +34,7 @@ _FENCED = "fenced"  # another worker holds it
 class Registers(Protocol):
     """What the fetcher needs of :class:`~worker.ingest.register.Register`."""
 
-    def __call__(self, created: ObjectCreated) -> Registered | None:
+    def __call__(self, created: ObjectCreated) -> Registration | None:
         """Register one object and commit."""
 
 
@@ -44,7 +44,7 @@ class Fetcher:
     def __init__(
         self,
         database: Database,
-        download: Callable[[str], Downloaded],
+        download: Callable[[str], DownloadedFile],
         objects: ObjectStore,
         register: Registers,
         *,

@@ -29,7 +29,7 @@ _ASKED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registration:
     """An image and its live scan, as they are in the database."""
 
     image_pk: int
@@ -51,7 +51,7 @@ class Intake:
         missing: how many name a state that the store does not have.
     """
 
-    registered: Sequence[Registered]
+    registered: Sequence[Registration]
     refused: int
     missing: int
 
@@ -73,7 +73,7 @@ class Register:
         self._buckets = frozenset(upload_buckets) - {artifact_bucket}
         self._pattern = re.compile(image_id_pattern) if image_id_pattern else None
 
-    def __call__(self, created: ObjectCreated) -> Registered | None:
+    def __call__(self, created: ObjectCreated) -> Registration | None:
         """Register one object and commit.
 
         Returns:
@@ -88,7 +88,9 @@ class Register:
         note_new(registered)
         return registered
 
-    def together(self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]) -> list[Registered | None]:
+    def together(
+        self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]
+    ) -> list[Registration | None]:
         """Register objects and commit once: all of them, or none where it raises. Nothing is logged of new ones.
 
         Args:
@@ -124,7 +126,7 @@ class Register:
         missing = len(ours) - len(there)
         return Intake(registered, refused=len(events) - missing - len(registered), missing=missing)
 
-    def _insert(self, images: Sequence[NewImage]) -> list[Registered | None]:
+    def _insert(self, images: Sequence[NewImage]) -> list[Registration | None]:
         """Insert images at once; None for those that were erased."""
         if not images:
             return []
@@ -170,12 +172,12 @@ class Register:
         return created.keys[0], None, refused is None
 
 
-def _registered(image: NewImage, row: tuple[int, int, bool]) -> Registered:
+def _registered(image: NewImage, row: tuple[int, int, bool]) -> Registration:
     image_pk, scan_id, new = row
-    return Registered(image_pk, image.image_id, scan_id, image.version, image.key, image.source, new)
+    return Registration(image_pk, image.image_id, scan_id, image.version, image.key, image.source, new)
 
 
-def note_new(*registered: Registered | None) -> None:
+def note_new(*registered: Registration | None) -> None:
     """Log images that were not known; here the id of request or message meets that of the scan, as workers log it."""
     for one in registered:
         if one is not None and one.created:

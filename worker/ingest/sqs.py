@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 
 from worker.errors import TransientError
 from worker.ingest.events import ObjectCreated, UnknownEventError, parse_events
-from worker.ingest.register import Intake, Registered, note_new
+from worker.ingest.register import Intake, Registration, note_new
 from worker.log import get_logger
 from worker.metrics import EVENTS, SQS_TROUBLE
 from worker.objects.clients import client_arguments
@@ -36,14 +36,16 @@ _ACKNOWLEDGED = {"registered", "refused"}
 class Registers(Protocol):
     """What ingest needs of :class:`~worker.ingest.register.Register`."""
 
-    def __call__(self, created: ObjectCreated) -> Registered | None:
+    def __call__(self, created: ObjectCreated) -> Registration | None:
         """Register one object and commit."""
 
 
 class RegistersTogether(Protocol):
     """Registers objects in one transaction; as :meth:`~worker.ingest.register.Register.together`."""
 
-    def __call__(self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]) -> list[Registered | None]:
+    def __call__(
+        self, events: Sequence[ObjectCreated], each: Callable[..., Iterable[Any]]
+    ) -> list[Registration | None]:
         """Register all of them and commit, or raise."""
 
 
@@ -168,7 +170,7 @@ class SqsListener:
             for message, of_message in zip(messages, events, strict=True)
         ]
 
-    def _note(self, message: "MessageTypeDef", registered: Sequence[tuple[ObjectCreated, Registered | None]]) -> str:
+    def _note(self, message: "MessageTypeDef", registered: Sequence[tuple[ObjectCreated, Registration | None]]) -> str:
         """Log and count what became of one message, and return it."""
         outcome = "registered"
         with bound_contextvars(message_id=message.get("MessageId")):

@@ -12,7 +12,7 @@ from worker.decisions.policy import Rules
 from worker.decisions.verdict import Decision, decide
 from worker.decoders.look import Look
 from worker.errors import PermanentError, Reason, TooLargeError
-from worker.images.views import Prepared
+from worker.images.views import PreparedImage
 from worker.provenance.findings import Provenance
 from worker.scan.collaborators import Decoders
 from worker.scan.score.animation import weigh_frames
@@ -97,7 +97,7 @@ def _decide_all(files: Sequence[FileScan], bundle: Any, rules: Rules, max_batch:
         yield file if file.look is None else _decided(file, file.look, scores, bundle, rules)
 
 
-def _score(pictures: Sequence[Prepared], bundle: Any, max_batch: int) -> Iterator[Any]:
+def _score(pictures: Sequence[PreparedImage], bundle: Any, max_batch: int) -> Iterator[Any]:
     for begin in range(0, len(pictures), max_batch):
         yield from bundle.score(pictures[begin : begin + max_batch])
 

@@ -10,7 +10,7 @@ import bentoml
 from bentoml.validators import ContentType
 from peers.shared import BATCH, TIMEOUT_SECONDS, open_bundle, prepare_upload, read_plans, score_batch
 
-from worker.bundles.loaded import Prepared
+from worker.bundles.loaded import PreparedImage
 from worker.cores import cores
 
 _TRAFFIC = {"timeout": TIMEOUT_SECONDS}
@@ -27,7 +27,7 @@ class Detectors:
     @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=TIMEOUT_SECONDS * 1000)
     def score(self, batch: list[Any]) -> list[Any]:
         """Score a batch, of which BentoML makes plain values; how long one waits for company, it learns."""
-        return list(score_batch(self.bundle, [Prepared(**fields) for fields in batch]))
+        return list(score_batch(self.bundle, [PreparedImage(**fields) for fields in batch]))
 
 
 @bentoml.service(workers=max(2, cores()), traffic=_TRAFFIC)

@@ -18,7 +18,7 @@ from peers.shared import (
     score_batch,
 )
 
-from worker.bundles.loaded import Prepared
+from worker.bundles.loaded import PreparedImage
 from worker.cores import cores
 
 
@@ -34,11 +34,11 @@ class Detectors(litserve.LitAPI):
         """Take the body as it is."""
         return request
 
-    def batch(self, inputs: list[bytes]) -> list[Prepared]:
+    def batch(self, inputs: list[bytes]) -> list[PreparedImage]:
         """Decode a batch in threads."""
         return list(self.pool.map(lambda data: prepare_upload(data, self.bundle.plans), inputs))
 
-    def predict(self, x: list[Prepared]) -> list[Any]:
+    def predict(self, x: list[PreparedImage]) -> list[Any]:
         """Score a batch."""
         return list(score_batch(self.bundle, x))
 

@@ -16,7 +16,7 @@ from peers.shared import (
     score_batch,
 )
 
-from worker.bundles.loaded import Prepared
+from worker.bundles.loaded import PreparedImage
 from worker.cores import cores
 
 
@@ -32,7 +32,7 @@ class Decoder(Worker):
         """Take the body as it is; mosec would read JSON."""
         return data
 
-    def forward(self, data: bytes) -> Prepared:
+    def forward(self, data: bytes) -> PreparedImage:
         """Decode one image."""
         return prepare_upload(data, self.plans)
 
@@ -45,7 +45,7 @@ class Detectors(Worker):
         super().__init__()
         self.bundle = open_bundle()
 
-    def forward(self, data: list[Prepared]) -> list[Any]:
+    def forward(self, data: list[PreparedImage]) -> list[Any]:
         """Score a batch."""
         return list(score_batch(self.bundle, data))
 

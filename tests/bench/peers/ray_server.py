@@ -19,7 +19,7 @@ from peers.shared import (
 from ray import serve
 from starlette.requests import Request
 
-from worker.bundles.loaded import Prepared
+from worker.bundles.loaded import PreparedImage
 from worker.cores import cores
 
 # Ray's cores are tickets that bind nobody; all replicas share the machine's, as every other peer's processes do.
@@ -35,7 +35,7 @@ class Detectors:
         self.bundle = open_bundle()
 
     @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=WAIT_SECONDS)
-    async def score(self, batch: list[Prepared]) -> list[dict[str, float]]:
+    async def score(self, batch: list[PreparedImage]) -> list[dict[str, float]]:
         """Score a batch."""
         return score_batch(self.bundle, batch)
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from worker.bundles.folder import read_bundle
-from worker.bundles.loaded import Bundle, Prepared, shipped_bundle
+from worker.bundles.loaded import Bundle, PreparedImage, shipped_bundle
 from worker.bundles.opening import opening
 from worker.detectors.device import pick_device, set_threads
 from worker.images.decode import decode, share_freed_memory
@@ -37,12 +37,12 @@ def read_plans() -> dict[str, ViewPlan]:
     return {name: part.plan for name, part in read_bundle(shipped_bundle(settings.bundle)).detectors.items()}
 
 
-def prepare_upload(data: bytes, plans: Mapping[str, ViewPlan]) -> Prepared:
+def prepare_upload(data: bytes, plans: Mapping[str, ViewPlan]) -> PreparedImage:
     """Decode an upload and cut its views; the same that `Bundle.prepare` does."""
     return prepare(decode(data, max_pixels=Settings().max_image_pixels).image, plans)
 
 
-def score_batch(bundle: Bundle, batch: Sequence[Prepared]) -> list[dict[str, float]]:
+def score_batch(bundle: Bundle, batch: Sequence[PreparedImage]) -> list[dict[str, float]]:
     """Score a batch, and return the answer to each request."""
     return [{"probability": float(scores.probability)} for scores in bundle.score(batch)]
 

@@ -25,7 +25,7 @@ from worker.database.appeals import Appeals
 from worker.database.audit import Actor
 from worker.database.erasure import Erasure
 from worker.database.exports import Exports
-from worker.database.pending_deletions import Doomed
+from worker.database.pending_deletions import PendingDeletions
 from worker.database.roles import Role, establish_roles, url_of
 from worker.database.session import Database, connect
 from worker.database.tables import Image, LabelValue, Verdict
@@ -201,7 +201,7 @@ def test_removal_and_retention_take_the_files_along(
     with database.transaction() as session:
         session.execute(text("UPDATE export SET finished_at = now() - interval '8 days'"))
     assert Exports(database, object_store.artifacts).drop(7, most=9) == 1
-    doomed = {(entry.bucket, entry.key) for entry in Doomed(database).take(9)}
+    doomed = {(entry.bucket, entry.key) for entry in PendingDeletions(database).take(9)}
     assert doomed == {(object_store.artifacts, f"exports/{one}/") for one in (first, second)}
     assert client.get("/v1/exports").json()["items"] == []
 

@@ -11,7 +11,7 @@ from api.services import Services
 from tests.integration.api.conftest import Rows
 from tests.integration.api.keyed_client import PNG, RAW, served
 from worker.database.api_keys import ApiKeys, Scope
-from worker.database.idempotency import Answer, Claimed
+from worker.database.idempotency import Answer, RequestClaim
 from worker.database.session import Database
 from worker.database.tables import Image
 
@@ -77,7 +77,7 @@ class KilledError(Exception):
     """The process ends here."""
 
 
-def die(claimed: Claimed, _answer: Answer) -> None:
+def die(claimed: RequestClaim, _answer: Answer) -> None:
     """End where a killed process would: the connection is gone, and Postgres undoes what was not committed."""
     claimed.release()
     raise KilledError
@@ -90,7 +90,7 @@ def test_a_process_that_dies_between_work_and_answer_leaves_a_request_that_is_th
     label = {"label": "ai_generated", "reason": "hands"}
 
     with monkeypatch.context() as patched:
-        patched.setattr(Claimed, "answer", die)
+        patched.setattr(RequestClaim, "answer", die)
         assert client.post("/v1/images/cat/labels", json=label, headers=once("k")).status_code == 500
     assert client.get("/v1/images/cat/labels").json()["items"] == []
 
@@ -104,7 +104,7 @@ def test_an_upload_whose_process_died_before_its_answer_is_one_image_when_it_is_
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Claimed, "answer", die)
+        patched.setattr(RequestClaim, "answer", die)
         assert client.post("/v1/images", content=PNG, headers=RAW | once("up")).status_code == 500
     uploaded = client.post("/v1/images", content=PNG, headers=RAW | once("up"))
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from api.console.visitor import COOKIE
-from api.requests.pace import Quota, Unlimited
+from api.requests.pace import NoLimit, Quota
 from api.services import Services
 from infra.embedded.ports import choose
 from tests.support.served import served
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
-class Guesses(Unlimited):
+class Guesses(NoLimit):
     """Keeps from where wrong keys came."""
 
     def __init__(self) -> None:

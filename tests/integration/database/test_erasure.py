@@ -15,7 +15,7 @@ from worker.database.features import put as put_features
 from worker.database.fetches import Fetches
 from worker.database.idempotency import Idempotency
 from worker.database.labels import Labels
-from worker.database.pending_deletions import Doomed
+from worker.database.pending_deletions import PendingDeletions
 from worker.database.retention import Retentions, RetentionTerms
 from worker.database.served import Queries
 from worker.database.session import Database
@@ -105,7 +105,7 @@ def test_objects_go_and_neither_event_nor_sweep_brings_the_image_back(
     for key in (artifact, f"heatmaps/{registered.image_pk}0/1/clip.png"):
         object_store.put(artifacts, key)
     Erasure(database, artifacts).erase(ME, "kept.jpg")
-    assert DeleteObjects(Doomed(database), transfer(stack_settings))() == 2
+    assert DeleteObjects(PendingDeletions(database), transfer(stack_settings))() == 2
     listed = [found["Key"] for found in object_store.s3.list_objects_v2(Bucket=artifacts)["Contents"]]
     assert listed == [f"heatmaps/{registered.image_pk}0/1/clip.png"]
     assert object_store.s3.get_object(Bucket=bucket, Key="kept.jpg")["Body"].read() == b"bytes"
@@ -124,7 +124,7 @@ def test_what_was_uploaded_through_assay_is_deleted_with_all_its_versions(
         register(ObjectCreated(bucket, ("api/x.jpg",), stored["VersionId"], stored["ETag"].strip('"')))
     object_store.put(bucket, "api/x.jpg.other")
     assert Erasure(database, object_store.artifacts).erase(ME, "mine") == 2
-    DeleteObjects(Doomed(database), transfer(stack_settings))()
+    DeleteObjects(PendingDeletions(database), transfer(stack_settings))()
     left = object_store.s3.list_object_versions(Bucket=bucket)
     assert [found["Key"] for found in left["Versions"]] == ["api/x.jpg.other"]
     assert "DeleteMarkers" not in left
@@ -159,7 +159,7 @@ def test_retention_lets_go_of_what_is_too_old_and_of_nothing_else(database: Data
     queries = Queries(database)
     assert (queries.served("old"), queries.heatmap("young", "clip")) == (None, None)
     assert queries.heatmap("young", "convnext") is not None
-    doomed = [entry.key for entry in Doomed(database).take(9)]
+    doomed = [entry.key for entry in PendingDeletions(database).take(9)]
     assert doomed == [f"{verdict}/clip", f"{verdict}/clip.npy", "old/frame.png", "heatmaps/1/", "thumbnails/1/"]
     with database.transaction() as session:
         assert session.scalars(select(Verdict.id).where(Verdict.frame_key.is_not(None))).all() == [kept]

@@ -11,7 +11,7 @@ from worker.database.audit import Actor
 from worker.database.bundles import register_bundle
 from worker.database.promotion import Bundles
 from worker.database.scans import ImageFacts, Lease, Scans
-from worker.database.served import Queries, Served
+from worker.database.served import Queries, ServedImage
 from worker.database.tables import Image, Scan, ScanKind, Verdict, WebhookDelivery
 from worker.database.webhook_endpoints import Event, WebhookEndpoints
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
@@ -51,7 +51,7 @@ class World:
         with self.scanned.database.transaction() as session:
             session.add(Verdict(**usual, verdict=verdict, bundle_version=bundle, policy_version=1, **columns))
 
-    def served(self, image_id: str, as_of: datetime | None = None) -> Served:
+    def served(self, image_id: str, as_of: datetime | None = None) -> ServedImage:
         served = Queries(self.scanned.database).served(image_id, as_of)
         assert served is not None
         return served

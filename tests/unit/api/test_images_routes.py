@@ -5,7 +5,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.support.api_world import World, image_row, scan_row, verdict_row
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.tables import Heatmap, ScanState
 from worker.decisions.vocabulary import DecidedBy, VerdictValue
 from worker.errors import Reason
@@ -29,7 +29,7 @@ AWKWARD_IDS = ["dir/a b+ü%.jpg", "/leading", "trailing/", "a//b", "?a=b&c#d", "
 
 
 def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: TestClient) -> None:
-    world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [HEATMAP])
+    world.queries.images["cat"] = ServedImage(image_row(), verdict_row(), scan_row(), [HEATMAP])
     response = client.get("/v1/images/cat")
     image = response.json()
     assert response.status_code == 200
@@ -56,7 +56,7 @@ def test_an_image_is_told_with_scan_verdict_and_evidence(world: World, client: T
 
 def test_an_image_without_a_verdict_says_why(world: World, client: TestClient) -> None:
     scan = scan_row(state=ScanState.REJECTED, reason=Reason.UNDECODABLE, detail="truncated")
-    world.queries.images["cat"] = Served(image_row(), None, scan, [])
+    world.queries.images["cat"] = ServedImage(image_row(), None, scan, [])
     image = client.get("/v1/images/cat").json()
     assert image["verdict"] is None
     assert tuple(image["scan"][name] for name in ("state", "reason", "detail")) == (
@@ -78,7 +78,7 @@ def test_an_image_without_a_verdict_says_why(world: World, client: TestClient) -
 def test_a_pending_image_tells_whether_a_rollback_took_its_verdict(
     world: World, client: TestClient, state: ScanState, pending: dict[str, str] | None, *, withdrawn: bool
 ) -> None:
-    world.queries.images["cat"] = Served(image_row(), None, scan_row(state=state), [], withdrawn=withdrawn)
+    world.queries.images["cat"] = ServedImage(image_row(), None, scan_row(state=state), [], withdrawn=withdrawn)
     image = client.get("/v1/images/cat").json()
     assert (image["verdict"], image["pending"]) == (None, pending)
 
@@ -86,7 +86,7 @@ def test_a_pending_image_tells_whether_a_rollback_took_its_verdict(
 @pytest.mark.parametrize("image_id", AWKWARD_IDS)
 @pytest.mark.parametrize("safe", ["", "/"])
 def test_awkward_ids_come_through_the_path(world: World, client: TestClient, image_id: str, safe: str) -> None:
-    world.queries.images[image_id] = Served(image_row(image_id=image_id), None, scan_row(), [])
+    world.queries.images[image_id] = ServedImage(image_row(image_id=image_id), None, scan_row(), [])
     world.queries.verdicts[image_id] = []
     world.queries.heatmaps[image_id, "clip"] = Heatmap(**HEATMAP)
     path = "/v1/images/" + quote(image_id, safe=safe).replace(".", "%2E")
@@ -137,7 +137,7 @@ def test_an_animation_is_told_with_its_gravest_frame_and_a_file_that_breaks_off_
     world: World, client: TestClient
 ) -> None:
     verdict = verdict_row(verdict=VerdictValue.UNCERTAIN, frames=FRAMES, frame_key="heatmaps/7/8/frame.png")
-    world.queries.images["cat"] = Served(image_row(truncated=True), verdict, scan_row(), [])
+    world.queries.images["cat"] = ServedImage(image_row(truncated=True), verdict, scan_row(), [])
     image = client.get("/v1/images/cat").json()
     assert (image["truncated"], image["verdict"]["frames"]) == (True, FRAMES)
     response = client.get("/v1/images/cat/frame")
@@ -147,7 +147,7 @@ def test_an_animation_is_told_with_its_gravest_frame_and_a_file_that_breaks_off_
 
 
 def test_a_still_picture_has_no_frame_to_show(world: World, client: TestClient) -> None:
-    world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [])
+    world.queries.images["cat"] = ServedImage(image_row(), verdict_row(), scan_row(), [])
     assert client.get("/v1/images/cat/frame").status_code == 404
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from worker.detectors.engine.eager import Engine
 
 
-class Guarded:
+class GuardedEngine:
     """Runs an engine; falls back on another for a batch that has NaN or infinity."""
 
     def __init__(self, engine: Engine, fallback: Engine, count: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from api.answers.waiting import Waiting
 from api.main import create_app
 from tests.support.api_world import World, image_row, scan_row, verdict_row
-from worker.database.served import Served
+from worker.database.served import ServedImage
 from worker.database.tables import ScanState
 
 
@@ -23,7 +23,7 @@ class Pauses:
     async def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
         if self._world and len(self.seconds) == self._after:
-            self._world.queries.images["cat"] = Served(image_row(), verdict_row(), scan_row(), [])
+            self._world.queries.images["cat"] = ServedImage(image_row(), verdict_row(), scan_row(), [])
 
 
 def client_of(world: World, pauses: Pauses) -> TestClient:
@@ -33,7 +33,7 @@ def client_of(world: World, pauses: Pauses) -> TestClient:
 
 @pytest.fixture
 def pending(world: World) -> World:
-    world.queries.images["cat"] = Served(image_row(), None, scan_row(state=ScanState.QUEUED), [])
+    world.queries.images["cat"] = ServedImage(image_row(), None, scan_row(state=ScanState.QUEUED), [])
     return world
 
 
@@ -50,7 +50,7 @@ def test_it_comes_without_a_verdict_once_the_time_is_over(pending: World) -> Non
 
 
 def test_nobody_waits_for_what_will_not_come(world: World) -> None:
-    world.queries.images["dead"] = Served(image_row(), None, scan_row(state=ScanState.DEAD), [])
+    world.queries.images["dead"] = ServedImage(image_row(), None, scan_row(state=ScanState.DEAD), [])
     pauses = Pauses()
     client = client_of(world, pauses)
     assert (client.get("/v1/images/dead?wait=20").status_code, client.get("/v1/images/no?wait=20").status_code) == (

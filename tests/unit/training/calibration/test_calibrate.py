@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from training.calibration.calibrate import calibrate, fit_calibration, order_within
-from training.calibration.fusion import Measured, fit_fusion, folds, fuse_all, inputs, left_out
+from training.calibration.fusion import Measurements, fit_fusion, folds, fuse_all, inputs, left_out
 from worker.decisions.calibration import Thresholds
 
 
-def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
+def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measurements:
     """Two detectors, the second twice as good; half the sources hold one class only."""
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, sources, count)
@@ -16,7 +16,7 @@ def measured(count: int = 400, sources: int = 8, seed: int = 0) -> Measured:
     sides = labels * 2.0 - 1.0
     logits = np.stack([sides + rng.normal(0, 2, count), 2 * sides + rng.normal(0, 2, count)], axis=1)
     names = np.array([f"source {group}" for group in groups])
-    return Measured(("clip", "convnext"), logits, rng.normal(0, 1, (count, 2)), labels, names)
+    return Measurements(("clip", "convnext"), logits, rng.normal(0, 1, (count, 2)), labels, names)
 
 
 def test_folds_part_no_source_and_have_both_classes_on_either_side() -> None:
@@ -32,7 +32,7 @@ def test_folds_part_no_source_and_have_both_classes_on_either_side() -> None:
 def test_folds_refuse_groups_that_cannot_be_parted() -> None:
     data = measured(40)
     with pytest.raises(ValueError, match="hold out more sources"):
-        list(folds(Measured(data.names, data.logits, data.covariates, data.labels, np.array(["one"] * 40))))
+        list(folds(Measurements(data.names, data.logits, data.covariates, data.labels, np.array(["one"] * 40))))
 
 
 def test_fusion_trusts_the_better_detector_more_and_covariates_little() -> None:
@@ -97,7 +97,7 @@ def test_the_fusion_takes_the_inputs_that_order_unseen_sources_best() -> None:
     swayed = data.covariates.copy()
     signs = np.where(np.isin(data.groups, ["source 2", "source 3", "source 6"]), 1.0, -1.0)
     swayed[:, 0] = signs * (data.labels * 2.0 - 1.0) * 3.0
-    found = calibrate(Measured(data.names, data.logits, swayed, data.labels, data.groups))
+    found = calibrate(Measurements(data.names, data.logits, swayed, data.labels, data.groups))
     assert next(iter(found.auroc_by_inputs)) == "clip + convnext"
     assert found.auroc_by_inputs["clip + convnext"] > found.auroc_by_inputs["clip + convnext + quality"]
     assert {0.0} == {weight for weight, _, _ in found.fusion.covariates}
@@ -111,7 +111,7 @@ def test_of_choices_that_order_sources_alike_the_one_of_most_detectors_is_taken_
     first = np.where(labels == 1, 1.0, -1.0) + rng.normal(0, 1.5, 800)
     logits = np.column_stack([first, first + rng.normal(0, 0.01, 800)])
     sources = np.array([f"source {place // 80}" for place in range(800)])
-    found = calibrate(Measured(("clip", "srm"), logits, np.zeros((800, 2)), labels, sources))
+    found = calibrate(Measurements(("clip", "srm"), logits, np.zeros((800, 2)), labels, sources))
     assert next(iter(found.auroc_by_inputs)) == "clip + srm, alike"
     assert max(found.auroc_by_inputs.values()) - found.auroc_by_inputs["clip + srm, alike"] < 1e-3
     assert (dict(found.fusion.weights), found.fusion.bias) == ({"clip": 0.5, "srm": 0.5}, 0.0)
@@ -138,7 +138,7 @@ def test_of_few_images_even_odds_are_found_wherever_they_lie(detectors: int) -> 
     """The logits of a network that others trained: well apart, but all of them above zero."""
     data = measured(240)
     logits = (data.labels * 4.0 - 2.0 + np.random.default_rng(7).normal(0, 1.0, (2, 240)) + 4.0).T[:, :detectors]
-    offset = Measured(data.names[:detectors], logits, np.zeros((240, 2)), data.labels, data.groups)
+    offset = Measurements(data.names[:detectors], logits, np.zeros((240, 2)), data.labels, data.groups)
     found = calibrate(offset)
     assert found.calibrations["fused"].method == "platt"
     assert np.mean((found.held_out_probabilities >= 0.5) == data.labels) > 0.9
@@ -226,7 +226,7 @@ def test_a_large_source_moves_the_calibration_of_heads_fitted_alike_little() -> 
     data = measured(600, sources=12)
     logits = np.r_[data.logits, np.full((600, 2), 2.0)]  # photographs that every detector is wrong about
     labels, groups = np.r_[data.labels, np.zeros(600, np.int8)], np.r_[data.groups, ["odd"] * 600]
-    many = Measured(data.names, logits, np.zeros((1200, 2)), labels, groups)
+    many = Measurements(data.names, logits, np.zeros((1200, 2)), labels, groups)
     by_rows, by_source = (calibrate(one).calibrations["fused"] for one in (many, replace(many, balanced=True)))
     assert by_source.probability(3.0) > by_rows.probability(3.0) + 0.05
 
@@ -246,7 +246,7 @@ def test_a_source_that_holds_all_of_a_class_cannot_be_left_out_alone() -> None:
 def test_classes_weigh_alike_and_sources_by_their_roots() -> None:
     labels = np.array([0] * 100 + [0] * 4 + [1] * 10, dtype=np.int8)
     groups = np.array(["large"] * 100 + ["small"] * 4 + ["ai"] * 10)
-    masses = Measured(("one",), np.zeros((114, 1)), np.zeros((114, 2)), labels, groups).masses
+    masses = Measurements(("one",), np.zeros((114, 1)), np.zeros((114, 2)), labels, groups).masses
     assert masses.sum() == pytest.approx(114)
     assert masses[labels == 0].sum() == pytest.approx(masses[labels == 1].sum())
     assert masses[groups == "large"].sum() / masses[groups == "small"].sum() == pytest.approx(5)

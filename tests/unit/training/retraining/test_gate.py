@@ -16,7 +16,7 @@ from training.evaluation.paired import (
     tpr_at_low_fpr,
 )
 from training.retraining.gate import gate
-from training.retraining.gate_case import Compared, Opinion, Origin, Terms
+from training.retraining.gate_case import ComparedImages, Opinion, Origin, Terms
 from training.retraining.gate_report import render_gate
 from worker.decisions.calibration import CalibrationFigures
 
@@ -27,7 +27,7 @@ TERMS = Terms()
 class Case:
     """600 known images of three sources, 100 new AI-generated ones that the champion takes for photographs."""
 
-    images: Compared
+    images: ComparedImages
     champion: Opinion
     challenger: Opinion
 
@@ -58,7 +58,7 @@ def case() -> Case:
     sure = np.where(labels == 1, 0.985, 0.015) + rng.uniform(-0.01, 0.01, 700)
     missing = sure.copy()
     missing[600:] = 0.015 + rng.uniform(-0.01, 0.01, 100)
-    images = Compared(labels, sources, generators, hashes, origins)
+    images = ComparedImages(labels, sources, generators, hashes, origins)
     return Case(images, Opinion("old-1", missing, figures()), Opinion("new-1", sure, figures()))
 
 
@@ -114,7 +114,7 @@ def test_flipped_labels_that_were_not_learnt_improve_nothing(case: Case) -> None
 
 def test_few_images_are_stopped(case: Case) -> None:
     few = np.concatenate([np.arange(150), np.arange(600, 620)])
-    images = Compared(**{name: value[few] for name, value in vars(case.images).items()})
+    images = ComparedImages(**{name: value[few] for name, value in vars(case.images).items()})
     cut = Case(
         images,
         replace(case.champion, probabilities=case.champion.probabilities[few]),

@@ -19,7 +19,7 @@ from worker.bundles.scores import NotFiniteError
 from worker.decisions.calibration import CalibrationFigures
 from worker.detectors.build import build_detector
 from worker.detectors.engine.eager import EagerTorch
-from worker.detectors.engine.guarded import Guarded
+from worker.detectors.engine.guarded import GuardedEngine
 from worker.metrics import ENGINE_NOT_FINITE
 
 FIGURES = CalibrationFigures.of([0.1, 0.2, 0.3], [0.6, 0.8, 0.9], "few")
@@ -133,7 +133,7 @@ def test_a_batch_that_is_not_finite_is_run_again_and_counted(bundle: Bundle) -> 
     detector, counted = bundle.detector("clip"), []
     eager = EagerTorch(detector.body())
     views = detector.views(check_pictures(1)[0])
-    guarded = Guarded(Shifted(eager, float("nan")), eager, lambda: counted.append(1))
+    guarded = GuardedEngine(Shifted(eager, float("nan")), eager, lambda: counted.append(1))
     with torch.inference_mode():
         assert torch.equal(eager(views), guarded(views))
     assert counted == [1]
@@ -149,7 +149,7 @@ def test_what_an_encoder_s_engine_gives_without_being_finite_is_never_served(
     detector = bundle.detector("efficientnet")
     eager = EagerTorch(detector.body())
     before = ENGINE_NOT_FINITE.labels("efficientnet")._value.get()
-    detector.engine = Guarded(Shifted(eager, bad), eager, partial(engines._count, "efficientnet"))
+    detector.engine = GuardedEngine(Shifted(eager, bad), eager, partial(engines._count, "efficientnet"))
     served = bundle.score(pictures)
     assert [(one.probability, one.features) for one in served] == [(one.probability, one.features) for one in expected]
     assert ENGINE_NOT_FINITE.labels("efficientnet")._value.get() > before
@@ -159,7 +159,7 @@ def test_what_an_encoder_s_engine_gives_without_being_finite_is_never_served(
 def test_an_image_without_any_finite_number_is_refused(bundle: Bundle) -> None:
     pictures = [bundle.prepare(picture) for picture in check_pictures(2)]
     broken = Shifted(EagerTorch(bundle.detector("clip").body()), float("nan"))
-    bundle.detector("clip").engine = Guarded(broken, broken, lambda: None)
+    bundle.detector("clip").engine = GuardedEngine(broken, broken, lambda: None)
     with pytest.raises(NotFiniteError, match="gives no finite number for an image"):
         bundle.score(pictures)
     bundle.run_eagerly()
