@@ -23,6 +23,7 @@ from training.export.card import code_version, probe
 from training.export.recipe_words import told_of
 from training.export.run_bundle import SHIPPED
 from training.recipe_file import load_recipe
+from training.retraining.refit_data import write_replay_table
 from worker.bundles.card import card_document, read_card
 from worker.bundles.card_measures import Change, Changes
 from worker.bundles.copies import REPLAY
@@ -94,9 +95,7 @@ def _without_verdicts(changes: Changes) -> Changes:
 
 def _name_replay(file: Path, version: str) -> None:
     """Write a replay again in the name of another bundle."""
-    table = pq.read_table(file)
-    (key,) = table.schema.metadata
-    pq.write_table(table.replace_schema_metadata({key: version}), file)
+    write_replay_table(file, version, pq.read_table(file))
 
 
 def main() -> None:
