@@ -97,8 +97,8 @@ class DetectorRecipe:
 
     Attributes:
         name: of the detector, or what the classifier is called.
-        pretrained: false for fresh weights; true for the library's own for the named model; else an open_clip tag, or
-            a local safetensors file.
+        pretrained: false for fresh weights; true for the library's own for the named model; else an open_clip tag, an
+            encoder's hash, or a local safetensors file.
         kind: `clip`, `convnext` or `classifier`; the name where it says nothing else.
     """
 

@@ -8,6 +8,7 @@ import timm
 
 from training.recipe import RecipeError, smoke, with_minutes
 from training.recipe_file import RECIPES, load_recipe
+from worker.bundles.encoders.table import encoder_of
 
 NAMES = sorted(file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.toml"))
 
@@ -24,7 +25,8 @@ def test_every_recipe_is_read_and_names_what_the_libraries_know(name: str) -> No
                 assert part.pretrained in open_clip.list_pretrained_tags_by_model(model)
         elif model:
             assert timm.is_model(model)
-            assert not part.pretrained or timm.is_model_pretrained(model)
+            encoder = encoder_of(part.pretrained) if isinstance(part.pretrained, str) else None
+            assert not part.pretrained or timm.is_model_pretrained(model) or (encoder and encoder.architecture == model)
 
 
 def test_every_system_that_the_project_grew_from_has_a_recipe_with_its_claim() -> None:
