@@ -51,7 +51,7 @@ class DriverStatement:
         driver: Any = connection.connection.driver_connection
         try:
             cursor = driver.execute(self._text, sent)
-            # Not its description: to make that takes as long as all the rest.
+            # Not its description, which makes an object for each column.
             return cursor.fetchall() if cursor.pgresult.nfields else []
         except psycopg.Error as error:
             # What SQLAlchemy calls it, and what it does to its pool where the server is lost.

@@ -133,4 +133,4 @@ def test_a_bundle_whose_encoder_is_missing_waits_with_what_to_do_and_the_others_
     for _ in range(2):
         with pytest.raises(BundleMissingError, match=r"bundle wild cannot be loaded: .*run `assay encoders fetch`"):
             shelf.get("wild")
-    assert shelf.get("cifake").detector_names == ("convnext", "clip")
+    assert shelf.get("cifake").detector_names == ("convnext", "clip", "lite2")

@@ -19,7 +19,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 def test_it_loads_under_its_name_with_its_detectors(bundle: Bundle) -> None:
     assert bundle.version.startswith(f"{bundle.name}-")
-    more = {"wild": {"srm", "lite2", "lite2x2"}, "cifake": set[str]()}
+    more = {"wild": {"srm", "lite2", "lite2x2"}, "cifake": {"lite2"}}
     assert set(bundle.detector_names) == {"clip", "convnext"} | more[bundle.name]
     assert bundle.version == bundle.card["bundle"]
 
