@@ -97,7 +97,7 @@ def test_every_measure_comes_as_json_and_as_a_page_that_needs_nothing_else(
     assert list(report["robustness"]["changes"]) == _CHANGES
     assert report["robustness"]["images"] == 8
     assert "subset" in report["robustness"]["chosen"]
-    assert set(report["by_detector"]) == {"clip", "convnext"}
+    assert set(report["by_detector"]) == {"clip", "convnext", "lite2"}
 
     found = _Page(page.read_text("utf-8"))
     assert all(place.startswith(("data:", "#")) for place in found.fetched)
