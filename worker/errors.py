@@ -19,7 +19,7 @@ class Reason(StrEnum):
     GONE = "gone"
     CRASHES_DECODER = "crashes_decoder"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    WITHDRAWN = "withdrawn"  # of a scan in shadow: its challenger was withdrawn
+    WITHDRAWN = "withdrawn"  # of a scan in shadow: its bundle challenges no longer
 
 
 class AssayError(Exception):

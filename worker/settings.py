@@ -125,7 +125,10 @@ class Settings(SignInSettings):
         "empty means `engine` in the data folder.",
     )
     most_views: int = Field(
-        default=0, ge=0, description="Most views of an image for an encoder detector; 0: as many as it was made for."
+        default=0,
+        ge=0,
+        description="Most views of an image for an encoder detector; 0: as many as it was made for. Give workers and "
+        "API the same, or the console frames crops that nobody looked at.",
     )
     torch_threads: int = Field(default=0, ge=0, description="Torch's CPU threads; 0: one for each core it may use.")
     max_batch: int = Field(default=16, ge=1, description="Most images in one forward pass.")

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from api import parts
-from worker.bundles.card import DetectorFacts
+from worker.bundles.card import DetectorFacts, ViewFacts
 from worker.database.tables import Image, Verdict
 from worker.images.crop_boxes import Box, crop_boxes, limit_crops
 
 # The `kind` of an encoder detector's architecture; it alone heeds ASSAY_MOST_VIEWS.
 _ENCODER = "encoder"
+_SIZES = {"1": "untouched", "2": "enlarged twice", "3": "enlarged three times", "4": "enlarged four times"}
 
 
 class Crops(NamedTuple):
@@ -77,17 +78,18 @@ def _crops(name: str, facts: DetectorFacts, image_size: tuple[int, int], most_vi
     most = most_views if facts.architecture.get("kind") == _ENCODER else 0
     mirrored = views.mirrored and (not most or 2 * (views.wholes + views.crops) <= most)
     boxes = crop_boxes(image_size, views.size, limit_crops(views.wholes, views.crops, most))
-    return Crops(name, boxes, _words(views.wholes, boxes, views.size, image_size, mirrored=mirrored))
+    size = _SIZES.get(str(facts.architecture.get("enlarge", 1)), "enlarged")
+    return Crops(name, boxes, _words(views, boxes, image_size, size, mirrored=mirrored))
 
 
-def _words(wholes: int, boxes: list[Box], size: int, image_size: tuple[int, int], *, mirrored: bool) -> str:
-    square = f"{size} \N{MULTIPLICATION SIGN} {size} pixels"
+def _words(views: ViewFacts, boxes: list[Box], image_size: tuple[int, int], size: str, *, mirrored: bool) -> str:
+    square = f"{views.size} \N{MULTIPLICATION SIGN} {views.size} pixels"
     different = len(set(boxes))
-    looks = [f"the whole picture, squeezed to {square}"] if wholes else []
+    looks = [f"the whole picture, squeezed to {square}"] if views.wholes else []
     if different:
-        looks.append(f"{different} crop{'' if different == 1 else 's'} of {square}, untouched")
+        looks.append(f"{different} crop{'' if different == 1 else 's'} of {square}, {size}")
     words = " and ".join(looks)
-    if boxes and min(image_size) < size:
+    if boxes and min(image_size) < views.size:
         words += "; what the picture lacks is filled with its mirror image"
     return f"{words}; all of it mirrored too" if mirrored else words
 

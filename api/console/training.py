@@ -26,8 +26,8 @@ _ON_A_PAGE = 25
 # Of this release, with what each is for; any other name of a recipe may be typed.
 _RECIPES = {
     "refit": "heads and calibration alone, on stored features; seconds",
-    "wild": "all three detectors from scratch, photographs of every kind",
-    "cifake": "both detectors from scratch, 32 x 32 images",
+    "wild": "heads on a frozen encoder, photographs of every kind",
+    "cifake": "two networks from scratch and an encoder fitted on, 32 x 32 images",
 }
 
 

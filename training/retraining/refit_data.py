@@ -202,6 +202,8 @@ def write_replay_table(file: Path, version: str, table: pa.Table) -> None:
 
     Each byte of the features is compressed beside the same byte of other images, an eighth smaller than image by image.
     """
+    if not len(table):
+        return  # there is nothing to keep in mind
     column = table.schema.get_field_index("features")
     features = table.column(column).combine_chunks()
     fixed = table.set_column(column, "features", features.cast(pa.binary(len(features[0].as_py()))))

@@ -7,8 +7,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from worker.database.tables import Bundle, BundleRole, Promotion
+from worker.database.tables import OPEN_STATES, Bundle, BundleRole, Promotion, Scan, ScanKind, ScanState
 from worker.decisions.calibration import CalibrationFigures
+from worker.errors import Reason
 
 SHIPPED = "shipped:"
 
@@ -75,5 +76,13 @@ def crown(session: Session, bundle: Bundle, *, created_by: str, reason: str, rol
         created_by=created_by,
     )
     session.add(promotion)
-    session.flush()
+    session.flush()  # from here on no worker queues a scan in shadow of this bundle
+    end_shadow(session, bundle.version)
     return promotion
+
+
+def end_shadow(session: Session, version: str) -> None:
+    """End the open scans of a bundle that challenges no longer: no verdict comes of them, and nothing is erased."""
+    ended = {"state": ScanState.REJECTED, "reason": Reason.WITHDRAWN, "due_at": None, "lease_token": None}
+    open_ones = (Scan.kind == ScanKind.SHADOW, Scan.bundle_version == version, Scan.state.in_(OPEN_STATES))
+    session.execute(update(Scan).where(*open_ones).values(**ended, detail=None, finished_at=func.now()))

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, true, update
+from sqlalchemy import Select, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from worker.database.audit import Actor, record
+from worker.database.bundles import end_shadow
 from worker.database.promotion import UnknownBundleError, champion_and, locked_champion
 from worker.database.session import Database
 from worker.database.tables import OPEN_STATES, Bundle, BundleRole, Image, Scan, ScanKind, ScanState, Verdict
@@ -67,7 +68,7 @@ class Challengers:
                 raise NotChallengerError
             bundle.role, bundle.shadow_share = BundleRole.REGISTERED, None
             session.flush()  # from here on no worker queues another one
-            _end_shadow(session, version)
+            end_shadow(session, version)
             record(session, actor, "bundle.withdraw", f"bundle:{version}", reason=reason)
         return bundle
 
@@ -117,13 +118,6 @@ def challenge(session: Session, actor: Actor, version: str, share: float, reason
     bundle.role, bundle.shadow_share = BundleRole.CHALLENGER, share
     record(session, actor, "bundle.challenge", f"bundle:{version}", share=share, reason=reason)
     return bundle
-
-
-def _end_shadow(session: Session, version: str) -> None:
-    """End the open scans of a challenger as if their images were gone for it: no verdict, and nothing is erased."""
-    ended = {"state": ScanState.REJECTED, "reason": Reason.WITHDRAWN, "due_at": None, "lease_token": None}
-    open_ones = (Scan.kind == ScanKind.SHADOW, Scan.bundle_version == version, Scan.state.in_(OPEN_STATES))
-    session.execute(update(Scan).where(*open_ones).values(**ended, detail=None, finished_at=func.now()))
 
 
 _new, _old = aliased(Verdict, name="challenger"), aliased(Verdict, name="champion")

@@ -31,7 +31,8 @@ class DriverStatement:
             name: bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT) for bind, name in made.bind_names.items()
         }
         self._text = made.string
-        self._fixed: dict[str, Any] = dict(made.params)
+        # A name that needs a value and gets none is an error, not a NULL.
+        self._fixed = {name: value for name, value in made.params.items() if not made.binds[name].required}
         self._processes: dict[str, Callable[[Any], Any]] = {name: one for name, one in processes.items() if one}
 
     def rows(self, session: Session | Connection, values: Mapping[str, Any] = NO_VALUES) -> list[tuple[Any, ...]]:

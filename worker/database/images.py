@@ -113,8 +113,8 @@ def insert_images_and_scans(
     Returns:
         For each image the primary keys of image and scan, and whether the scan is new; None for one that was erased.
     """
-    # In one order everywhere, so that two that insert the same wait for each other and do not block each other. Of
-    # those of one state the last counts: what the store has shown, before what an event alone claims.
+    # In one order, dated ones first, so that two that insert the same mostly wait for each other. Of those that block
+    # each other one is refused, and tried again. Of those of one state the last counts: what the store has shown.
     rows = {_state(image): image for image in sorted(images, key=lambda image: (*_state(image), image.confirmed))}
     ids = _insert_or_update(session, list(rows.values()))
     touched = set(ids.values())

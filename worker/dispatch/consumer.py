@@ -25,13 +25,18 @@ class ReconnectingConsumer(Consumer):  # type: ignore[misc]  # celery is not typ
     """
 
     _events_due = 0.0
+    _event_dispatcher: Any = None
 
-    def loop_args(self) -> tuple[Any, ...]:
-        """Let no thread but the event loop's send events, from its start on."""
-        if self.event_dispatcher:
-            self.event_dispatcher.buffer_limit = _EVENTS_GATHERED
-        arguments: tuple[Any, ...] = super().loop_args()
-        return arguments
+    @property
+    def event_dispatcher(self) -> Any:
+        """What sends events; none of its threads does, from the moment that it is there."""
+        return self._event_dispatcher
+
+    @event_dispatcher.setter
+    def event_dispatcher(self, dispatcher: Any) -> None:
+        if dispatcher is not None:
+            dispatcher.buffer_limit = _EVENTS_GATHERED
+        self._event_dispatcher = dispatcher
 
     def on_send_event_buffered(self) -> None:
         """Send what has gathered for Flower in a while; any thread may call this, and timers are the event loop's."""

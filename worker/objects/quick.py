@@ -62,7 +62,8 @@ class QuickRequests:
             raise
         except BotoCoreError:
             return None  # a connection that was kept too long, or one that cannot be made
-        if answer.status_code != HTTPStatus.OK or "Content-Length" not in answer.headers:
+        lacks_length = method != "PUT" and "Content-Length" not in answer.headers
+        if answer.status_code != HTTPStatus.OK or lacks_length:
             answer.raw.drain_conn()
             return None
         return _read(answer)
@@ -90,7 +91,7 @@ def _headers(pin: Mapping[str, str]) -> dict[str, str]:
 def _read(answer: Any) -> dict[str, Any]:
     headers = answer.headers
     head = {
-        "ContentLength": int(headers["Content-Length"]),
+        "ContentLength": int(headers.get("Content-Length", 0)),
         "ETag": headers.get("ETag"),
         "VersionId": headers.get("x-amz-version-id"),
         "Metadata": {

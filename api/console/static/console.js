@@ -56,7 +56,9 @@ function askAgain(image) {
   return true;
 }
 function broken(image) {
-  if (image.dataset.instead) {
+  if (image.classList.contains("over")) {  // the picture below it is sound
+    image.hidden = true;
+  } else if (image.dataset.instead) {
     image.dataset.thumbnail = "";
     image.dataset.tries = 0;
     image.src = image.dataset.instead;

@@ -158,6 +158,17 @@ def test_a_challenger_that_is_withdrawn_leaves_no_scan_open(scanned: Scanned, ch
     assert len(scanned.verdicts()) == 3
 
 
+def test_a_challenger_that_is_promoted_leaves_no_shadow_scan_open(scanned: Scanned, challengers: Challengers) -> None:
+    """Rolled back later, it challenges no longer, so nobody could end them."""
+    challengers.challenge(ME, "b2", 1.0, "from run 1")
+    scanned.arrive("a.png")
+    judge(scanned, LIVE_QUEUE, {"b1": "uncertain"})
+    (waiting,) = scanned.dispatch(BULK_QUEUE)
+    Bundles(scanned.database).promote(ME, "b2", "sure of it", least=5, force=True)
+    ended = scanned.scan(waiting)
+    assert (ended.state, ended.reason) == (ScanState.REJECTED, "withdrawn")
+
+
 def test_a_live_scan_under_way_brings_no_scan_of_a_challenger_that_is_withdrawn_meanwhile(
     scanned: Scanned, challengers: Challengers
 ) -> None:

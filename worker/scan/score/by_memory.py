@@ -26,7 +26,7 @@ class ByMemory:
         """Return the score; None where the pixels are needed.
 
         They are for a first scan, where a detector's body differs, where the file has a C2PA manifest, and for
-        animations, of which one frame alone is earlier.
+        animations, of which one frame alone was kept.
         """
         facts = known_facts(lease.image)
         if not lease.rescan or facts is None:

@@ -37,6 +37,13 @@ def test_the_setting_for_fewer_views_counts_for_encoder_detectors_alone(kind: st
     assert ("mirrored" in crops.words) == (kind != "encoder")
 
 
+def test_words_say_that_a_network_enlarges_what_it_looks_at() -> None:
+    enlarging = facts(64, 0, 1, "encoder")
+    enlarging["architecture"]["enlarge"] = 2
+    (crops,) = crops_in({"lite2x2": enlarging}, ["lite2x2"], (500, 500), 0)
+    assert crops.words == f"1 crop of {SQUARE}, enlarged twice"
+
+
 @pytest.mark.parametrize("unreadable", [{}, {"clip": None}, {"clip": {"views": {"size": "large"}, "weights": 1}}])
 def test_a_card_that_tells_no_plan_frames_nothing(unreadable: dict[str, Any]) -> None:
     assert crops_in(unreadable, ["clip"], (300, 200), 0) == []
