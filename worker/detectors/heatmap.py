@@ -125,7 +125,8 @@ def grad_cam(
     method, layers = explained_layers(detector, method)
     drawn = partial(_added, detector) if method is Method.ADDITIVE else partial(_raw_maps, detector, method, layers)
     flat = views.flatten(0, 1)
-    together = _CPU_PASS_PIXELS // views.shape[-1] ** 2 if views.device.type == "cpu" else len(flat)
+    side = views.shape[-1] * getattr(getattr(detector, "architecture", None), "enlarge", 1)  # as the network sees them
+    together = _CPU_PASS_PIXELS // side**2 if views.device.type == "cpu" else len(flat)
     maps = np.concatenate([drawn(normalise(part)) for part in torch.split(flat, max(1, together))])  # (B·V, h, w)
     maps = maps.reshape(batch, count, *maps.shape[1:])
     name = "+".join(_layer_name(detector, layer) for layer in layers)

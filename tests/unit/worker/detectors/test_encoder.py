@@ -5,8 +5,10 @@ import timm
 import torch
 
 from tests.unit.worker.small_bundles import CONVOLUTIONS, TOKENS
+from worker.detectors import heatmap as drawing
 from worker.detectors.build import build_detector
 from worker.detectors.encoder import EncoderDetector
+from worker.detectors.pixels import normalise
 from worker.images.views import ViewPlan
 
 
@@ -114,3 +116,21 @@ def test_a_copy_with_fewer_features_has_a_smaller_projection() -> None:
     detector = made(CONVOLUTIONS)
     smaller = replace(detector.architecture, features=3)
     assert EncoderDetector("x", smaller, detector.plan).network.get_parameter("projection.weight").shape[0] == 3
+
+
+def test_a_network_that_enlarges_its_views_gets_fewer_of_them_in_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pass keeps grows with the pixels that the network sees: a batch's heatmaps took half a gigabyte more."""
+    passes: list[int] = []
+
+    def note(views: torch.Tensor) -> torch.Tensor:
+        passes.append(len(views))
+        return normalise(views)
+
+    monkeypatch.setattr(drawing, "normalise", note)
+    monkeypatch.setattr(drawing, "_CPU_PASS_PIXELS", 8 * 64**2)
+    views = torch.randint(0, 256, (1, 4, 3, 64, 64), dtype=torch.uint8)
+    plain = made(CONVOLUTIONS)
+    for detector in (plain, EncoderDetector("x", replace(plain.architecture, enlarge=2), plain.plan)):
+        detector.network.eval()
+        drawing.grad_cam(detector, views, [(64, 64)])
+    assert passes == [4, 2, 2]
