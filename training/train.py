@@ -37,7 +37,7 @@ from training.recipe_file import load_recipe
 from training.retraining.labelled_bucket import local_data
 from worker.bundles.folder import read_bundle
 from worker.errors import AssayError
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.settings import Settings
 
 if TYPE_CHECKING:

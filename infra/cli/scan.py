@@ -163,7 +163,7 @@ def _scan(files: list[Path], name: str, settings: Settings, heatmaps: Path | Non
     from worker.bundles.opening import opening
     from worker.decisions.policy import FIRST_RULES
     from worker.detectors.device import pick_device, set_threads
-    from worker.images.decode import share_freed_memory
+    from worker.freed_memory import share_freed_memory
     from worker.processes.decoders import decoder_pool
     from worker.scan.scan_files import scan_files
 

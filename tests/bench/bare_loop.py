@@ -10,7 +10,7 @@ from worker.bundles.loaded import shipped_bundle
 from worker.bundles.opening import opening
 from worker.decisions.policy import Rules
 from worker.detectors.device import pick_device, set_threads
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.log import configure_logging
 from worker.processes.decoders import decoder_pool
 from worker.scan.scan_files import scan_files

@@ -36,7 +36,7 @@ from tests.support.assay_up import AssayUp
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
 from worker.decoders.look import look_at, read_file
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.settings import Settings
 

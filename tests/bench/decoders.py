@@ -16,7 +16,7 @@ from PIL import Image
 from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import shipped_bundle
 from worker.decoders.look import look_at, read_file
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.processes.decoders import decoder_pool
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.settings import Settings

@@ -23,7 +23,8 @@ from tests.support.provenance import make_authority
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import set_threads
 from worker.detectors.heatmap import overlay_png, raw_npy
-from worker.images.decode import decode, share_freed_memory
+from worker.freed_memory import share_freed_memory
+from worker.images.decode import decode
 from worker.images.perceptual_hash import perceptual_hash
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.reading import read_provenance

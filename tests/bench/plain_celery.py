@@ -13,7 +13,8 @@ from sqlalchemy import Engine, create_engine, text
 from worker.bundles.loaded import Bundle, shipped_bundle
 from worker.bundles.opening import opening
 from worker.detectors.device import pick_device, set_threads
-from worker.images.decode import decode, share_freed_memory
+from worker.freed_memory import share_freed_memory
+from worker.images.decode import decode
 from worker.objects.clients import s3_client
 from worker.settings import Settings
 

@@ -24,8 +24,8 @@ from worker.bundles.scores import NotFiniteError, Scores
 from worker.bundles.stored_features import ENCODER, stored_features
 from worker.detectors.build import CANNOT_BUILD, build_detector
 from worker.detectors.detector import Seeing
-from worker.detectors.free_memory import give_back_free_memory
 from worker.detectors.heatmap import Heatmap, grad_cam
+from worker.freed_memory import give_back_freed_memory
 from worker.images.views import PreparedImage, prepare
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Bundle:
         columns = {
             name: grad_cam(detector, self._stacked(name, batch), sizes) for name, detector in self._detectors.items()
         }
-        give_back_free_memory()
+        give_back_freed_memory()
         return [{name: column[row] for name, column in columns.items()} for row in range(len(batch))]
 
     def warm_up(self, batch_size: int) -> None:

@@ -22,7 +22,7 @@ from worker.decoders import sandbox
 from worker.decoders.look import Animation, FrameLook, Look, look_at, read_file
 from worker.decoders.messages import Buffer, ClosedError, Line
 from worker.errors import PermanentError
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.images.views import ViewPlan
 from worker.provenance.c2pa_manifest import read_manifest
 from worker.provenance.findings import Manifest, SignatureState

@@ -4,7 +4,6 @@ Only formats that people upload as pictures are tried, so no file reaches Pillow
 What comes out is always upright 8-bit sRGB on white. Pure: no settings, no switches of the process.
 """
 
-import ctypes
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,8 +34,6 @@ _BRANDS = tuple(
     for brand in (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 )
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_MAPPED_FROM, _KEPT = 32 * 1024 * 1024, 256 * 1024 * 1024  # bytes; glibc takes no more for the first
 _LEAST_SHARE = 0.5
 # A frame whose brightness differs by less, reduced to so many pixels a side, shows nothing.
 _PLAIN, _GLANCE = 4.0, 32
@@ -107,21 +104,6 @@ def decode(data: bytes, *, max_pixels: int) -> DecodedImage:
         if mended is None:
             raise
         return _decode_mended(mended, max_pixels, error)
-
-
-def share_freed_memory() -> None:
-    """Let threads reuse the memory that others freed; to be called before there are threads, glibc only.
-
-    Otherwise glibc keeps the pixels that a thread freed for that thread: with
-    as many threads as a worker has, some gigabytes that nobody uses. And it
-    gives back to the system what a batch needs again at once, which then is
-    mapped and cleared anew: a third of the time of a batch (mallopt(3)).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def _decode(data: bytes, max_pixels: int, *, mended: MendedFile | None = None) -> DecodedImage:

@@ -35,7 +35,7 @@ from worker.detectors.heatmap import overlay_png, raw_npy
 from worker.dispatch.celery_app import make_celery
 from worker.dispatch.tasks import register_tasks
 from worker.errors import AssayError
-from worker.images.decode import share_freed_memory
+from worker.freed_memory import share_freed_memory
 from worker.log import configure_logging, get_logger
 from worker.metrics import BATCH_SIZE, DEVICE_MEMORY
 from worker.objects.object_store import object_store

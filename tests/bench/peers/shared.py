@@ -7,7 +7,8 @@ from worker.bundles.folder import read_bundle
 from worker.bundles.loaded import Bundle, PreparedImage, shipped_bundle
 from worker.bundles.opening import opening
 from worker.detectors.device import pick_device, set_threads
-from worker.images.decode import decode, share_freed_memory
+from worker.freed_memory import share_freed_memory
+from worker.images.decode import decode
 from worker.images.views import ViewPlan, prepare
 from worker.settings import Settings
 

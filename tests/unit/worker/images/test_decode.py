@@ -142,7 +142,8 @@ def test_a_zip_behind_a_photograph_changes_nothing() -> None:
 TURNS = """
 import io, resource, threading
 from PIL import Image
-from worker.images.decode import decode, share_freed_memory
+from worker.freed_memory import share_freed_memory
+from worker.images.decode import decode
 
 share_freed_memory()
 buffer = io.BytesIO()

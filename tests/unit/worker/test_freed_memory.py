@@ -2,7 +2,7 @@ from pathlib import Path
 
 import torch
 
-from worker.detectors.free_memory import give_back_free_memory
+from worker.freed_memory import give_back_freed_memory
 
 
 def resident_bytes() -> int:
@@ -15,6 +15,6 @@ def test_what_nothing_holds_goes_back_to_the_system() -> None:
     last = held.pop()
     full = resident_bytes()
     del held
-    give_back_free_memory()
+    give_back_freed_memory()
     assert resident_bytes() < full - 100_000_000
     assert last.numel() == 16_000
