@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
+NO_LENGTH = -1  # announced: the answer ends with its connection
+
+
 @dataclass
 class Answer:
     """What the server says next, and what it was asked."""
@@ -46,7 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in self.answer.headers.items():
             self.send_header(name, value)
         announced = self.answer.announced
-        self.send_header("Content-Length", str(len(self.answer.body) if announced is None else announced))
+        if announced != NO_LENGTH:
+            self.send_header("Content-Length", str(len(self.answer.body) if announced is None else announced))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(self.answer.body)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from tests.unit.worker.objects.answering_store import Answer, client_of, error_of
+from tests.unit.worker.objects.answering_store import NO_LENGTH, Answer, client_of, error_of
 from worker.objects.quick import QuickRequests
 from worker.objects.versions import read_head, read_version
 
@@ -61,6 +61,15 @@ def test_the_same_is_put_as_by_boto3(client: Any, answer: Answer) -> None:
     same = ("Content-Type", "Content-Length", "X-Amz-Content-SHA256")
     assert (our_path, [our_headers[name] for name in same]) == (their_path, [their_headers[name] for name in same])
     assert answer.received == [b"picture"] * 2
+
+
+def test_a_put_whose_answer_says_no_length_is_not_sent_again(client: Any, answer: Answer) -> None:
+    answer.body, answer.announced = b"", NO_LENGTH
+    answer.end.set()
+    ours = QuickRequests(client)("PUT", "b", "k", {}, body=b"picture")
+    assert ours is not None
+    assert read_version(ours).version_id == "v"
+    assert answer.received == [b"picture"]
 
 
 @pytest.mark.parametrize("status", [206, 301, 403, 404, 412, 503])
