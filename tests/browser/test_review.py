@@ -184,6 +184,22 @@ def test_a_flagged_image_shows_its_heatmap_and_what_the_colours_mean(
     expect(page.get_by_text("most evidence of this image")).to_be_hidden()
 
 
+_HEATMAP = re.compile("/heatmap[?/]")
+
+
+def test_a_heatmap_that_does_not_come_hides_no_picture(
+    contexts: Callable[..., BrowserContext], console: Console
+) -> None:
+    page = contexts(viewport={"width": 1440, "height": 900}).new_page()
+    page.route(_HEATMAP, lambda route: route.fulfill(status=503))
+    Watched(page, console).sign_in(ApiKeys(console.up.database).create("unheated", [Scope.READ, Scope.REVIEW]).key)
+    with page.expect_response(_HEATMAP):
+        page.goto(f"{console.url}/review?order=appeals")
+    expect(page.get_by_role("img", name=re.compile("^Heatmap of "))).to_have_count(0)
+    expect(page.locator(".frame.broken")).to_have_count(0)
+    expect(page.locator("#picture")).to_be_visible()
+
+
 def test_f_frames_the_crops_that_the_next_detector_looked_at(
     contexts: Callable[..., BrowserContext], console: Console, waiting: Waiting
 ) -> None:
