@@ -5,6 +5,7 @@ serves it, and so does ``python -m api.main``.
 """
 
 import gc
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -64,7 +65,6 @@ from api.server import serving
 from api.services import FIGURES_SECONDS, Services, stores_over
 from worker.database.api_keys import ApiKeys
 from worker.database.label_agreement import LabelTerms
-from worker.database.migrate import pending
 from worker.database.served import Queries
 from worker.database.session import Database, connect
 from worker.ingest.register import Register
@@ -140,6 +140,13 @@ def app_from_environment() -> FastAPI:
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(services_from(settings))
+    # It takes as long as half of the start, and the first requests need not wait for it.
+    threading.Thread(target=_describe, args=(app,), name="describe", daemon=True).start()
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Make the OpenAPI document, then let the garbage collector leave alone what is here for good."""
     app.openapi()
     # What is here now stays for good. Without this the collector walks through all of it every few hundred requests,
     # which takes a hundred milliseconds.
@@ -149,7 +156,6 @@ def app_from_environment() -> FastAPI:
     # default: those walks were every answer above 50 ms. Short-lived garbage goes as quickly as before.
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, 1000)
-    return app
 
 
 def services_from(settings: Settings) -> Services:
@@ -235,10 +241,15 @@ def readiness_of(database: Database, objects: ObjectStore, buckets: tuple[str, .
         with database.transaction() as session:
             return bool(session.scalar(text("SELECT 1")))
 
+    def is_migrated() -> bool:
+        from worker.database.migrate import pending  # noqa: PLC0415 - Alembic is a tenth of all that the API imports
+
+        return not pending(database)
+
     return Readiness(
         {
             "database": (answers, "PostgreSQL does not answer; check ASSAY_DATABASE_URL."),
-            "migrations": (lambda: not pending(database), "Migrations of this release are missing; run them."),
+            "migrations": (is_migrated, "Migrations of this release are missing; run them."),
             "object_store": (
                 lambda: all(objects.reachable(bucket) for bucket in buckets),
                 "A bucket does not answer; check ASSAY_S3_ENDPOINT_URL, its keys and the bucket names.",

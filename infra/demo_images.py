@@ -16,7 +16,8 @@ _PHOTOGRAPHS = (
     ("skimage.data", ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "camera.png")),
 )
 _AI_PICTURES, _DECLARED = 8, 2
-_AI_SIZE = 256
+# As large as uploads are: a verdict on several views is more certain. One that declares itself needs no looking at.
+_AI_SIZE, _DECLARED_SIZE = 512, 256
 # What generators write, and what the EU's AI Act asks of them: IPTC's source type, as XMP.
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 DECLARATION = (
@@ -65,13 +66,19 @@ def photographs() -> list[DemoImage]:
     ]
 
 
-def ai_pictures(count: int = _AI_PICTURES) -> Iterator[DemoImage]:
-    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files; the last of eight declare it."""
+def ai_pictures(count: int = _AI_PICTURES, size: int = _AI_SIZE) -> Iterator[DemoImage]:
+    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files; the last of eight declare it.
+
+    Args:
+        count: how many.
+        size: side in pixels of those that declare nothing.
+    """
     from training.generator.draw import generate  # torch takes seconds to import
 
     for seed in range(count):
         says_so = seed >= _AI_PICTURES - _DECLARED
-        data = as_jpeg(generate(seed, _AI_SIZE), xmp=DECLARATION if says_so else b"")
+        picture = generate(seed, _DECLARED_SIZE if says_so else size)
+        data = as_jpeg(picture, xmp=DECLARATION if says_so else b"")
         yield DemoImage(f"generated/{'declared' if says_so else 'dream'}-{seed}.jpg", data, "AI-generated")
 
 

@@ -12,7 +12,10 @@ def worker() -> None:
     # Torch's CPU threads otherwise spin while they wait, and on a machine with other work to do each of them takes
     # its time from the one it waits for: a batch was seen to take fifty times as long.
     adopt({"OMP_WAIT_POLICY": "PASSIVE"})
-    from worker.processes.worker import run_worker  # torch takes seconds to import; only this command needs it
+    from worker.detectors.quick_import import import_quickly  # torch takes seconds; only this command needs it
+
+    import_quickly()
+    from worker.processes.worker import run_worker
 
     run_worker(_settings())
 

@@ -158,14 +158,30 @@ def mark_in_words(mark: Mapping[str, Any], tag: str) -> str:
 
 
 def _scan(files: list[Path], name: str, settings: Settings, heatmaps: Path | None) -> Iterator[dict[str, Any]]:
-    # torch takes seconds to import; usage errors should not.
+    from worker.processes.decoders import decoder_pool
+
+    with closing(decoder_pool(settings)) as decoders:
+        decoders.start()  # while torch is imported and the detectors are loaded
+        bundle = _open_bundle(name, settings)
+        from worker.decisions.policy import FIRST_RULES
+        from worker.scan.scan_files import scan_files
+
+        limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}
+        for result in scan_files(files, bundle, FIRST_RULES, decoders=decoders, **limits):
+            if heatmaps and result.decision and result.decision.verdict == "ai_generated":
+                _write_overlays(heatmaps, result, bundle)
+            yield result.as_json(bundle.version)
+
+
+def _open_bundle(name: str, settings: Settings) -> Any:
+    """Return the bundle, its detectors loaded; torch takes seconds to import, and usage errors should not."""
+    from worker.detectors.quick_import import import_quickly
+
+    import_quickly()
     from worker.bundles.loaded import shipped_bundle
     from worker.bundles.opening import opening
-    from worker.decisions.policy import FIRST_RULES
     from worker.detectors.device import pick_device, set_threads
     from worker.freed_memory import share_freed_memory
-    from worker.processes.decoders import decoder_pool
-    from worker.scan.scan_files import scan_files
 
     share_freed_memory()
     set_threads(settings.torch_threads)
@@ -173,15 +189,9 @@ def _scan(files: list[Path], name: str, settings: Settings, heatmaps: Path | Non
         device = pick_device(settings.device)
         # A folder of pictures may be called as a shipped bundle is.
         own = "/" in name or (Path(name) / "bundle.json").is_file()
-        bundle = opening(settings, device).open(Path(name) if own else shipped_bundle(name))
+        return opening(settings, device).open(Path(name) if own else shipped_bundle(name))
     except ValueError as error:  # a bundle that is missing or damaged, a device that is not there
         raise AssayError(str(error)) from error
-    limits = {"max_batch": settings.max_batch, "max_bytes": settings.max_image_bytes}
-    with closing(decoder_pool(settings)) as decoders:
-        for result in scan_files(files, bundle, FIRST_RULES, decoders=decoders, **limits):
-            if heatmaps and result.decision and result.decision.verdict == "ai_generated":
-                _write_overlays(heatmaps, result, bundle)
-            yield result.as_json(bundle.version)
 
 
 def _write_overlays(folder: Path, result: Any, bundle: Any) -> None:

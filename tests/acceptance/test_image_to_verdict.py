@@ -37,6 +37,10 @@ def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> N
     assert len(good) == 16
     declared = {key: outcome.verdict for key, outcome in ended.items() if outcome.decided_by == "declared"}
     assert declared == {f"samples/generated/declared-{seed}.jpg": "ai_generated" for seed in (6, 7)}
+    by_pixels = [key for key, outcome in ended.items() if outcome.decided_by == "machine"]
+    flagged = [key for key in by_pixels if ended[key].verdict == "ai_generated"]
+    assert len(flagged) >= 2  # of six pictures that declare nothing
+    assert all("/generated/dream-" in key for key in flagged)
     for outcome in good:
         assert outcome.state == "completed"
         assert outcome.verdict in {"ai_generated", "uncertain", "not_ai_generated"}

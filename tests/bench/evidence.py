@@ -10,15 +10,18 @@ import argparse
 import hashlib
 import io
 import json
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 from bench_images import gather
 from PIL import Image
 
+sys.path.append(str(Path(__file__).parents[2]))  # tests are installed nowhere
 from tests.support.provenance import make_authority
 from worker.bundles.loaded import Bundle, load_bundle, shipped_bundle
 from worker.detectors.device import set_threads

@@ -101,7 +101,7 @@ def filled(up: AssayUp) -> Console:
     # Nearly every photograph may be called AI-generated: what the weights say does not matter here, heatmaps do.
     eager = PolicyTerms(0.0, 0.01, 0.05, {"uploads/eager": {"false_positive_budget": 0.98}})
     Policies(up.database).add(ANNA, eager)
-    pictures = {f"eager/{image.name}": image.data for image in [*photographs()[:5], *ai_pictures(2)]}
+    pictures = {f"eager/{image.name}": image.data for image in [*photographs()[:5], *ai_pictures(2, 256)]}
     pictures |= {f"feed/{image.name}": image.data for image in photographs()[5:]}
     pictures["feed/twin.jpg"] = photographs()[5].data
     pictures["feed/torn.jpg"] = photographs()[0].data[:20_000]

@@ -73,7 +73,7 @@ def test_a_session_ends_with_sign_out_and_with_its_key(visitor: Watched) -> None
 
 
 def test_a_dropped_image_gets_its_verdict_and_its_heatmap(admin: Page, visitor: Watched, tmp_path: Path) -> None:
-    (dream,) = ai_pictures(1)
+    (dream,) = ai_pictures(1, 256)
     picture = tmp_path / "dropped.jpg"
     picture.write_bytes(dream.data)
     visitor.open("/policies")

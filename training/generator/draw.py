@@ -26,6 +26,7 @@ WEIGHTS = Path(__file__).with_name("generator.safetensors")
 STEPS = (24, 24, 24, 16, 10, 7)
 LARGEST_SIGMA = (40.0, 20.0, 20.0, 20.0, 20.0, 20.0)
 SMALLEST_SIGMA, SMALLEST_SIZE = 0.02, 32
+LARGEST_TRAINED = BASE_SIZE * 2 ** (LEVELS - 1)  # pixels, of a picture that begins with the coarsest the network knows
 # Karras et al. 2022, equation 5: how strongly the steps crowd towards small noise.
 CROWDING = 7.0
 # The network is told of a little more noise than there is, so that it smooths what so small a one cannot place.
@@ -37,7 +38,8 @@ def generate(seed: int, size: int = 256) -> Image.Image:
 
     Args:
         seed: decides the picture; the same seed gives the same picture on one machine.
-        size: side in pixels, from 32; sizes other than 32, 64, 128 and 256 are reached by resampling.
+        size: side in pixels, from 32. A picture above 256 starts from a larger coarse one, so its detail is drawn
+            too. Sizes that no doubling reaches are resampled.
 
     Returns:
         An RGB picture of size x size.
@@ -47,10 +49,11 @@ def generate(seed: int, size: int = 256) -> Image.Image:
     """
     if size < SMALLEST_SIZE:
         raise ValueError(f"size must be at least {SMALLEST_SIZE}, not {size}")
-    last_level = min(LEVELS - 1, math.ceil(math.log2(size / BASE_SIZE)))
+    coarsest = BASE_SIZE * math.ceil(size / LARGEST_TRAINED)
+    last_level = math.ceil(math.log2(size / coarsest))
     random = torch.Generator().manual_seed(seed)
     with _one_thread(), torch.inference_mode():
-        picture = _draw_level(0, torch.zeros(1, 3, BASE_SIZE, BASE_SIZE), random)
+        picture = _draw_level(0, torch.zeros(1, 3, coarsest, coarsest), random)
         for level in range(1, last_level + 1):
             picture = _draw_level(level, enlarge(picture), random)
     pixels = picture[0].add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous()  # (H, W, 3)

@@ -1,11 +1,13 @@
 """Scans files on disk with a bundle alone: no queue, no database, no network, the same result every time."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.decisions.frames import Frames
 from worker.decisions.policy import Rules
@@ -14,8 +16,10 @@ from worker.decoders.look import Look
 from worker.errors import PermanentError, Reason, TooLargeError
 from worker.images.views import PreparedImage
 from worker.provenance.findings import Provenance
-from worker.scan.collaborators import Decoders
 from worker.scan.score.animation import weigh_frames
+
+if TYPE_CHECKING:
+    from worker.scan.collaborators import Decoders
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Score: one image's logits and probability, from memory, from the same bytes or from its pixels."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worker.database.features import StoredFeatures
-from worker.database.scans import ImageFacts
-from worker.decisions.frames import Frames
-from worker.provenance.findings import Provenance
+if TYPE_CHECKING:  # `assay scan` has no database, and wants none of what speaks to one
+    from worker.database.features import StoredFeatures
+    from worker.database.scans import ImageFacts
+    from worker.decisions.frames import Frames
+    from worker.provenance.findings import Provenance
 
 # Returns columns of the heatmap table, one mapping for each detector.
 Explain = Callable[[], list[dict[str, Any]]]

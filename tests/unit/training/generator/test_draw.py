@@ -40,7 +40,7 @@ def test_different_seeds_draw_different_pictures(drawn: dict[int, Image.Image]) 
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("size", [32, 64, 100, 256])
+@pytest.mark.parametrize("size", [32, 64, 100, 256, 400])
 def test_a_picture_has_the_size_asked_for(size: int) -> None:
     """Sizes between the levels are reached by resampling."""
     picture = generate(1, size)

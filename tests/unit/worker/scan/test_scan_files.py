@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,9 @@ def test_a_trusted_signature_decides_and_on_a_copy_saved_again_the_pixels_do(tmp
     assert first["provenance"]["c2pa"]["signer"] == "Picture Maker Inc., Assay Tests"
     assert (again["verdict"], again["decided_by"]) == ("not_ai_generated", "machine")
     assert again["provenance"]["c2pa"] is None
+
+
+def test_scanning_files_imports_nothing_that_speaks_to_a_database() -> None:
+    code = "import sys; import worker.scan.scan_files; print('sqlalchemy' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "False"
