@@ -32,17 +32,25 @@ _DRAWN = 4_261_807  # a seed of no run's: by it what was loaded is told from wha
 def give_weights(detector: Detector, recipe: DetectorRecipe) -> None:
     """Load the weights a recipe names, or draw fresh ones as suits the architecture; freeze what it freezes.
 
+    Of an encoder, what lies behind its last tap is frozen too: no gradient reaches it.
+
     Raises:
         RecipeError: they are not there, are no safetensors, or belong to another architecture.
     """
-    if not recipe.pretrained:
+    if recipe.pretrained:
+        _load_or_say_why_not(detector, recipe, recipe.pretrained)
+    else:
         _fresh(detector, recipe)
-        return
+    if isinstance(detector, EncoderDetector):
+        _freeze_unreached(detector)
+
+
+def _load_or_say_why_not(detector: Detector, recipe: DetectorRecipe, pretrained: str | bool) -> None:  # noqa: FBT001
     try:
-        _load(detector, recipe, recipe.pretrained)
+        _load(detector, recipe, pretrained)
     except (RuntimeError, OSError, KeyError, ValueError, SafetensorError, EncoderError) as error:
         raise RecipeError(
-            f"pretrained weights {recipe.pretrained!r} of {recipe.name} cannot be loaded ({error}); give a safetensors "
+            f"pretrained weights {pretrained!r} of {recipe.name} cannot be loaded ({error}); give a safetensors "
             "file of this architecture, be online for the library to fetch its own, or --set pretrained=false"
         ) from error
 
@@ -71,6 +79,15 @@ def _load_encoder(detector: EncoderDetector, sha256: str) -> None:
     """Begin with an encoder of the data folder; its own head stays as it was drawn."""
     fresh = {name: value for name, value in detector.network.state_dict().items() if not name.startswith(BODY)}
     detector.network.load_state_dict(detector.whole_state(fresh, EncoderFolder().read(sha256)))
+
+
+def _freeze_unreached(detector: EncoderDetector) -> None:
+    """Freeze what gets no gradient; of several processes each would wait for the others' gradients of it."""
+    network, size = detector.network, detector.plan.size
+    network(torch.zeros(1, 3, size, size)).sum().backward()
+    for value in network.parameters():
+        value.requires_grad_(value.requires_grad and value.grad is not None)
+        value.grad = None
 
 
 def _load_tower_of(detector: Detector, model: str | None, pretrained: str | bool) -> None:  # noqa: FBT001 (or a name)

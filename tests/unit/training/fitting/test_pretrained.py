@@ -90,6 +90,20 @@ def test_an_encoder_of_the_data_folder_is_where_a_fit_of_all_of_it_begins(
         give_weights(part.build(), part)
 
 
+def test_what_lies_behind_an_encoders_last_tap_is_frozen() -> None:
+    """No gradient reaches it, and several processes would wait for one for good."""
+    architecture = {"kind": "encoder", "model": "test_resnet", "taps": ["layer2:mean"], "features": 8}
+    architecture |= {"mean": [0.5] * 3, "std": [0.5] * 3}
+    part = DetectorRecipe("tiny", architecture, ViewPlan(32, 1, 0), FIT, False)
+    detector = part.build()
+    give_weights(detector, part)
+    fitted = {name for name, value in detector.network.named_parameters() if value.requires_grad}
+    assert "head.weight" in fitted
+    assert any(name.startswith("body.net.layer2.") for name in fitted)
+    assert not any(name.startswith(("body.net.layer3.", "body.net.layer4.")) for name in fitted)
+    assert all(value.grad is None for value in detector.network.parameters())
+
+
 def test_without_pretrained_weights_nothing_is_frozen() -> None:
     architecture = {"model": "test_resnet.r160_in1k", "freeze": ["conv1"]}
     part = DetectorRecipe("r", architecture, ViewPlan(64, 1, 0), FIT, False, "classifier")
