@@ -15,7 +15,7 @@ from api.errors.problems import ProblemError
 from api.requests.image_ids import unknown_image
 from worker.detectors.names import DetectorName
 from worker.errors import PermanentError
-from worker.images.image_types import HEAD_BYTES, image_type
+from worker.images.image_types import HEAD_BYTES, image_type, why_no_image
 
 router = APIRouter(prefix=HOME, include_in_schema=False, route_class=ConsoleRoute)
 
@@ -51,7 +51,7 @@ def get_picture(
         raise ProblemError(HTTPStatus.NOT_FOUND, "The object is not there any more, or not as it was.") from error
     kind = image_type(body[:HEAD_BYTES])
     if kind is None:
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The object is no image of a type that Assay knows.")
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"It cannot be shown: {why_no_image(body)}.")
     return Response(body, headers=_PICTURE_HEADERS, media_type=kind.media_type)
 
 

@@ -19,7 +19,7 @@ from api.requests.image_ids import checked_image_id, checked_source, from_header
 from api.schemas.images import AcceptedScan, AcceptedUpload
 from worker.database.audit import Actor
 from worker.database.tables import ScanState
-from worker.images.image_types import HEAD_BYTES, TYPES, ImageType, image_type
+from worker.images.image_types import HEAD_BYTES, ImageType, image_type, why_no_image
 from worker.ingest.events import ObjectCreated
 from worker.log import get_logger
 from worker.objects.versions import ObjectVersion
@@ -65,8 +65,7 @@ async def read_upload(request: Request, limit: int, held: Held) -> Upload:
         raise _unsupported("Send `multipart/form-data` with a `file`, or the image itself as `image/*`.")
     kind = image_type(body[:HEAD_BYTES])
     if kind is None:
-        types = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
-        raise _unsupported(f"The bytes are no image of a type that Assay knows: {types}.")
+        raise _unsupported(f"Nothing was stored: {why_no_image(body)}.")
     return Upload(
         body,
         kind,

@@ -46,6 +46,14 @@ def image_type(head: bytes) -> ImageType | None:
     return _base_media_type(head) if head[4:8] == b"ftyp" else None
 
 
+def why_no_image(data: bytes) -> str:
+    """Say, as the end of a sentence, why bytes without an :func:`image_type` are refused."""
+    if not data:
+        return "the file is empty"
+    types = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
+    return f"the bytes are no image of a type that Assay knows: {types}"
+
+
 def _base_media_type(head: bytes) -> ImageType | None:
     """Read the brands of an ISO base media file (ISO/IEC 14496-12): the major one, then the compatible ones."""
     end = min(int.from_bytes(head[:4]), len(head))

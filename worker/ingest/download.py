@@ -10,7 +10,7 @@ import httpx
 
 from worker.decisions.fetching import FetchReason, reason_for
 from worker.errors import AssayError
-from worker.images.image_types import HEAD_BYTES, TYPES, ImageType, image_type
+from worker.images.image_types import HEAD_BYTES, ImageType, image_type, why_no_image
 from worker.targets import Resolve, Target, TargetRefusedError, find_target
 
 TOTAL_SECONDS = 30.0
@@ -76,10 +76,7 @@ class Download:
         body = asyncio.run(self._get(url))
         kind = image_type(body[:HEAD_BYTES])
         if kind is None:
-            names = ", ".join(one.media_type.removeprefix("image/") for one in TYPES)
-            raise FetchFailedError(
-                FetchReason.NOT_AN_IMAGE, f"the bytes are no image of a type that Assay knows: {names}"
-            )
+            raise FetchFailedError(FetchReason.NOT_AN_IMAGE, why_no_image(body))
         return DownloadedFile(body, kind)
 
     async def _get(self, url: str) -> bytes:

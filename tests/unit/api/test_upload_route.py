@@ -70,10 +70,19 @@ def test_a_body_that_claims_to_be_no_image_is_415(client: TestClient, content_ty
     assert client.post("/v1/images", content=PNG, headers={"Content-Type": content_type}).status_code == 415
 
 
+def test_an_empty_file_is_told_to_be_empty(world: World, client: TestClient) -> None:
+    for answer in (
+        client.post("/v1/images", content=b"", headers=RAW),
+        client.post("/v1/images", files={"file": ("a.jpg", b"")}),
+    ):
+        assert answer.status_code == 415
+        assert answer.json()["detail"] == "Nothing was stored: the file is empty."
+    assert world.objects.stored == {}
+
+
 def test_bytes_that_are_no_image_are_415_and_not_stored(world: World, client: TestClient) -> None:
     for response in (
         client.post("/v1/images", content=b"%PDF-1.7", headers=RAW),
-        client.post("/v1/images", content=b"", headers=RAW),
         client.post("/v1/images", files={"file": b"<svg>"}),
     ):
         assert response.status_code == 415

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.images.image_types import TYPES, image_type
+from worker.images.image_types import TYPES, image_type, why_no_image
 
 IMAGES = {
     b"\xff\xd8\xff\xe0\x00\x10JFIF": "image/jpeg",
@@ -44,3 +44,8 @@ def test_what_is_told_of_is_what_is_taken() -> None:
 @pytest.mark.parametrize("head", OTHERS)
 def test_what_is_no_image_is_not_taken_for_one(head: bytes) -> None:
     assert image_type(head) is None
+
+
+def test_what_is_refused_is_told_by_what_it_is() -> None:
+    assert why_no_image(b"") == "the file is empty"
+    assert "no image of a type that Assay knows: jpeg, png" in why_no_image(b"%PDF-1.7")
