@@ -11,6 +11,7 @@ import hashlib
 import json
 import platform
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -154,11 +155,19 @@ def _taken_over(bundle: Bundle, plan: EnginePlan, earlier: Choice) -> Choice | N
     if not reference:
         bundle.run_eagerly()
         reference = _logits(bundle, pictures)
-    if not all(_set(bundle, name, kind, plan) for name, kind in earlier.engines.items()):
+    if not _set_all(bundle, earlier.engines, plan):
         return None
     before = _probabilities(bundle, reference, pictures)
     after = _probabilities(bundle, _logits(bundle, pictures), pictures)
     return Choice(earlier.engines, reference) if agree(before, after, bundle.figures) else None
+
+
+def _set_all(bundle: Bundle, engines: Mapping[str, Kind], plan: EnginePlan) -> bool:
+    """Give each detector its engine; False where one cannot be made. A CPU's are compiled beside each other."""
+    if bundle.device.type != "cpu":  # its one thread alone may speak to it
+        return all(_set(bundle, name, kind, plan) for name, kind in engines.items())
+    with ThreadPoolExecutor(len(engines)) as threads:
+        return all(list(threads.map(lambda name: _set(bundle, name, engines[name], plan), engines)))
 
 
 def _logits(bundle: Bundle, pictures: Sequence[PreparedImage]) -> dict[str, list[float]]:
