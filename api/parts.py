@@ -6,9 +6,9 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
-from api import identity, key_ring, readiness, services
+from api import authentication, identity, readiness, services
 from api.answers import waiting
 from api.answers.answer_cache import AnswerCache
 from api.requests import pace
@@ -107,10 +107,8 @@ TrainingRuns = Annotated[training_runs.TrainingRuns, Depends(Part("stores.traini
 Transparency = Annotated[transparency.Transparency, Depends(Part("stores.transparency"))]
 WebhookEndpoints = Annotated[webhook_endpoints.WebhookEndpoints, Depends(Part("stores.webhook_endpoints"))]
 
-Keys = Annotated[key_ring.KeyRing, Depends(Part("keys"))]
-RequestPace = Annotated[pace.Pace, Depends(Part("pace"))]
 GuessPace = Annotated[pace.Pace, Depends(Part("guesses"))]
-FailedAuthentications = Annotated[Counter, Depends(Part("failed_authentications"))]
+Authentication = Annotated[authentication.Authentication, Depends(Part("authentication"))]
 Queries = Annotated[services.Reads, Depends(Part("queries"))]
 Objects = Annotated[services.Objects, Depends(Part("objects"))]
 Register = Annotated[RegistersMany, Depends(Part("register"))]

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
 
 from api.answers.answer_cache import AnswerCache
 from api.answers.waiting import Waiting
+from api.authentication import Authentication
 from api.identity import IdentityProvider
 from api.key_ring import KeyRing
 from api.readiness import Readiness
@@ -277,3 +279,8 @@ class Services:
     fetch_private_addresses: bool = False
     provider: IdentityProvider | None = None
     waiting: Waiting = field(default_factory=Waiting)
+
+    @cached_property
+    def authentication(self) -> Authentication:
+        """What checks keys, made once: every request takes it."""
+        return Authentication(self.keys, self.pace, self.guesses, self.failed_authentications, self.stores.audit)

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import parts
-from api.auth import ChecksKeys
 from api.console.pages import ConsoleRoute, go, page
 from api.console.visitor import (
     HOME,
@@ -38,7 +37,7 @@ async def sign_in(
     request: Request,
     console_sessions: parts.ConsoleSessions,
     audit: parts.Audit,
-    checks: ChecksKeys,
+    checks: parts.Authentication,
     provider: parts.Provider,
 ) -> Response:
     """Open a session for a good key; a wrong one is told so, and nothing else."""

@@ -13,7 +13,6 @@ from starlette.datastructures import FormData
 from structlog.contextvars import bind_contextvars
 
 from api import parts
-from api.auth import ChecksKeys
 from api.errors.problems import ProblemError
 from api.requests.bodies import not_its_charset
 from api.requests.quotas import count_request
@@ -89,7 +88,7 @@ def cookie_terms(request: Request) -> CookieTerms:
     return {"path": "/" if tls else HOME, "secure": tls, "httponly": True, "samesite": "lax"}
 
 
-async def visitor(request: Request, sessions: parts.ConsoleSessions, checks: ChecksKeys) -> Visitor:
+async def visitor(request: Request, sessions: parts.ConsoleSessions, checks: parts.Authentication) -> Visitor:
     """Return the visitor that a session cookie names.
 
     Raises:

@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from api import parts
-from api.auth import Acts, ChecksKeys, ShownKey
+from api.auth import Acts, ShownKey
 from api.errors.catalogue import ErrorCode
 from api.errors.problems import InvalidError, ProblemError
 from worker.database.api_keys import Scope
@@ -107,7 +107,7 @@ class Once:
         self,
         request: Request,
         shown_key: ShownKey,
-        checks: ChecksKeys,
+        checks: parts.Authentication,
         key: OnceKey,
     ) -> Actor:
         """Return who acts, once the key is claimed."""

@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-from api.requests.pace import RateLimitError, ValkeyPace
 from api.services import Services
-from infra.embedded.addresses import StackAddresses
 from tests.integration.api.conftest import BUNDLE, Rows
 from tests.integration.api.keyed_client import PNG, RAW, served
 from tests.support import served as server
@@ -161,35 +158,6 @@ def test_a_key_may_do_what_its_scope_says_and_no_more(services: Services, databa
             # Who may pass reviewers' names on may review.
             wide = {Scope.ADMIN: set(requests), Scope.OPERATE: set(requests) - {"review"}}
             assert allowed == wide.get(scope, {scope.value.partition(":")[0]})
-
-
-# --- Paced ----------------------------------------------------------------------
-def test_a_key_that_asks_too_often_waits_and_others_do_not(
-    services: Services, database: Database, stack: StackAddresses
-) -> None:
-    pace = ValkeyPace("3/minute", stack.redis_url, wall=lambda: datetime.now(UTC).timestamp())
-    paced = replace(services, pace=pace)
-    keys = ApiKeys(database)
-    for client in served(paced, keys.create("hasty", [Scope.READ]).key):
-        answers = [client.get("/v1/sources") for _ in range(4)]
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-        refused = answers[-1]
-        assert 1 <= int(refused.headers["Retry-After"]) <= 60
-        assert refused.json()["type"] == "/v1/errors/too-many-requests"
-        patient = keys.create("patient", [Scope.READ]).key
-        assert client.get("/v1/sources", headers={"Authorization": f"Bearer {patient}"}).status_code == 200
-        client.portal.call(pace.close)  # type: ignore[union-attr]
-
-
-def test_without_valkey_requests_are_served_uncounted(services: Services, database: Database) -> None:
-    nowhere = ValkeyPace("1/minute", "redis://127.0.0.1:9/0", wall=lambda: 0.0)
-    for client in served(replace(services, pace=nowhere), ApiKeys(database).create("k", [Scope.READ]).key):
-        assert [client.get("/v1/sources").status_code for _ in range(3)] == [200] * 3
-
-
-def test_a_rate_that_cannot_be_read_is_refused_at_the_start() -> None:
-    with pytest.raises(RateLimitError, match="200/second"):
-        ValkeyPace("plenty", "redis://127.0.0.1:9/0", wall=lambda: 0.0)
 
 
 # --- Cut off ----------------------------------------------------------------------

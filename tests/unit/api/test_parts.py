@@ -1,3 +1,4 @@
+from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from fastapi.params import Depends
@@ -20,7 +21,8 @@ def _aliases() -> dict[str, tuple[Any, parts.Part]]:
 def _type_at(path: str) -> Any:
     kind: Any = Services
     for field in path.split("."):
-        kind = get_type_hints(kind)[field]
+        made = vars(kind).get(field)
+        kind = get_type_hints(made.func)["return"] if isinstance(made, cached_property) else get_type_hints(kind)[field]
     return kind
 
 
