@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from infra.cli.environment import adopt, child_environment
 from infra.embedded.addresses import StackAddresses
-from infra.embedded.ports import choose
+from infra.embedded.ports import choose, holder_of
 from infra.embedded.private_files import write_private
 from infra.embedded.process import Process
 from infra.embedded.stack import PARTS, EmbeddedStack
@@ -95,8 +95,8 @@ class AssayStack(AbstractContextManager[Doors]):
         actor_key = _kept(self._data_dir / "actor_key", lambda: secrets.token_urlsafe(32))
         adopt({"ASSAY_FLOWER_BASIC_AUTH": login, "ASSAY_ACTOR_KEY": actor_key})
         settings = Settings()
-        api_port = choose([settings.api_port])
-        flower_port = choose([settings.flower_port], avoid=[api_port])
+        api_port = self._port("the API", settings.api_port, avoid=[])
+        flower_port = self._port("Flower", settings.flower_port, avoid=[api_port])
         database = connect(settings.database_url.get_secret_value())
         migrate.upgrade(database)
         self._owner_url = addresses.database_url
@@ -111,6 +111,13 @@ class AssayStack(AbstractContextManager[Doors]):
         doors = Doors(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{flower_port}", login, key)
         write_private(self._data_dir / "doors.json", json.dumps(vars(doors), indent=2) + "\n")
         return doors
+
+    def _port(self, part: str, wanted: int, *, avoid: Sequence[int]) -> int:
+        """Return the port that is set for a part; another one, said aloud, where somebody else has that."""
+        port = choose([wanted], avoid=avoid)
+        if wanted and port != wanted:
+            self._report(f"port {wanted} is taken by {holder_of(wanted)}; {part} is on {port}")
+        return port
 
     def processes(self, settings: Settings, api_port: int, flower_port: int) -> list[Process]:
         """Return Assay's own processes; a listener only where there is a queue to listen to."""

@@ -41,6 +41,10 @@ class TargetRefusedError(AssayError):
     """No request may be sent to this address."""
 
 
+class NotPublicError(TargetRefusedError):
+    """This address is not public, or not encrypted; where private ones are allowed, it would do."""
+
+
 @dataclass(frozen=True)
 class Target:
     """An address that was checked: connect to ``address``, speak as to ``host``."""
@@ -83,7 +87,8 @@ def checked_url(url: str, *, private: bool, ports: Collection[int] = ()) -> str:
     if not url.isascii() or any(character <= " " for character in url):
         raise TargetRefusedError("a URL holds visible ASCII characters only; encode the others")
     if parts.scheme not in ({"https", "http"} if private else {"https"}):
-        raise TargetRefusedError("the URL must begin with https://")
+        refused = NotPublicError if parts.scheme == "http" else TargetRefusedError
+        raise refused("the URL must begin with https://")
     _check_host(parts.hostname, private=private)
     _check_port(port, ports)
     if parts.username is not None or parts.fragment:
@@ -105,7 +110,7 @@ def _check_host(host: str | None, *, private: bool) -> None:
         raise TargetRefusedError("the URL names no host")
     literal = None if private else _literal(host)
     if literal is not None and not is_public(literal):
-        raise TargetRefusedError("the URL names an address that is not public")
+        raise NotPublicError("the URL names an address that is not public")
 
 
 async def find_target(
@@ -126,7 +131,7 @@ async def find_target(
         raise TargetRefusedError("the host has no address")
     # One bad address condemns the name: which of them is meant is for whoever set it up to say.
     if not private and not all(map(is_public, addresses)):
-        raise TargetRefusedError("the host has an address that is not public")
+        raise NotPublicError("the host has an address that is not public")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port, str(addresses[0]), path)
 

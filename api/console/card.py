@@ -13,7 +13,7 @@ from worker.bundles.headline import Headline, Row, accusations, headline
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.bundles.card_measures import Evaluation
+    from worker.bundles.card_measures import Evaluation, Measures
 
 
 class CardSummary(NamedTuple):
@@ -37,6 +37,11 @@ class CardSummary(NamedTuple):
     def rows(self) -> list[Row]:
         """Return the headline's figures in words."""
         return self.headline.rows() if self.headline else []
+
+    @property
+    def worst_first(self) -> list[tuple[str, Measures]]:
+        """Return the card's sources, the least accurate first; those without an accuracy last."""
+        return sorted(self.card.by_source.items(), key=lambda item: (item[1].accuracy is None, item[1].accuracy))
 
     @property
     def evaluations(self) -> list[tuple[Evaluation, list[Row]]]:

@@ -31,6 +31,7 @@ from worker.database.api_keys import Scope
 from worker.database.heatmap_requests import NotJudgedError
 from worker.database.served import ServedImage
 from worker.database.tables import Image, LabelValue, Scan, ScanState, Verdict
+from worker.decisions.detector_order import has_vote, heaviest_first
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.decisions.vocabulary import VerdictValue
 from worker.provenance.findings import provenance_of
@@ -109,7 +110,12 @@ def _about(
     withdrawn = queries.withdrawn()
     machine = _verdict_of_detectors(served, (verdict for verdict, _ in history), withdrawn)
     explained = machine is not None and machine.bundle_version in {one["bundle_version"] for one in served.heatmaps}
+    said = machine.detectors if machine else {}
+    maps = {one["detector"]: one for one in served.heatmaps}
     return {
+        "heatmaps": [maps[name] for name in heaviest_first(maps, said)],
+        "detectors": {name: said[name] for name in heaviest_first(said, said)},
+        "has_vote": has_vote,
         "served": served,
         "image": served.image,
         "verdict": served.verdict,

@@ -14,6 +14,7 @@ from worker.database.review_orders import ReviewOrder
 from worker.database.review_terms import DeskTerms, terms_for
 from worker.database.served import ServedImage
 from worker.decisions.appeal import AppealState
+from worker.decisions.detector_order import has_vote, heaviest_first
 from worker.decisions.near_hashes import MOST_DISTANCE
 from worker.decisions.vocabulary import VerdictValue
 
@@ -61,12 +62,17 @@ class DeskItems:
     def _evidence(self, served: ServedImage) -> dict[str, Any]:
         verdict = served.verdict
         assert verdict is not None  # noqa: S101 - an image without a verdict is not offered
+        said = verdict.detectors or {}
+        maps = {one["detector"]: one for one in served.heatmaps}
         return {
             "verdict": headline(verdict.verdict),
             "flagged": bool(verdict.detectors) and verdict.verdict == VerdictValue.AI_GENERATED,
             "probability": percent(verdict.probability),
             "standing": stands(self.policies, verdict),
-            "detectors": [[known_as(name), percent(one["probability"])] for name, one in verdict.detectors.items()],
+            "detectors": [
+                [known_as(name) + ("" if has_vote(said[name]) else ", no vote"), percent(said[name]["probability"])]
+                for name in heaviest_first(said, said)
+            ],
             "crops": [
                 {
                     "name": known_as(one.detector),
@@ -82,10 +88,10 @@ class DeskItems:
             ],
             "heatmaps": [
                 {
-                    "name": known_as(one["detector"]),
-                    "at": link(f"{HOME}/heatmap", id=served.image.image_id, detector=one["detector"]),
+                    "name": known_as(name),
+                    "at": link(f"{HOME}/heatmap", id=served.image.image_id, detector=name),
                 }
-                for one in served.heatmaps
+                for name in heaviest_first(maps, said)
             ],
         }
 

@@ -7,7 +7,9 @@ from fastapi import Depends
 
 from api import parts
 from api.errors.problems import InvalidError
-from worker.targets import TargetRefusedError, checked_url
+from worker.targets import NotPublicError, TargetRefusedError, checked_url
+
+_ALLOWS = "ASSAY_WEBHOOK_PRIVATE_ADDRESSES=true allows it"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class TargetTerms:
         """Return the address; raises an InvalidError for one that we do not send to."""
         try:
             return checked_url(url, private=self.private, ports=self.ports)
+        except NotPublicError as error:
+            raise InvalidError("body", "url", f"{error.detail}; on a network of your own, {_ALLOWS}") from error
         except TargetRefusedError as error:
             raise InvalidError("body", "url", error.detail) from error
 

@@ -56,7 +56,10 @@ class VerdictOut(BaseModel):
     verdict: VerdictValue
     probability: float | None = Field(description="Calibrated P(AI-generated), prior shift included.")
     thresholds: Thresholds
-    detectors: dict[str, Any] = Field(description="Detector name to its `logit` and `probability`.")
+    detectors: dict[str, Any] = Field(
+        description="Detector name to its `logit`, `probability` and `engine`, and the `weight` of its logit in the "
+        "verdict's, which is 0 where it has no vote."
+    )
     provenance: dict[str, Any] = Field(
         description="What the file says of its origin: `declares_ai`; `signed`, by somebody trusted; `forgeable`; "
         "unsigned `tags`; `declaration`, the gravest of them, with `strong`, `kind`, `tool` and `where`; "

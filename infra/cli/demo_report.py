@@ -12,6 +12,7 @@ from rich.table import Table
 from infra.demo_images import DemoImage
 from infra.stack import Doors
 from worker.database.outcomes import Outcome
+from worker.decisions.detector_order import has_vote, heaviest_first
 from worker.decisions.vocabulary import DecidedBy
 from worker.detectors.names import DetectorName
 
@@ -40,13 +41,25 @@ def outcome_rows(ended: Sequence[tuple[Sent, Outcome | None]]) -> list[dict[str,
 def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows as a table for people."""
     ids = [row["image_id"] for row in rows if row.get("image_id")]
-    caption = f"ask for an image by its id, such as {escape(ids[0])}" if ids else None
-    detectors = [name.value for name in DetectorName if any(name in row["detectors"] for row in rows)]
-    columns = ("image", "is", "verdict", "probability", *detectors, "heatmap", "ms")
-    table = Table(*columns, caption=caption, caption_justify="left")
+    titles = _titles(rows)
+    notes = [f"ask for an image by its id, such as {escape(ids[0])}"] if ids else []
+    notes += ["detectors in brackets have no vote"] if any(name != title for name, title in titles.items()) else []
+    notes += ["heatmaps are on an image's page of the console"] if any(row["heatmaps"] for row in rows) else []
+    columns = ("image", "is", "verdict", "probability", *titles.values(), "heatmap", "ms")
+    table = Table(*columns, caption="\n".join(notes) or None, caption_justify="left")
     for row in rows:
-        table.add_row(*_cells(row, detectors))
+        table.add_row(*_cells(row, list(titles)))
     return table
+
+
+def _titles(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the columns of the detectors that judged, by name, those with a vote first and the others in brackets."""
+    said: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        said |= row["detectors"]
+    names = [name.value for name in DetectorName if name in said]
+    voting = [name for name in names if has_vote(said[name])]
+    return {name: name for name in voting} | {name: f"({name})" for name in names if name not in voting}
 
 
 def _cells(row: Mapping[str, Any], detectors: Sequence[str]) -> list[str]:
@@ -55,7 +68,7 @@ def _cells(row: Mapping[str, Any], detectors: Sequence[str]) -> list[str]:
     remark = row["reason"] or (row["decided_by"] if row["decided_by"] in _BY_THE_FILE else "")
     outcome = f"[{colour}]{verdict}[/]" + (f" ({remark})" if remark else "")
     figures = [_figure(row["detectors"].get(name, {}).get("probability")) for name in detectors]
-    heatmap = next(iter(row["heatmaps"].values()), "")
+    heatmap = next((row["heatmaps"][name] for name in heaviest_first(row["heatmaps"], row["detectors"])), "")
     name, milliseconds = escape(row["image"][-_LONGEST_NAME:]), "" if row["ms"] is None else str(row["ms"])
     return [name, row["truth"], outcome, _figure(row["probability"]), *figures, heatmap, milliseconds]
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.cli import doctor_audit, doctor_processes
-from infra.cli.environment import load_settings
+from infra.cli.environment import load_settings, log_trouble_alone
 from infra.embedded.addresses import read_running_stack
 from infra.trust_lists import describe_lists, utc_now
 from worker.database.bundles import champion
@@ -49,6 +49,7 @@ def doctor(
 ) -> None:
     """Check every part; exit code 1 if one of them ails."""
     settings = load_settings()
+    log_trouble_alone(settings)
     if audit:
         sys.exit(0 if doctor_audit.audit(settings, as_json=json_) else 1)
     console, healthy = Console(), True
@@ -85,7 +86,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ),
         ("champion", _champion, "start a worker once: it registers the shipped bundle"),
         ("encoders", _encoders, "run `assay encoders fetch`, or set ASSAY_ENCODERS_DIR"),
-        ("bundle", _bundle, "reinstall Assay: the shipped weights are missing or damaged"),
+        (
+            "bundle",
+            _bundle,
+            "check ASSAY_BUNDLE, or reinstall Assay: the shipped weights are missing or damaged",
+        ),
         ("trust lists", _trust_lists, "run `assay trust update`"),
         ("decoders", _decoders, "install Assay's requirements again; `apt-get install libseccomp2` adds seccomp"),
         ("API", doctor_processes.api, f"check ASSAY_API_HOST and ASSAY_API_PORT; {_runs(settings, 'api')}"),

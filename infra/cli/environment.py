@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 
 from infra.embedded.addresses import read_running_stack
+from worker.log import configure_logging
 from worker.settings import Settings
 
 
@@ -15,6 +16,12 @@ def load_settings() -> Settings:
         return settings
     adopt(running.environment())
     return Settings()
+
+
+def log_trouble_alone(settings: Settings) -> None:
+    """Keep the log of a command for people to warnings and worse, unless a level was set."""
+    if "log_level" not in settings.model_fields_set:
+        configure_logging("WARNING", settings.log_format)
 
 
 def adopt(variables: Mapping[str, str]) -> None:

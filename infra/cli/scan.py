@@ -14,7 +14,9 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
+from infra.cli.environment import log_trouble_alone
 from infra.cli.output import printable, writable_folder
+from worker.decisions.vocabulary import VerdictValue
 from worker.errors import AssayError
 from worker.settings import Settings
 
@@ -29,6 +31,7 @@ def scan(
 ) -> None:
     """Scan files and print their verdicts; exit code 2 if a path does not exist or there is nothing to scan."""
     settings = Settings()
+    log_trouble_alone(settings)
     files = _chosen(paths)
     if heatmaps is not None:
         writable_folder(heatmaps)
@@ -44,7 +47,9 @@ def scan(
         if rows:
             Console(width=None if sys.stdout.isatty() else 190).print(result_table(rows))
     if not json_:
-        print(f"{len(files)} files", file=sys.stderr)
+        drawn = sum(row["verdict"] == VerdictValue.AI_GENERATED for row in rows) if heatmaps else 0
+        where = f", heatmaps of {drawn} in {printable(str(heatmaps))}" if heatmaps else ""
+        print(f"{len(files)} file{'s' * (len(files) > 1)}{where}", file=sys.stderr)
 
 
 def _chosen(paths: list[Path]) -> list[Path]:
@@ -122,7 +127,8 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def remarks_on(row: Mapping[str, Any]) -> str:
     """Return why a file was rejected, whether it breaks off, and which frame of an animation is the gravest."""
-    remarks = [str(row["reason"])] if row["reason"] else []
+    why = f": {printable(str(row['detail']))}" if row.get("detail") else ""
+    remarks = [escape(f"{row['reason']}{why}")] if row["reason"] else []
     remarks += ["breaks off"] if row.get("truncated") else []
     frames = row.get("frames")
     if frames and frames["first_alone"]:

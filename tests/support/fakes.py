@@ -35,6 +35,7 @@ class FakeScores:
     probability: float
     features: bytes | None = None
     engines: Mapping[str, str] = field(default_factory=lambda: {"clip": "torch fp32", "convnext": "torch fp32"})
+    weights: Mapping[str, float] = field(default_factory=lambda: {"clip": 1.0, "convnext": 0.0})
 
 
 @dataclass(frozen=True)

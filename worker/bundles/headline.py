@@ -25,6 +25,7 @@ _HEATMAPS = " --heatmaps"
 _WORST = 5
 _NEAR_ONE = 0.99  # where a third digit tells no two bundles apart
 _LEAST_GROUP = 20  # images; of fewer, an accuracy says more of chance
+_CLASSES = {"ai_generated": "AI pictures", "not_ai_generated": "all others"}
 _KINDS = {"photographs": "Photographs accused", "drawings": "Drawings and renderings accused"}
 
 
@@ -76,6 +77,7 @@ class Headline:
             _row("AUROC, mean over AI sources", _figure(self.auroc_mean), "each against the photographs of its fold"),
             _row("AI pictures found", _percent(self.overall.found), self._by_policy()),
             *accusations(self.negatives),
+            _row("Left to a person (`uncertain`)", _percent(self._uncertain()), self._by_class()),
             _row("Calibration error (ECE)", _figure(self.overall.ece_15), self._at_own_prior()),
             Row("Worst sources", ", ".join(f"{name} {value:.2f}" for name, value in self.worst), self.worst_is)
             if self.worst
@@ -86,6 +88,18 @@ class Headline:
     def _by_policy(self) -> str:
         freely = _percent(self.overall.tpr_at_fpr_1pct)
         return "by the shipped policy" + (f"; {freely} where 1 % of all others are accused" if freely else "")
+
+    def _uncertain(self) -> float | None:
+        return None if self.overall.coverage is None else 1.0 - self.overall.coverage
+
+    def _by_class(self) -> str:
+        """Say which share of either class is uncertain; empty where verdicts were not counted."""
+        shares, verdicts = [], self.overall.verdicts or {}
+        for name, words in _CLASSES.items():
+            counts = [by_class.get(name, 0) for by_class in verdicts.values()]
+            uncertain = verdicts.get("uncertain", {}).get(name, 0)
+            shares += [f"{_percent(uncertain / sum(counts))} of {words}"] if sum(counts) else []
+        return ", ".join(shares)
 
     def _at_own_prior(self) -> str:
         error = self.overall.ece_15_at_own_prior

@@ -251,6 +251,7 @@ class Bundle:
             probability=calibration.probability(fused),
             features=features,
             engines=engines,
+            weights={name: self._fusion.weights.get(name, 0.0) for name in logits},
         )
 
 

@@ -28,6 +28,7 @@ class Scores:
         features: of the detectors whose features are stored, one after the other, float16, little-endian; None where
             there are none.
         engines: how each detector was run, by name, such as `openvino bf16`; `stored` where it was judged by features.
+        weights: of each detector's logit in the fused one, by name; 0 where it has no vote.
     """
 
     logits: dict[str, float]
@@ -36,6 +37,7 @@ class Scores:
     probability: float
     features: bytes | None = None
     engines: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_finite(self) -> bool:

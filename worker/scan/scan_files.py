@@ -62,6 +62,7 @@ class FileScan:
                 "logit": round(logit, 4),
                 "probability": round(scores.probabilities[name], 6),
                 "engine": scores.engines[name],
+                "weight": scores.weights[name],
             }
             for name, logit in logits.items()
         }

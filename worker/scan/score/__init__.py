@@ -58,8 +58,13 @@ class Score:
 
 
 def detector_columns(scores: Any) -> dict[str, dict[str, Any]]:
-    """Return each detector's logit and probability of a bundle's :class:`~worker.bundles.loaded.Scores`."""
+    """Return what a verdict keeps of each detector, of a bundle's :class:`~worker.bundles.loaded.Scores`."""
     return {
-        name: {"logit": logit, "probability": scores.probabilities[name], "engine": scores.engines[name]}
+        name: {
+            "logit": logit,
+            "probability": scores.probabilities[name],
+            "engine": scores.engines[name],
+            "weight": scores.weights[name],
+        }
         for name, logit in scores.logits.items()
     }

@@ -71,6 +71,19 @@ def test_the_table_shows_verdict_detectors_heatmap_and_reason() -> None:
     assert "ask for an image by its id, such as demo/a.jpg" in printed
 
 
+def test_detectors_without_a_vote_come_last_and_another_s_heatmap_is_shown() -> None:
+    detectors = {
+        "clip": {"logit": 5.0, "probability": 0.99, "weight": 0.0},
+        "lite2": {"logit": 2.0, "probability": 0.9, "weight": 0.5},
+    }
+    maps = {"clip": "heatmaps/1/b/clip.png", "lite2": "heatmaps/1/b/lite2.png"}
+    sent = Sent(DemoImage("a.jpg", b"", "photograph"))
+    table = outcome_table(outcome_rows([(sent, outcome(detectors=detectors, heatmaps=maps))]))
+    assert [column.header for column in table.columns][4:7] == ["lite2", "(clip)", "heatmap"]
+    assert list(table.columns[6].cells) == ["heatmaps/1/b/lite2.png"]
+    assert "detectors in brackets have no vote" in str(table.caption)
+
+
 def test_a_table_without_an_outcome_names_no_id() -> None:
     assert outcome_table(outcome_rows([PENDING])).caption is None
 

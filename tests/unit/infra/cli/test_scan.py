@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from infra.cli import scan as command
-from infra.cli.scan import files_of, origin_in_words, overlay_name, result_table
+from infra.cli.scan import files_of, origin_in_words, overlay_name, remarks_on, result_table
 from worker.bundles.loaded import BundleError
 
 
@@ -140,6 +140,12 @@ def test_the_table_shows_paths_with_brackets_as_they_are() -> None:
     with console.capture() as printed:
         console.print(result_table([row]))
     assert "cats [old]/a.jpg" in printed.get()
+
+
+def test_the_table_says_why_a_file_was_rejected() -> None:
+    row = {"path": "a.jpg", "verdict": None, "state": "rejected", "probability": None, "reason": "undecodable"}
+    assert remarks_on(row | {"detail": "the object is [red] empty"}) == r"undecodable: the object is \[red] empty"
+    assert remarks_on(row) == "undecodable"
 
 
 def test_every_declared_mark_is_named_with_what_it_is_and_where_it_stands() -> None:

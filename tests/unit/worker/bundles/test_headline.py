@@ -66,6 +66,17 @@ def test_worst_sources_of_held_out_images_are_those_large_enough_to_say_so() -> 
     assert found({"held_out": HELD_OUT, "by_source": more}).worst == (("a", 0.6), ("b", 0.9))
 
 
+def test_what_is_left_to_a_person_is_said_for_either_class() -> None:
+    verdicts = {
+        "ai_generated": {"ai_generated": 10, "not_ai_generated": 0},
+        "uncertain": {"ai_generated": 30, "not_ai_generated": 20},
+        "not_ai_generated": {"ai_generated": 0, "not_ai_generated": 40},
+    }
+    rows = {row.name: row for row in found({"held_out": {**HELD_OUT, "coverage": 0.5, "verdicts": verdicts}}).rows()}
+    row = rows["Left to a person (`uncertain`)"]
+    assert (row.value, row.note) == ("50.0 %", "75.0 % of AI pictures, 33.3 % of all others")
+
+
 @pytest.mark.parametrize("name", ["wild", "cifake"])
 def test_the_same_figures_stand_on_card_page_console_command_line_and_in_the_documents(
     name: str, repository: Path

@@ -39,7 +39,7 @@ def test_an_image_gets_its_verdict(world: World, brightness: int, verdict: str) 
     assert scan.verdict["probability"] == pytest.approx(brightness / 255)
     assert scan.verdict["lower_threshold"] < scan.verdict["upper_threshold"]
     assert scan.verdict["detectors"].keys() == {"clip", "convnext"}
-    assert scan.verdict["detectors"]["clip"].keys() == {"logit", "probability", "engine"}
+    assert scan.verdict["detectors"]["clip"].keys() == {"logit", "probability", "engine", "weight"}
     assert scan.verdict["provenance"] == Provenance().as_json()
     assert world.bundles.asked == ["fake-1"]
 
