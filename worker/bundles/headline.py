@@ -77,7 +77,7 @@ class Headline:
             _row("AUROC, mean over AI sources", _figure(self.auroc_mean), "each against the photographs of its fold"),
             _row("AI pictures found", _percent(self.overall.found), self._by_policy()),
             *accusations(self.negatives),
-            _row("Left to a person (`uncertain`)", _percent(self._uncertain()), self._by_class()),
+            _row("Left to a person (uncertain)", _percent(self._uncertain()), self._by_class()),
             _row("Calibration error (ECE)", _figure(self.overall.ece_15), self._at_own_prior()),
             Row("Worst sources", ", ".join(f"{name} {value:.2f}" for name, value in self.worst), self.worst_is)
             if self.worst

@@ -73,7 +73,7 @@ def test_what_is_left_to_a_person_is_said_for_either_class() -> None:
         "not_ai_generated": {"ai_generated": 0, "not_ai_generated": 40},
     }
     rows = {row.name: row for row in found({"held_out": {**HELD_OUT, "coverage": 0.5, "verdicts": verdicts}}).rows()}
-    row = rows["Left to a person (`uncertain`)"]
+    row = rows["Left to a person (uncertain)"]
     assert (row.value, row.note) == ("50.0 %", "75.0 % of AI pictures, 33.3 % of all others")
 
 
