@@ -41,7 +41,7 @@ class CardSummary(NamedTuple):
     @property
     def worst_first(self) -> list[tuple[str, Measures]]:
         """Return the card's sources, the least accurate first; those without an accuracy last."""
-        return sorted(self.card.by_source.items(), key=lambda item: (item[1].accuracy is None, item[1].accuracy))
+        return sorted(self.card.by_source.items(), key=lambda item: (item[1].accuracy is None, item[1].accuracy or 0.0))
 
     @property
     def evaluations(self) -> list[tuple[Evaluation, list[Row]]]:

@@ -123,18 +123,18 @@ class ValkeyPace:
 
     async def count(self, subject: str) -> Quota | None:
         """Count a request; return what is left of the limit."""
-        return await self._quota(self._window.hit, subject)
+        return await self._quota(self._window.hit, subject, cost=1)
 
     async def look(self, subject: str) -> Quota | None:
         """Look whether one more would be allowed."""
-        return await self._quota(self._window.test, subject)
+        return await self._quota(self._window.test, subject, cost=0)
 
-    async def _quota(self, ask: Callable[..., Awaitable[bool]], subject: str) -> Quota | None:
+    async def _quota(self, ask: Callable[..., Awaitable[bool]], subject: str, *, cost: int) -> Quota | None:
         if self._monotonic() < self._resume_at:
             return None
         try:
             allowed = await ask(self._rate, self._name, subject)
-            stats = await self._stats(subject, allowed=allowed)
+            stats = await self._stats(subject, cost, allowed=allowed)
         except StorageError as error:
             self._resume_at = self._monotonic() + _PAUSE_SECONDS
             log.warning("rate_uncounted", error=type(error.storage_error).__name__)
@@ -142,14 +142,14 @@ class ValkeyPace:
         reset_seconds = max(1, ceil(stats.reset_time - self._wall()))
         return Quota(allowed, self._rate.amount, self._rate.get_expiry(), max(0, stats.remaining), reset_seconds)
 
-    async def _stats(self, subject: str, *, allowed: bool) -> WindowStats:
+    async def _stats(self, subject: str, cost: int, *, allowed: bool) -> WindowStats:
         """Return what is left; counted down here for a moment, as long as nothing is refused."""
         now = self._monotonic()
         until, stats = self._left.get(subject, (now, None))
         if stats is None or now >= until or not allowed or stats.remaining <= 1:
             stats, until = await self._window.get_window_stats(self._rate, self._name, subject), now + _KNOWN_SECONDS
         else:
-            stats = stats._replace(remaining=stats.remaining - 1)
+            stats = stats._replace(remaining=stats.remaining - cost)
         if len(self._left) >= _MOST_KNOWN:  # addresses are strangers' to choose
             self._left.clear()
         self._left[subject] = until, stats

@@ -29,6 +29,7 @@ def test_the_largest_evaluation_comes_first_and_its_weaknesses_are_the_bundle_s(
 
 
 def test_sources_stand_in_the_order_of_their_accuracy_however_they_were_stored() -> None:
-    sources = {"a": {"images": 9, "accuracy": 0.9}, "b": {"images": 9}, "c": {"images": 9, "accuracy": 0.3}}
+    measured, bare = {"a": {"images": 9, "accuracy": 0.9}, "c": {"images": 9, "accuracy": 0.3}}, {"images": 9}
+    sources = {"b": bare, **measured, "d": bare}
     card = summarise_card({"by_source": sources})
-    assert [name for name, _ in card.worst_first] == ["c", "a", "b"]
+    assert [name for name, _ in card.worst_first] == ["c", "a", "b", "d"]
