@@ -112,11 +112,11 @@ class AssayStack(AbstractContextManager[Doors]):
         write_private(self._data_dir / "doors.json", json.dumps(vars(doors), indent=2) + "\n")
         return doors
 
-    def _port(self, part: str, wanted: int, *, avoid: Sequence[int]) -> int:
+    def _port(self, part: str, preferred: int, *, avoid: Sequence[int]) -> int:
         """Return the port that is set for a part; another one, said aloud, where somebody else has that."""
-        port = choose([wanted], avoid=avoid)
-        if wanted and port != wanted:
-            self._report(f"port {wanted} is taken by {holder_of(wanted)}; {part} is on {port}")
+        port = choose([preferred], avoid=avoid)
+        if preferred and port != preferred:
+            self._report(f"port {preferred} is taken by {holder_of(preferred)}; {part} is on {port}")
         return port
 
     def processes(self, settings: Settings, api_port: int, flower_port: int) -> list[Process]:

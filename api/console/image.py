@@ -110,12 +110,8 @@ def _about(
     withdrawn = queries.withdrawn()
     machine = _verdict_of_detectors(served, (verdict for verdict, _ in history), withdrawn)
     explained = machine is not None and machine.bundle_version in {one["bundle_version"] for one in served.heatmaps}
-    said = machine.detectors if machine else {}
-    maps = {one["detector"]: one for one in served.heatmaps}
     return {
-        "heatmaps": [maps[name] for name in heaviest_first(maps, said)],
-        "detectors": {name: said[name] for name in heaviest_first(said, said)},
-        "has_vote": has_vote,
+        **_by_weight(served, machine),
         "served": served,
         "image": served.image,
         "verdict": served.verdict,
@@ -131,6 +127,17 @@ def _about(
         "withdrawn": withdrawn,
         "labels": labels.of(image_id, limit=_LABELS) or (),
         "label_values": list(LabelValue),
+    }
+
+
+def _by_weight(served: ServedImage, machine: Verdict | None) -> dict[str, Any]:
+    """Return detectors and heatmaps, those first that counted most for what the detectors said."""
+    detectors = machine.detectors if machine and machine.detectors else {}
+    maps = {one["detector"]: one for one in served.heatmaps}
+    return {
+        "heatmaps": [maps[name] for name in heaviest_first(maps, detectors)],
+        "detectors": {name: detectors[name] for name in heaviest_first(detectors, detectors)},
+        "has_vote": has_vote,
     }
 
 

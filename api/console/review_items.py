@@ -62,7 +62,7 @@ class DeskItems:
     def _evidence(self, served: ServedImage) -> dict[str, Any]:
         verdict = served.verdict
         assert verdict is not None  # noqa: S101 - an image without a verdict is not offered
-        said = verdict.detectors or {}
+        detectors = verdict.detectors or {}
         maps = {one["detector"]: one for one in served.heatmaps}
         return {
             "verdict": headline(verdict.verdict),
@@ -70,8 +70,11 @@ class DeskItems:
             "probability": percent(verdict.probability),
             "standing": stands(self.policies, verdict),
             "detectors": [
-                [known_as(name) + ("" if has_vote(said[name]) else ", no vote"), percent(said[name]["probability"])]
-                for name in heaviest_first(said, said)
+                [
+                    known_as(name) + ("" if has_vote(detectors[name]) else ", no vote"),
+                    percent(detectors[name]["probability"]),
+                ]
+                for name in heaviest_first(detectors, detectors)
             ],
             "crops": [
                 {
@@ -91,12 +94,12 @@ class DeskItems:
                     "name": known_as(name),
                     "at": link(f"{HOME}/heatmap", id=served.image.image_id, detector=name),
                 }
-                for name in heaviest_first(maps, said)
+                for name in heaviest_first(maps, detectors)
             ],
         }
 
     def _words(self, image_id: str) -> list[list[str]]:
-        """Return what people have said, newest first: who, what, why."""
+        """Return what people have detectors, newest first: who, what, why."""
         labels = self.labels.of(image_id, limit=_WORDS) or ()
         return [[label.reviewer, headline(label.label), label.reason] for label in labels]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
-from limits import parse
+from limits import RateLimitItem, parse
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
@@ -77,6 +77,14 @@ class NoLimit:
         return None
 
 
+def read_rate(rate: str) -> RateLimitItem:
+    """Read a rate such as ``200/second``; raises RateLimitError for one that cannot be read."""
+    try:
+        return parse(rate)
+    except ValueError as error:
+        raise RateLimitError from error
+
+
 class ValkeyPace:
     """Counts in a sliding window held in Valkey or Redis."""
 
@@ -101,10 +109,7 @@ class ValkeyPace:
         Raises:
             RateLimitError: the rate cannot be read.
         """
-        try:
-            self._rate = parse(rate)
-        except ValueError as error:
-            raise RateLimitError from error
+        self._rate = read_rate(rate)
         storage = RedisStorage(
             f"async+{redis_url}",
             wrap_exceptions=True,

@@ -54,11 +54,11 @@ def outcome_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _titles(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the columns of the detectors that judged, by name, those with a vote first and the others in brackets."""
-    said: dict[str, Mapping[str, Any]] = {}
+    detectors: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        said |= row["detectors"]
-    names = [name.value for name in DetectorName if name in said]
-    voting = [name for name in names if has_vote(said[name])]
+        detectors |= row["detectors"]
+    names = [name.value for name in DetectorName if name in detectors]
+    voting = [name for name in names if has_vote(detectors[name])]
     return {name: name for name in voting} | {name: f"({name})" for name in names if name not in voting}
 
 

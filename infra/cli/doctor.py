@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from infra.cli import doctor_audit, doctor_processes
-from infra.cli.environment import load_settings, log_trouble_alone
+from infra.cli.environment import load_settings, log_trouble_alone, misspelt_settings
 from infra.embedded.addresses import read_running_stack
 from infra.trust_lists import describe_lists, utc_now
 from worker.database.bundles import champion
@@ -68,6 +68,7 @@ def doctor(
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each part, in the order in which an image meets them."""
     for part, check, advice in (
+        ("settings", _settings, "correct it; docs/settings.md lists every setting"),
         ("stack", _stack, "start it with `make up`, or set ASSAY_DATABASE_URL, ASSAY_REDIS_URL, ASSAY_S3_ENDPOINT_URL"),
         ("object store", _object_store, "check ASSAY_S3_ENDPOINT_URL, its keys and the bucket names"),
         (
@@ -113,6 +114,17 @@ def _examine_one(part: str, check: Callable[[Settings], str], advice: str, setti
         # The first line says enough, and long ones may repeat an address with its password.
         first = (str(error).splitlines() or [""])[0][:160]
         return Finding(part, healthy=False, found=f"{type(error).__name__}: {first}", advice=advice)
+
+
+def _settings(settings: Settings) -> str:
+    for name, meant in misspelt_settings().items():
+        raise AssayError(f"{name} is no setting, and does nothing; is {meant} meant?")
+    if find_spec("limits") is not None:
+        from api.requests.pace import read_rate
+
+        for rate in filter(None, (settings.rate_limit, settings.guess_rate_limit)):
+            read_rate(rate)
+    return "every name of the environment that looks like one is one"
 
 
 def _stack(settings: Settings) -> str:

@@ -47,9 +47,14 @@ def scan(
         if rows:
             Console(width=None if sys.stdout.isatty() else 190).print(result_table(rows))
     if not json_:
-        drawn = sum(row["verdict"] == VerdictValue.AI_GENERATED for row in rows) if heatmaps else 0
-        where = f", heatmaps of {drawn} in {printable(str(heatmaps))}" if heatmaps else ""
-        print(f"{len(files)} file{'s' * (len(files) > 1)}{where}", file=sys.stderr)
+        print(_closing_line(len(files), rows, heatmaps), file=sys.stderr)
+
+
+def _closing_line(files: int, rows: Sequence[Mapping[str, Any]], heatmaps: Path | None) -> str:
+    """Say how many files were scanned, and where heatmaps lie."""
+    drawn = sum(row["verdict"] == VerdictValue.AI_GENERATED for row in rows)
+    where = f", heatmaps of {drawn} in {printable(str(heatmaps))}" if heatmaps else ""
+    return f"{files} file{'s' * (files != 1)}{where}"
 
 
 def _chosen(paths: list[Path]) -> list[Path]:

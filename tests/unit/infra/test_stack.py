@@ -30,13 +30,13 @@ def test_worker_and_dispatcher_tell_their_metrics_where_prometheus_finds_them(tm
     assert len({*targets["worker"], *targets["dispatcher"], "127.0.0.1:8080", "127.0.0.1:5555"}) == 4
 
 
-def test_a_port_that_somebody_else_has_is_said_and_another_is_taken(tmp_path: Path) -> None:
-    said: list[str] = []
-    stack = AssayStack(Settings(data_dir=tmp_path), report=said.append)
+def test_a_port_that_somebody_else_has_is_lines_and_another_is_taken(tmp_path: Path) -> None:
+    lines: list[str] = []
+    stack = AssayStack(Settings(data_dir=tmp_path), report=lines.append)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        wanted = other.getsockname()[1]
-        port = stack._port("the API", wanted, avoid=[])
-    assert port != wanted
-    assert len(said) == 1
-    assert said[0].startswith(f"port {wanted} is taken by pid ")
-    assert said[0].endswith(f"; the API is on {port}")
+        preferred = other.getsockname()[1]
+        port = stack._port("the API", preferred, avoid=[])
+    assert port != preferred
+    assert len(lines) == 1
+    assert lines[0].startswith(f"port {preferred} is taken by pid ")
+    assert lines[0].endswith(f"; the API is on {port}")

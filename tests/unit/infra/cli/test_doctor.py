@@ -44,3 +44,17 @@ def test_it_says_what_ties_decoder_processes_down_and_complains_where_they_reach
     monkeypatch.setattr(DecoderPool, "holds", lambda _pool: ["memory"])
     with pytest.raises(AssayError, match="can reach the network; held by memory alone"):
         doctor._decoders(Settings())
+
+
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_SECRETS", "the deployment's own")
+    assert doctor._settings(Settings()) == "every name of the environment that looks like one is one"
+    monkeypatch.setenv("ASSAY_API_PROT", "9999")
+    with pytest.raises(AssayError, match="ASSAY_API_PROT is no setting, and does nothing; is ASSAY_API_PORT meant"):
+        doctor._settings(Settings())
+
+
+def test_a_rate_that_the_api_will_refuse_is_refused_before() -> None:
+    with pytest.raises(AssayError, match="200/second"):
+        doctor._settings(Settings(rate_limit="lots"))
+    doctor._settings(Settings(rate_limit=None, guess_rate_limit=None))
