@@ -50,11 +50,17 @@ def own_images(folder: Path) -> Iterator[DemoImage]:
 
 def sample_images() -> Iterator[DemoImage]:
     """Yield the demo's own files: 8 photographs, 8 AI pictures (2 say so), a broken one, and one that is none."""
-    real = photographs()
-    yield from real
+    yield from photographs()
     yield from ai_pictures()
-    yield DemoImage("bad/truncated.jpg", real[0].data[:20_000], "truncated file")
-    yield DemoImage("bad/not an image+.jpg", b"<html>This is no image.</html>", "no image")
+    yield from bad_files()
+
+
+def bad_files() -> list[DemoImage]:
+    """Return a photograph that breaks off, and a page that is called a photograph."""
+    return [
+        DemoImage("bad/truncated.jpg", photographs()[0].data[:20_000], "truncated file"),
+        DemoImage("bad/not an image+.jpg", b"<html>This is no image.</html>", "no image"),
+    ]
 
 
 def photographs() -> list[DemoImage]:
@@ -67,19 +73,23 @@ def photographs() -> list[DemoImage]:
 
 
 def ai_pictures(count: int = _AI_PICTURES, size: int = _AI_SIZE) -> Iterator[DemoImage]:
-    """Yield pictures by Assay's own small diffusion model, drawn now, as JPEG files; the last of eight declare it.
+    """Yield the demo's first AI pictures, each as :func:`ai_picture` gives it."""
+    yield from (ai_picture(seed, size) for seed in range(count))
+
+
+def ai_picture(seed: int, size: int = _AI_SIZE) -> DemoImage:
+    """Return a picture by Assay's own small diffusion model, drawn now, as a JPEG; the last two of eight declare it.
 
     Args:
-        count: how many.
-        size: side in pixels of those that declare nothing.
+        seed: which one, from 0.
+        size: side in pixels of one that declares nothing.
     """
     from training.generator.draw import generate  # torch takes seconds to import
 
-    for seed in range(count):
-        says_so = seed >= _AI_PICTURES - _DECLARED
-        picture = generate(seed, _DECLARED_SIZE if says_so else size)
-        data = as_jpeg(picture, xmp=DECLARATION if says_so else b"")
-        yield DemoImage(f"generated/{'declared' if says_so else 'dream'}-{seed}.jpg", data, "AI-generated")
+    says_so = seed >= _AI_PICTURES - _DECLARED
+    picture = generate(seed, _DECLARED_SIZE if says_so else size)
+    data = as_jpeg(picture, xmp=DECLARATION if says_so else b"")
+    return DemoImage(f"generated/{'declared' if says_so else 'dream'}-{seed}.jpg", data, "AI-generated")
 
 
 def as_jpeg(image: "Image.Image", quality: int = 92, xmp: bytes = b"") -> bytes:

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from standardwebhooks import Webhook
 
 from api.client import Assay
-from infra.demo_images import photographs, sample_images
+from infra.demo_images import bad_files, photographs
 from tests.support.assay_up import AssayUp, wait_until
 from tests.support.media import media_server
 
@@ -77,7 +77,7 @@ def test_the_page_s_own_lines_act_on_every_upload(assay: AssayUp, repository: Pa
         made = client.add_webhook(**wanted)
         names["SECRET"] = made["secret"]
         uploads = {f"integrate/{image.name}": image.data for image in photographs()[:3]}
-        broken = next(image.data for image in sample_images() if image.name.endswith("truncated.jpg"))
+        broken = bad_files()[0].data
         uploads["integrate/broken.jpg"] = broken
         for key, data in uploads.items():
             assay.put(key, data)
