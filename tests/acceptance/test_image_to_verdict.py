@@ -39,7 +39,8 @@ def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> N
     assert len(good) == 12
     declared = {key: outcome.verdict for key, outcome in ended.items() if outcome.decided_by == "declared"}
     assert declared == {f"samples/generated/declared-{seed}.jpg": "ai_generated" for seed in (6, 7)}
-    by_pixels = [key for key, outcome in ended.items() if outcome.decided_by == "machine"]
+    # Where the demo was shown here before, its verdict counts for the same bytes.
+    by_pixels = [key for key, outcome in ended.items() if outcome.decided_by in {"machine", "duplicate"}]
     flagged = [key for key in by_pixels if ended[key].verdict == "ai_generated"]
     assert flagged
     assert all("/generated/dream-" in key for key in flagged)
@@ -48,7 +49,7 @@ def test_every_sample_image_ends_with_a_verdict_or_a_reason(assay: AssayUp) -> N
         assert outcome.verdict in {"ai_generated", "uncertain", "not_ai_generated"}
         assert outcome.probability is not None
         assert set(outcome.detectors) == set(DetectorName)
-        flagged_by_pixels = outcome.decided_by == "machine" and outcome.verdict == "ai_generated"
+        flagged_by_pixels = outcome.key in flagged
         assert set(outcome.heatmaps) == (set(DetectorName) if flagged_by_pixels else set())
 
 
