@@ -99,7 +99,7 @@ class DeskItems:
         }
 
     def _words(self, image_id: str) -> list[list[str]]:
-        """Return what people have detectors, newest first: who, what, why."""
+        """Return what people have said, newest first: who, what, why."""
         labels = self.labels.of(image_id, limit=_WORDS) or ()
         return [[label.reviewer, headline(label.label), label.reason] for label in labels]
 

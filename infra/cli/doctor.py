@@ -117,14 +117,16 @@ def _examine_one(part: str, check: Callable[[Settings], str], advice: str, setti
 
 
 def _settings(settings: Settings) -> str:
-    for name, meant in misspelt_settings().items():
-        raise AssayError(f"{name} is no setting, and does nothing; is {meant} meant?")
+    if slips := misspelt_settings():
+        raise AssayError(
+            "; ".join(f"{name} is no setting, so it does nothing: {meant}?" for name, meant in slips.items())
+        )
     if find_spec("limits") is not None:
         from api.requests.pace import read_rate
 
         for rate in filter(None, (settings.rate_limit, settings.guess_rate_limit)):
             read_rate(rate)
-    return "every name of the environment that looks like one is one"
+    return "no name of a setting is misspelt"
 
 
 def _stack(settings: Settings) -> str:

@@ -48,10 +48,13 @@ def test_it_says_what_ties_decoder_processes_down_and_complains_where_they_reach
 
 def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_SECRETS", "the deployment's own")
-    assert doctor._settings(Settings()) == "every name of the environment that looks like one is one"
+    assert doctor._settings(Settings()) == "no name of a setting is misspelt"
     monkeypatch.setenv("ASSAY_API_PROT", "9999")
-    with pytest.raises(AssayError, match="ASSAY_API_PROT is no setting, and does nothing; is ASSAY_API_PORT meant"):
+    monkeypatch.setenv("ASSAY_BUNDEL", "wild")
+    with pytest.raises(AssayError) as refused:
         doctor._settings(Settings())
+    assert "ASSAY_API_PROT is no setting, so it does nothing: ASSAY_API_PORT?" in refused.value.detail
+    assert "ASSAY_BUNDEL is no setting, so it does nothing: ASSAY_BUNDLE?" in refused.value.detail
 
 
 def test_a_rate_that_the_api_will_refuse_is_refused_before() -> None:
