@@ -118,9 +118,7 @@ def _examine_one(part: str, check: Callable[[Settings], str], advice: str, setti
 
 def _settings(settings: Settings) -> str:
     if slips := misspelt_settings():
-        raise AssayError(
-            "; ".join(f"{name} is no setting, so it does nothing: {meant}?" for name, meant in slips.items())
-        )
+        raise AssayError("; ".join(f"{name} is no setting; did you mean {meant}?" for name, meant in slips.items()))
     if find_spec("limits") is not None:
         from api.requests.pace import read_rate
 

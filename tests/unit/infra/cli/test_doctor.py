@@ -53,8 +53,8 @@ def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(monkeypatch: pyt
     monkeypatch.setenv("ASSAY_BUNDEL", "wild")
     with pytest.raises(AssayError) as refused:
         doctor._settings(Settings())
-    assert "ASSAY_API_PROT is no setting, so it does nothing: ASSAY_API_PORT?" in refused.value.detail
-    assert "ASSAY_BUNDEL is no setting, so it does nothing: ASSAY_BUNDLE?" in refused.value.detail
+    assert "ASSAY_API_PROT is no setting; did you mean ASSAY_API_PORT?" in refused.value.detail
+    assert "ASSAY_BUNDEL is no setting; did you mean ASSAY_BUNDLE?" in refused.value.detail
 
 
 def test_a_rate_that_the_api_will_refuse_is_refused_before() -> None:
